@@ -1,0 +1,22 @@
+//! The plain data of oc-mirror: identities, manifests, configuration, plans, sequences and reports.
+//!
+//! Nothing here does I/O, reads the environment or knows about async. Every type that carries a rule
+//! (a digest's grammar, a tag's length) is parsed once at the edge and trusted afterwards.
+
+pub mod digest;
+// pub mod imageset;
+pub mod manifest;
+pub mod media_type;
+// pub mod metadata;
+pub mod platform;
+pub mod policy;
+pub mod reference;
+// pub mod report;
+pub mod request;
+// pub mod sequence;
+
+pub use digest::Digest;
+pub use manifest::{Descriptor, Manifest, RawManifest};
+pub use platform::Platform;
+pub use reference::{Reference, Repository, Tag};
+pub use request::ImageRequest;

@@ -1,0 +1,332 @@
+//! Manifests: [`RawManifest`] is the bytes as received with a parsed view, [`Descriptor`] points at content.
+//!
+//! What is pushed is what was pulled. The view exists to be read; nothing here can write a manifest back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Digest, InvalidDigest};
+use crate::media_type;
+use crate::platform::Platform;
+
+/// A manifest above this size is refused before it is parsed: registries must take 4 MiB, and none has more than 8.
+pub const MAX_MANIFEST_BYTES: u64 = 8 << 20;
+
+/// A pointer to content: digest and size travel together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the content is.
+    pub media_type: String,
+    /// Its identity.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What an artifact is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// What an image of an index is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Free text, by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Descriptor {
+    /// Makes a descriptor without platform and annotations.
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            artifact_type: None,
+            platform: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Describes bytes that are in memory.
+    pub fn of(media_type: &str, bytes: &[u8]) -> Self {
+        Self::new(media_type, Digest::of(bytes), bytes.len() as u64)
+    }
+
+    /// Answers whether the content is a manifest or an index.
+    pub fn is_manifest(&self) -> bool {
+        media_type::is_manifest(&self.media_type)
+    }
+}
+
+/// The bytes of a manifest exactly as they came, with what they say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawManifest {
+    bytes: Vec<u8>,
+    descriptor: Descriptor,
+    view: Manifest,
+}
+
+/// What a manifest says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Manifest {
+    /// One image (or artifact).
+    Image(ImageManifest),
+    /// Several images.
+    Index(IndexManifest),
+}
+
+/// An image: a configuration and layers, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageManifest {
+    /// The configuration blob.
+    pub config: Descriptor,
+    /// The layers, base first.
+    pub layers: Vec<Descriptor>,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// The manifest that this one is about, for signatures and the like.
+    pub subject: Option<Descriptor>,
+}
+
+/// An index: manifests, of several platforms as a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexManifest {
+    /// The images, or further indexes.
+    pub manifests: Vec<Descriptor>,
+    /// Annotations of the index.
+    pub annotations: BTreeMap<String, String>,
+    /// The manifest that this one is about.
+    pub subject: Option<Descriptor>,
+}
+
+/// The bytes are not a manifest that can be mirrored.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidManifest {
+    /// Larger than any registry takes.
+    #[error("the manifest has {size} bytes, more than the {MAX_MANIFEST_BYTES} that are allowed")]
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The bytes are not JSON, or not of the shape.
+    #[error("the manifest cannot be parsed")]
+    Syntax(#[from] serde_json::Error),
+    /// Schema 1 has no content addresses for configurations and is refused by every current runtime.
+    #[error("Docker image manifests of schema 1 cannot be mirrored")]
+    Schema1,
+    /// The registry and the body disagree on what this is: a way to smuggle one as the other.
+    #[error("the body says `{body}`, the registry said `{header}`")]
+    Confused {
+        /// `mediaType` in the body.
+        body: String,
+        /// `Content-Type` of the response.
+        header: String,
+    },
+    /// Neither the body nor the registry named a known type.
+    #[error("`{media_type}` is not a media type of a manifest")]
+    UnknownType {
+        /// The type that was found, or nothing.
+        media_type: String,
+    },
+    /// The body has the fields of both an image and an index, or of neither.
+    #[error("the manifest is neither an image nor an index")]
+    Ambiguous,
+    /// A digest in it cannot be verified.
+    #[error(transparent)]
+    Digest(#[from] InvalidDigest),
+    /// The bytes are not those that were asked for.
+    #[error("the content hashes to `{actual}`, not to `{expected}`")]
+    WrongDigest {
+        /// What was asked for.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    #[serde(default)]
+    schema_version: Option<u64>,
+    #[serde(default)]
+    media_type: Option<String>,
+    #[serde(default)]
+    artifact_type: Option<String>,
+    #[serde(default)]
+    config: Option<Descriptor>,
+    #[serde(default)]
+    layers: Option<Vec<Descriptor>>,
+    #[serde(default)]
+    manifests: Option<Vec<Descriptor>>,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    subject: Option<Descriptor>,
+    #[serde(default)]
+    fs_layers: Option<serde::de::IgnoredAny>,
+}
+
+impl RawManifest {
+    /// Reads a manifest. `content_type` is what the registry said it is, if it did; parameters are ignored.
+    pub fn parse(bytes: Vec<u8>, content_type: Option<&str>) -> Result<Self, InvalidManifest> {
+        let size = bytes.len() as u64;
+        if size > MAX_MANIFEST_BYTES {
+            return Err(InvalidManifest::TooLarge { size });
+        }
+        let wire: Wire = serde_json::from_slice(&bytes)?;
+        let header = content_type.map(|t| t.split(';').next().unwrap_or_default().trim().to_owned());
+        // Generic types are what plain web servers say; only a real claim can contradict the body.
+        let header = header.filter(|t| {
+            !t.is_empty()
+                && t != "application/json"
+                && t != "application/octet-stream"
+                && !t.starts_with("text/")
+        });
+        if wire.schema_version == Some(1)
+            || wire.fs_layers.is_some()
+            || header
+                .as_deref()
+                .is_some_and(|t| matches!(t, media_type::DOCKER_SCHEMA1 | media_type::DOCKER_SCHEMA1_SIGNED))
+        {
+            return Err(InvalidManifest::Schema1);
+        }
+        let media_type = match (&wire.media_type, &header) {
+            (Some(body), Some(header)) if body != header => {
+                return Err(InvalidManifest::Confused { body: body.clone(), header: header.clone() });
+            }
+            (Some(body), _) => body.clone(),
+            (None, Some(header)) => header.clone(),
+            (None, None) if wire.manifests.is_some() => media_type::OCI_INDEX.to_owned(),
+            (None, None) => media_type::OCI_MANIFEST.to_owned(),
+        };
+        if !media_type::is_manifest(&media_type) {
+            return Err(InvalidManifest::UnknownType { media_type });
+        }
+        let annotations = wire.annotations.unwrap_or_default();
+        let view = match (wire.config, wire.manifests) {
+            (Some(config), None) if !media_type::is_index(&media_type) => Manifest::Image(ImageManifest {
+                config,
+                layers: wire.layers.unwrap_or_default(),
+                annotations,
+                subject: wire.subject,
+            }),
+            (None, Some(manifests)) if media_type::is_index(&media_type) && wire.layers.is_none() => {
+                Manifest::Index(IndexManifest { manifests, annotations, subject: wire.subject })
+            }
+            _ => return Err(InvalidManifest::Ambiguous),
+        };
+        let mut descriptor = Descriptor::of(&media_type, &bytes);
+        descriptor.artifact_type = wire.artifact_type;
+        Ok(Self { bytes, descriptor, view })
+    }
+
+    /// Checks that the bytes are those that were asked for, with the algorithm of the asked digest.
+    pub fn verify(self, expected: &Digest) -> Result<Self, InvalidManifest> {
+        let actual = Digest::of_with(expected.algorithm(), &self.bytes);
+        if actual != *expected {
+            return Err(InvalidManifest::WrongDigest { expected: expected.clone(), actual });
+        }
+        let mut verified = self;
+        verified.descriptor.digest = actual;
+        Ok(verified)
+    }
+
+    /// Returns the bytes as they came.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns what points at this manifest.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Returns the digest of the bytes.
+    pub fn digest(&self) -> &Digest {
+        &self.descriptor.digest
+    }
+
+    /// Returns the media type to push it with.
+    pub fn media_type(&self) -> &str {
+        &self.descriptor.media_type
+    }
+
+    /// Returns what it says.
+    pub fn view(&self) -> &Manifest {
+        &self.view
+    }
+
+    /// Returns the image, unless it is an index.
+    pub fn image(&self) -> Option<&ImageManifest> {
+        match &self.view {
+            Manifest::Image(image) => Some(image),
+            Manifest::Index(_) => None,
+        }
+    }
+
+    /// Returns the index, unless it is an image.
+    pub fn index(&self) -> Option<&IndexManifest> {
+        match &self.view {
+            Manifest::Index(index) => Some(index),
+            Manifest::Image(_) => None,
+        }
+    }
+}
+
+impl ImageManifest {
+    /// Returns the blobs that must be at a registry for this image: configuration and layers, without foreign layers.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        std::iter::once(&self.config)
+            .chain(self.layers.iter().filter(|l| !media_type::is_foreign_layer(&l.media_type)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(media_type: Option<&str>) -> Vec<u8> {
+        let config = Descriptor::of(media_type::OCI_CONFIG, b"{}");
+        let mut value = serde_json::json!({"schemaVersion": 2, "config": config, "layers": []});
+        if let Some(t) = media_type {
+            value["mediaType"] = t.into();
+        }
+        serde_json::to_vec(&value).expect("plain JSON")
+    }
+
+    #[test]
+    fn the_header_decides_when_the_body_is_silent() {
+        let raw = RawManifest::parse(
+            image(None),
+            Some("application/vnd.docker.distribution.manifest.v2+json; charset=utf-8"),
+        );
+        assert_eq!(raw.expect("valid").media_type(), media_type::DOCKER_MANIFEST);
+        let raw = RawManifest::parse(image(None), None);
+        assert_eq!(raw.expect("valid").media_type(), media_type::OCI_MANIFEST);
+    }
+
+    #[test]
+    fn a_manifest_cannot_pose_as_an_index() {
+        assert!(matches!(
+            RawManifest::parse(image(None), Some(media_type::OCI_INDEX)),
+            Err(InvalidManifest::Ambiguous)
+        ));
+        assert!(matches!(
+            RawManifest::parse(image(Some(media_type::OCI_MANIFEST)), Some(media_type::OCI_INDEX)),
+            Err(InvalidManifest::Confused { .. })
+        ));
+    }
+
+    #[test]
+    fn schema_1_is_named() {
+        let bytes = br#"{"schemaVersion":1,"fsLayers":[],"name":"x"}"#.to_vec();
+        assert!(matches!(RawManifest::parse(bytes, None), Err(InvalidManifest::Schema1)));
+    }
+
+    #[test]
+    fn wrong_bytes_are_found() {
+        let raw = RawManifest::parse(image(None), None).expect("valid");
+        assert!(matches!(raw.verify(&Digest::of(b"other")), Err(InvalidManifest::WrongDigest { .. })));
+    }
+}

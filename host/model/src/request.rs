@@ -1,0 +1,113 @@
+//! [`ImageRequest`]: one image that a content source wants.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::platform::Platform;
+use crate::reference::{InvalidReference, Reference, Repository, Source, Tag};
+
+/// What an image is for. An open set: plugins may say other words.
+pub mod kind {
+    /// An image listed under `additionalImages`.
+    pub const ADDITIONAL: &str = "additional";
+    /// A release payload.
+    pub const RELEASE: &str = "release";
+    /// A component of a release payload.
+    pub const RELEASE_CONTENT: &str = "release-content";
+    /// An operator catalog.
+    pub const CATALOG: &str = "catalog";
+    /// An operator bundle.
+    pub const BUNDLE: &str = "bundle";
+    /// An image that a bundle names.
+    pub const RELATED: &str = "related";
+    /// An image that a chart names.
+    pub const HELM: &str = "helm";
+    /// The update graph's data.
+    pub const GRAPH: &str = "graph";
+}
+
+/// One image that a content source wants mirrored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageRequest {
+    /// Where to pull from; a digest in it wins over a tag.
+    pub source: String,
+    /// The name users know it by; policies, reports and cluster resources use it.
+    pub origin: String,
+    /// What it is for, see [`kind`].
+    pub kind: String,
+    /// The repository at the target, below its prefix. Nothing: the rule of [`ImageRequest::destination`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_repository: Option<Repository>,
+    /// The tag at the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_tag: Option<Tag>,
+    /// Which images of an index to take; empty takes all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<Platform>,
+    /// Whether signatures and other referrers are wanted too.
+    #[serde(default)]
+    pub with_referrers: bool,
+    /// Why this image is here: `operator=foo`, `channel=stable-4.20`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub provenance: BTreeMap<String, String>,
+}
+
+/// Where one image goes, relative to the target's prefix.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Destination {
+    /// The repository, without the target's prefix.
+    pub repository: Repository,
+    /// The tag.
+    pub tag: Tag,
+}
+
+impl ImageRequest {
+    /// Returns the parsed source.
+    pub fn parsed_source(&self) -> Result<Source, InvalidReference> {
+        self.source.parse()
+    }
+
+    /// Returns where the image goes, once its digest is known.
+    ///
+    /// The rule is that of oc-mirror v2: the registry's host is dropped and the path kept; the tag is kept, and an
+    /// image that was asked for by digest alone is tagged `sha256-<hex>`. A layout on disk keeps its path and is
+    /// tagged `latest`, or by its name where that is a tag. `target_repository` and `target_tag` win.
+    pub fn destination(&self, digest: &Digest) -> Result<Destination, InvalidReference> {
+        // The origin is the name users know; the source may be a mirror of it.
+        let named: Source = self.origin.parse().or_else(|_| self.source.parse())?;
+        let (repository, tag) = match &named {
+            Source::Registry(Reference { repository, tag, digest: written, .. }) => {
+                let tag = match (tag, written) {
+                    (Some(tag), _) => tag.clone(),
+                    (None, Some(written)) => Tag::for_digest(written),
+                    (None, None) => "latest".parse()?,
+                };
+                (Some(repository.clone()), tag)
+            }
+            Source::Layout(layout) => {
+                let path = layout.path.to_string_lossy().trim_matches('/').to_lowercase();
+                let tag = layout.name.as_deref().and_then(|n| n.parse().ok());
+                let tag = match (tag, &layout.digest) {
+                    (Some(tag), _) => tag,
+                    (None, Some(_)) => Tag::for_digest(digest),
+                    (None, None) => "latest".parse()?,
+                };
+                (path.parse().ok(), tag)
+            }
+        };
+        let repository = match (&self.target_repository, repository) {
+            (Some(wanted), _) => wanted.clone(),
+            (None, Some(derived)) => derived,
+            (None, None) => {
+                return Err(InvalidReference {
+                    text: self.origin.clone(),
+                    reason: "its path cannot name a repository; set `targetRepo`".to_owned(),
+                });
+            }
+        };
+        Ok(Destination { repository, tag: self.target_tag.clone().unwrap_or(tag) })
+    }
+}
