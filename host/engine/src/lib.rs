@@ -1,1 +1,11 @@
-//! placeholder
+//! The engine of oc-mirror: registries, imagesets, metadata, transfer and the workflows that combine them.
+//!
+//! The engine is silent. It prints nothing and reads neither the environment nor the home directory: settings
+//! come in as values, and what happens goes out through [`report::Events`].
+//!
+//! Rooms and who may use whom are listed in `host/README.md`; a test reads the imports and fails on any other edge.
+
+pub mod content;
+pub mod policy;
+pub mod report;
+pub mod source;

@@ -4,16 +4,16 @@
 //! (a digest's grammar, a tag's length) is parsed once at the edge and trusted afterwards.
 
 pub mod digest;
-// pub mod imageset;
+pub mod imageset;
 pub mod manifest;
 pub mod media_type;
-// pub mod metadata;
+pub mod metadata;
 pub mod platform;
 pub mod policy;
 pub mod reference;
-// pub mod report;
+pub mod report;
 pub mod request;
-// pub mod sequence;
+pub mod sequence;
 
 pub use digest::Digest;
 pub use manifest::{Descriptor, Manifest, RawManifest};

@@ -1,0 +1,124 @@
+//! [`ContentError`]: what went wrong with content, where, and whether trying again helps.
+
+use std::error::Error;
+use std::time::Duration;
+
+use oc_mirror_model::digest::Digest;
+
+/// Reading or writing content failed.
+#[derive(Debug, thiserror::Error)]
+#[error("`{subject}`: {kind}")]
+pub struct ContentError {
+    subject: String,
+    kind: ContentErrorKind,
+    #[source]
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContentErrorKind {
+    /// It is not there.
+    #[error("not found")]
+    NotFound,
+    /// Who asks is not known.
+    #[error("authentication is required, and the credentials at hand were not accepted")]
+    Unauthorized,
+    /// Who asks may not.
+    #[error("access is denied")]
+    Denied,
+    /// Too many requests.
+    #[error("too many requests")]
+    Throttled {
+        /// How long the other side asked to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The other side cannot be reached, broke off, or failed inside.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The bytes are not those that were asked for.
+    #[error("the content hashes to `{actual}`, not to `{expected}`")]
+    WrongDigest {
+        /// What was asked for.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+    /// There are more bytes, or fewer, than the descriptor says.
+    #[error("the content has {actual} bytes, not {expected}")]
+    WrongSize {
+        /// What the descriptor says.
+        expected: u64,
+        /// What came, or more than that.
+        actual: u64,
+    },
+    /// The other side understood, and refused for a reason of its own.
+    #[error("{0}")]
+    Refused(String),
+    /// The other side does not keep to the protocol or format.
+    #[error("{0}")]
+    Invalid(String),
+    /// The disk failed.
+    #[error("{0}")]
+    Disk(String),
+    /// The run is being stopped.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl ContentError {
+    /// Makes an error about `subject`: a reference, a URL without secrets, a path.
+    pub fn new(subject: impl Into<String>, kind: ContentErrorKind) -> Self {
+        Self { subject: subject.into(), kind, source: None }
+    }
+
+    /// Makes an error with the one that caused it.
+    pub fn with_source(
+        subject: impl Into<String>,
+        kind: ContentErrorKind,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self { subject: subject.into(), kind, source: Some(source.into()) }
+    }
+
+    /// Makes an error out of one of the disk.
+    pub fn disk(subject: impl Into<String>, what: &str, source: std::io::Error) -> Self {
+        Self::with_source(subject, ContentErrorKind::Disk(what.to_owned()), source)
+    }
+
+    /// Returns what it is about.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Returns what went wrong.
+    pub fn kind(&self) -> &ContentErrorKind {
+        &self.kind
+    }
+
+    /// Answers whether trying again may help.
+    ///
+    /// Wrong bytes count: the usual cause is a proxy or a line that cut or mangled one response.
+    pub fn is_temporary(&self) -> bool {
+        matches!(
+            self.kind,
+            ContentErrorKind::Throttled { .. }
+                | ContentErrorKind::Unavailable(_)
+                | ContentErrorKind::WrongDigest { .. }
+                | ContentErrorKind::WrongSize { .. }
+        )
+    }
+
+    /// Answers whether it is just not there.
+    pub fn is_not_found(&self) -> bool {
+        self.kind == ContentErrorKind::NotFound
+    }
+
+    /// Returns how long the other side asked to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.kind {
+            ContentErrorKind::Throttled { retry_after } => retry_after,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Images as plugins see them: [`Images`] resolves and opens, [`ImageView`] is lazy, and nothing is fetched twice.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::manifest::{Descriptor, RawManifest};
+use oc_mirror_model::reference::{Reference, Source};
+
+use super::{BlobStream, ContentError};
+
+/// A reference with what it points at now.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// What was asked for.
+    pub source: Source,
+    /// What it points at.
+    pub descriptor: Descriptor,
+}
+
+/// The images of a run, from whichever place the run reads: registries, layouts, an imageset.
+///
+/// What has been fetched once is kept for the whole run, so that all plugins see the same.
+#[async_trait]
+pub trait Images: Send + Sync {
+    /// Finds out what a reference points at.
+    async fn resolve(&self, source: &Source) -> Result<Resolved, ContentError>;
+
+    /// Lists tags of a repository, in the registry's order, after `after` and at most `limit`.
+    async fn tags(
+        &self,
+        repository: &Reference,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, ContentError>;
+
+    /// Opens an image: its manifest or index is fetched, nothing else.
+    async fn open(&self, source: &Source) -> Result<Arc<dyn ImageView>, ContentError>;
+}
+
+/// An image that this one was built on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseImage {
+    /// Its name, if one is known.
+    pub reference: Option<String>,
+    /// Its digest, if one is known.
+    pub digest: Option<Digest>,
+    /// How it was found: `annotation` or `layer-prefix`.
+    pub evidence: &'static str,
+    /// How many of its layers are shared.
+    pub shared_layers: u32,
+}
+
+/// One manifest or index, with everything that hangs below it, fetched when asked for.
+#[async_trait]
+pub trait ImageView: Send + Sync {
+    /// Returns the reference it was opened by.
+    fn reference(&self) -> String;
+
+    /// Returns the manifest.
+    fn manifest(&self) -> &RawManifest;
+
+    /// Opens a manifest that this index names.
+    async fn child(&self, child: &Descriptor) -> Result<Arc<dyn ImageView>, ContentError>;
+
+    /// Reads the configuration blob: at most 8 MiB, checked against its digest.
+    async fn config(&self) -> Result<Bytes, ContentError>;
+
+    /// Answers whether the destination or an earlier sequence has this blob.
+    fn is_known(&self, digest: &Digest) -> bool;
+
+    /// Finds out what the image was built on, from annotations and from layers shared with images of this run.
+    async fn base_chain(&self) -> Result<Vec<BaseImage>, ContentError>;
+
+    /// Lists manifests that refer to this one.
+    async fn referrers(&self, artifact_type: Option<&str>) -> Result<Vec<Descriptor>, ContentError>;
+
+    /// Opens one of them.
+    async fn open_referrer(&self, digest: &Digest) -> Result<Arc<dyn ImageView>, ContentError>;
+
+    /// Opens a blob that the manifest names. The stream fails at its end if the bytes are wrong.
+    async fn open_blob(&self, blob: &Descriptor) -> Result<BlobStream, ContentError>;
+}

@@ -1,0 +1,101 @@
+//! Where content comes from and goes to: the traits [`ContentRead`], [`ContentWrite`] and [`TagStore`].
+//!
+//! A registry, an image layout, an imageset and plain memory implement them, so that every direction of
+//! mirroring is one code path. This room knows nothing of HTTP, tar or files.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::manifest::{Descriptor, RawManifest};
+use oc_mirror_model::reference::{Repository, Selector, Tag};
+
+mod error;
+mod image;
+pub mod memory;
+pub mod verify;
+
+pub use error::{ContentError, ContentErrorKind};
+pub use image::{BaseImage, ImageView, Images, Resolved};
+
+/// The bytes of a blob, piece by piece. A piece is at most a few hundred KiB, whatever the size of the blob.
+pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, ContentError>> + Send>>;
+
+/// The longest piece that a [`BlobStream`] of ours yields.
+pub const CHUNK: usize = 256 << 10;
+
+/// Content can be read from here.
+#[async_trait]
+pub trait ContentRead: Send + Sync {
+    /// Returns a name for messages: `registry quay.io`, `imageset 2`.
+    fn name(&self) -> String;
+
+    /// Reads a manifest. Its bytes have been checked against the digest, if it was asked for by one.
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<RawManifest, ContentError>;
+
+    /// Opens a blob from `offset` on. The bytes are **not** checked here: see [`verify`].
+    async fn blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        offset: u64,
+    ) -> Result<BlobStream, ContentError>;
+}
+
+/// Content can be put here.
+#[async_trait]
+pub trait ContentWrite: Send + Sync {
+    /// Returns a name for messages.
+    fn name(&self) -> String;
+
+    /// Answers whether the repository has the blob.
+    async fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, ContentError>;
+
+    /// Answers whether the repository has the manifest.
+    async fn has_manifest(&self, repository: &Repository, digest: &Digest) -> Result<bool, ContentError>;
+
+    /// Makes a blob of another repository appear in this one without moving bytes. `false`: it must be put.
+    async fn mount(
+        &self,
+        repository: &Repository,
+        from: &Repository,
+        blob: &Descriptor,
+    ) -> Result<bool, ContentError>;
+
+    /// Puts a blob. The stream ends with an error if the bytes turn out wrong; then nothing may appear.
+    async fn put_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        body: BlobStream,
+    ) -> Result<(), ContentError>;
+
+    /// Puts a manifest under its digest. What it names must be there already.
+    async fn put_manifest(&self, repository: &Repository, manifest: &RawManifest)
+    -> Result<(), ContentError>;
+}
+
+/// Names can be given to manifests here.
+#[async_trait]
+pub trait TagStore: Send + Sync {
+    /// Returns what a tag points at; nothing if there is no such tag or repository.
+    async fn resolve_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Option<Descriptor>, ContentError>;
+
+    /// Makes a tag point at a manifest. This may put the manifest again.
+    async fn put_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        manifest: &RawManifest,
+    ) -> Result<(), ContentError>;
+}

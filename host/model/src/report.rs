@@ -1,0 +1,184 @@
+//! [`RunReport`]: what a run did, as data that is printed, stored as `result.json`, and read by other programs.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::digest::Digest;
+use crate::imageset::RefusedImage;
+use crate::request::Destination;
+
+/// The exit codes of the program, a bit mask as oc-mirror v2 has it.
+///
+/// Codes of several kinds of images are combined: 12 is an operator image and an additional one.
+pub mod exit {
+    /// All went well, or there was nothing to do.
+    pub const OK: u8 = 0;
+    /// Wrong arguments or configuration, a refused imageset, a registry that cannot be reached, a full disk.
+    pub const GENERIC: u8 = 1;
+    /// A release image failed.
+    pub const RELEASE: u8 = 2;
+    /// An operator image or catalog failed.
+    pub const OPERATOR: u8 = 4;
+    /// An additional image, or one of a custom plugin, failed.
+    pub const ADDITIONAL: u8 = 8;
+    /// A chart or an image of one failed.
+    pub const HELM: u8 = 16;
+
+    /// Returns the bit of an image's kind.
+    pub fn for_kind(kind: &str) -> u8 {
+        use crate::request::kind as k;
+        match kind {
+            k::RELEASE | k::RELEASE_CONTENT | k::GRAPH => RELEASE,
+            k::CATALOG | k::BUNDLE | k::RELATED => OPERATOR,
+            k::HELM => HELM,
+            _ => ADDITIONAL,
+        }
+    }
+}
+
+/// The three ways to mirror, as v2 names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Workflow {
+    /// From registries into an imageset.
+    MirrorToDisk,
+    /// From imagesets into a registry.
+    DiskToMirror,
+    /// From registries into a registry.
+    MirrorToMirror,
+}
+
+impl Workflow {
+    /// Returns the name in plugins' run information: `mirror-to-disk`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MirrorToDisk => "mirror-to-disk",
+            Self::DiskToMirror => "disk-to-mirror",
+            Self::MirrorToMirror => "mirror-to-mirror",
+        }
+    }
+}
+
+/// What one run did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunReport {
+    /// Which way.
+    pub workflow: Workflow,
+    /// True if nothing was written because it was only asked what would be.
+    pub dry_run: bool,
+    /// The chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<Uuid>,
+    /// The imagesets that were made or published.
+    pub imagesets: Vec<ImagesetReport>,
+    /// Images, in the order of the configuration.
+    pub images: Vec<ImageReport>,
+    /// Images that a policy refused.
+    pub refused: Vec<RefusedImage>,
+    /// Remarks of policies, plugins and registries.
+    pub warnings: Vec<String>,
+    /// What could not be had or done.
+    pub failures: Vec<Failure>,
+    /// Bytes and requests.
+    pub totals: Totals,
+}
+
+impl RunReport {
+    /// Starts an empty report.
+    pub fn new(workflow: Workflow, dry_run: bool) -> Self {
+        Self {
+            workflow,
+            dry_run,
+            uid: None,
+            imagesets: Vec::new(),
+            images: Vec::new(),
+            refused: Vec::new(),
+            warnings: Vec::new(),
+            failures: Vec::new(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Returns the exit code that the failures add up to.
+    pub fn exit_code(&self) -> u8 {
+        self.failures.iter().fold(exit::OK, |code, failure| code | failure.exit_code)
+    }
+}
+
+/// One imageset of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImagesetReport {
+    /// Its place in the chain.
+    pub sequence: u64,
+    /// What it builds on.
+    pub base: u64,
+    /// Its identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<Digest>,
+    /// The chunk files.
+    pub chunks: Vec<String>,
+    /// Bytes of all chunks.
+    pub bytes: u64,
+    /// Content that it need not carry, since earlier sequences did.
+    pub saved_bytes: u64,
+    /// `made`, `published`, `already published`, `nothing new`, `planned`.
+    pub outcome: String,
+}
+
+/// One image of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageReport {
+    /// The name users know it by.
+    pub origin: String,
+    /// What it is for.
+    pub kind: String,
+    /// Where it goes.
+    pub destination: Destination,
+    /// What its tag points at.
+    pub digest: Digest,
+    /// Bytes of blobs and manifests that are new.
+    pub new_bytes: u64,
+    /// Bytes of all its blobs and manifests.
+    pub total_bytes: u64,
+}
+
+/// Something that could not be had or done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// The image or plugin.
+    pub subject: String,
+    /// The cause, with everything that led to it.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The bit it adds to the exit code, see [`exit`].
+    pub exit_code: u8,
+}
+
+/// Bytes and requests of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    /// Blobs moved.
+    pub blobs: u64,
+    /// Bytes of them.
+    pub blob_bytes: u64,
+    /// Blobs that the destination had in place.
+    pub skipped_blobs: u64,
+    /// Blobs that the destination linked from another of its repositories.
+    pub mounted_blobs: u64,
+    /// Blobs that had to be fetched from the target, since neither the imageset nor a mount had them.
+    pub refetched_blobs: u64,
+    /// Manifests put.
+    pub manifests: u64,
+    /// Anything else worth counting.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other: BTreeMap<String, u64>,
+}
