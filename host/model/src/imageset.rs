@@ -32,6 +32,8 @@ pub struct FormatVersion {
 
 impl FormatVersion {
     /// Answers whether this program can read what was written with `self`.
+    // The comparison is absurd only as long as the minor version is 0.
+    #[allow(clippy::absurd_extreme_comparisons)]
     pub fn is_readable(self) -> bool {
         self.major == FORMAT.major && self.minor <= FORMAT.minor
     }
@@ -198,7 +200,22 @@ pub struct RefusedImage {
     pub details: BTreeMap<String, String>,
 }
 
+impl ChunkHeader {
+    /// Returns the bytes that stand in the chunk.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes =
+            serde_json::to_vec_pretty(self).expect("a document of strings and numbers serialises");
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
 impl Index {
+    /// Returns what the given chunk starts with, unless it is chunk 0, which starts with this index.
+    pub fn chunk_header(&self, chunk: u32) -> ChunkHeader {
+        ChunkHeader { format: self.format, uid: self.uid, sequence: self.sequence, chunk }
+    }
+
     /// Returns the file name of a chunk: `mirror_seqN_NNNNNN.tar`.
     pub fn chunk_name(sequence: u64, chunk: u32) -> String {
         format!("mirror_seq{sequence}_{chunk:06}.tar")

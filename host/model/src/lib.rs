@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads the environment or knows about async. Every type that carries a rule
 //! (a digest's grammar, a tag's length) is parsed once at the edge and trusted afterwards.
 
+pub mod config;
 pub mod digest;
 pub mod imageset;
 pub mod manifest;
@@ -14,6 +15,7 @@ pub mod reference;
 pub mod report;
 pub mod request;
 pub mod sequence;
+pub mod tar;
 
 pub use digest::Digest;
 pub use manifest::{Descriptor, Manifest, RawManifest};

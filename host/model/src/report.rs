@@ -125,7 +125,7 @@ pub struct ImagesetReport {
     pub bytes: u64,
     /// Content that it need not carry, since earlier sequences did.
     pub saved_bytes: u64,
-    /// `made`, `published`, `already published`, `nothing new`, `planned`.
+    /// `made`, `published`, `already published`, `not needed`, `nothing new`, `planned`, `failed`.
     pub outcome: String,
 }
 

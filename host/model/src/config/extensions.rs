@@ -1,0 +1,100 @@
+//! What users bring themselves: [`PluginEntry`], [`PolicyEntry`], and [`BlockedImage`] for the built-in policy.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A content source as a component.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PluginEntry {
+    /// A name of one's own choice: lower-case letters, digits and `-`.
+    pub name: String,
+    /// Where the component is: `file:./source.wasm`.
+    pub source: String,
+    /// What the component gets as its configuration.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub config: serde_json::Value,
+    /// The capabilities granted to it, of those it asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<String>,
+}
+
+/// A policy as a component.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicyEntry {
+    /// A name of one's own choice: lower-case letters, digits and `-`.
+    pub name: String,
+    /// Where the component is: `file:./policy.wasm`.
+    pub source: String,
+    /// What the component gets as its configuration.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub config: serde_json::Value,
+    /// The capabilities granted to it, of those it asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<String>,
+    /// What its refusals do.
+    #[serde(default)]
+    pub mode: PolicyMode,
+}
+
+/// What the refusals of a policy do.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyMode {
+    /// The image is not mirrored.
+    #[default]
+    Protect,
+    /// The image is mirrored, and the refusal reported.
+    Monitor,
+}
+
+/// Which images are refused. Exactly one field is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", from = "BlockedImageEntry")]
+pub struct BlockedImage {
+    /// A regular expression that is searched for in the image's reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A pattern for the whole reference: `*` and `?` as in a shell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub glob: Option<String>,
+    /// An image; what is built on it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_image: Option<String>,
+}
+
+/// The forms in which a [`BlockedImage`] is written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum BlockedImageEntry {
+    /// The short form of `name`.
+    Name(String),
+    /// One of the keys.
+    Keys(BlockedImageKeys),
+}
+
+/// Which images are refused; exactly one of the keys.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BlockedImageKeys {
+    /// A regular expression that is searched for in the image's reference.
+    name: Option<String>,
+    /// A pattern for the whole reference: `*` and `?` as in a shell.
+    glob: Option<String>,
+    /// An image; what is built on it is refused.
+    base_image: Option<String>,
+}
+
+impl From<BlockedImageEntry> for BlockedImage {
+    fn from(entry: BlockedImageEntry) -> Self {
+        match entry {
+            BlockedImageEntry::Name(name) => Self { name: Some(name), ..Self::default() },
+            BlockedImageEntry::Keys(BlockedImageKeys { name, glob, base_image }) => {
+                Self { name, glob, base_image }
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The configuration: YAML in, [`ImageSetConfiguration`] or [`DeleteImageSetConfiguration`] out.
+//!
+//! [`parse`] reads the text into a tree that knows lines and columns, checks the tree against the schema of the
+//! document's version, and then what it means. All problems are reported together. Nothing here reads files, and
+//! nothing decides what a section does: that is for the content sources and policies.
+
+mod check;
+mod extensions;
+mod hints;
+mod identity;
+mod operators;
+mod problem;
+mod releases;
+mod schema;
+mod tree;
+mod types;
+mod v1alpha2;
+mod v2alpha1;
+mod validate;
+mod validate_extensions;
+mod version;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use extensions::{BlockedImage, PluginEntry, PolicyEntry, PolicyMode};
+pub use operators::{Operator, Package, PackageChannel};
+pub use problem::{ConfigError, Position, Problem};
+pub use releases::{ReleaseChannel, ReleasePlatform, ReleaseType};
+pub use schema::{DocumentKind, schema};
+pub use types::{
+    AdditionalImage, ApiVersion, DeleteImageSetConfiguration, GiB, Helm, HelmRepository,
+    ImageSetConfiguration, LocalChart, Mirror, RepositoryChart, Sample, SectionPositions, SectionUse,
+    StorageConfig,
+};
+
+use check::Places;
+use problem::Problems;
+use validate::Validator;
+
+/// A configuration that was read, of either kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Configuration {
+    /// What to mirror.
+    Mirror(ImageSetConfiguration),
+    /// What to delete.
+    Delete(DeleteImageSetConfiguration),
+}
+
+/// A configuration with what is remarkable about its text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    /// The configuration.
+    pub configuration: Configuration,
+    /// What was forgiven, in the order of the text.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a configuration.
+///
+/// Fails with everything that is wrong with it, each with line, column and mostly a hint.
+pub fn parse(text: &str) -> Result<Parsed, ConfigError> {
+    let mut problems = Problems::default();
+    let configuration = read(text, &mut problems);
+    let warnings = problems.finish()?;
+    match configuration {
+        Some(configuration) => Ok(Parsed { configuration, warnings }),
+        None => Err(ConfigError {
+            problems: vec![Problem::new(Position { line: 1, column: 1 }, "", "it cannot be read")],
+        }),
+    }
+}
+
+/// Reads as much as can be read; nothing is returned only if an error was reported.
+fn read(text: &str, problems: &mut Problems) -> Option<Configuration> {
+    let document = match tree::read(text) {
+        Ok(document) => document,
+        Err(problem) => {
+            problems.error(problem);
+            return None;
+        }
+    };
+    if !matches!(document.content, tree::Content::Mapping(_)) {
+        let problem = Problem::new(document.at, "", "a configuration is a mapping");
+        problems.error(problem.with_hint("start the file with `kind: ImageSetConfiguration`"));
+        return None;
+    }
+    let (kind, api) = identity::identify(&document, problems);
+    let (value, places) = check::check(kind, &document, problems);
+    match kind {
+        DocumentKind::ImageSetV1Alpha2 => {
+            let document: v1alpha2::Document = typed(value, problems)?;
+            let storage = document.storage_config.and_then(|storage| place(storage, &places, problems));
+            let mirror = complete(document.mirror.into(), kind, &places, problems);
+            let archive_size = document.archive_size;
+            Some(Configuration::Mirror(ImageSetConfiguration { api, archive_size, storage, mirror }))
+        }
+        DocumentKind::ImageSetV2Alpha1 => {
+            let document: v2alpha1::Document = typed(value, problems)?;
+            let mirror = complete(document.mirror, kind, &places, problems);
+            let archive_size = document.archive_size;
+            Some(Configuration::Mirror(ImageSetConfiguration { api, archive_size, storage: None, mirror }))
+        }
+        DocumentKind::Delete => {
+            let document: v2alpha1::DeleteDocument = typed(value, problems)?;
+            let mut delete = complete(document.delete.into(), kind, &places, problems);
+            default_architecture(&mut delete);
+            Some(Configuration::Delete(DeleteImageSetConfiguration { api, delete }))
+        }
+    }
+}
+
+/// Gives a checked value its type, which cannot fail unless the check lets pass what the types do not take.
+fn typed<T: DeserializeOwned>(value: Value, problems: &mut Problems) -> Option<T> {
+    match serde_json::from_value(value) {
+        Ok(document) => Some(document),
+        Err(error) => {
+            let start = Position { line: 1, column: 1 };
+            problems.error(Problem::new(start, "", format!("the configuration cannot be read: {error}")));
+            None
+        }
+    }
+}
+
+/// Checks what the sections mean and notes where they stand.
+fn complete(mut mirror: Mirror, kind: DocumentKind, places: &Places, problems: &mut Problems) -> Mirror {
+    Validator { kind, places, problems }.mirror(&mut mirror);
+    let root = kind.root_section();
+    let place = |name: &'static str| places.get(&format!("{root}.{name}")).map(|at| (name, at));
+    mirror.written_at = SectionPositions(types::SECTIONS.into_iter().filter_map(place).collect());
+    mirror
+}
+
+/// Returns where metadata is kept, and warns where the section says nothing or two things.
+fn place(storage: v1alpha2::Storage, places: &Places, problems: &mut Problems) -> Option<StorageConfig> {
+    let both = storage.local.as_ref().is_some_and(|local| !local.path.is_empty())
+        && storage.registry.as_ref().is_some_and(|registry| !registry.image_url.is_empty());
+    let at = places.nearest("storageConfig");
+    let place = storage.place();
+    if both {
+        let problem = Problem::new(at, "storageConfig", "`local` wins where `registry` is given as well");
+        problems.warn(problem.with_hint("remove one of them"));
+    } else if place.is_none() {
+        let problem = Problem::new(at, "storageConfig", "it does not say where metadata is kept");
+        problems.warn(problem.with_hint("give `local.path` or `registry.imageURL`, or remove it"));
+    }
+    place
+}
+
+/// Chooses `amd64` where channels but no architectures are given, as oc-mirror v2 does when it deletes.
+fn default_architecture(delete: &mut Mirror) {
+    if let Some(platform) = &mut delete.platform
+        && !platform.channels.is_empty()
+        && platform.architectures.is_empty()
+        && platform.platforms.is_empty()
+    {
+        platform.architectures.push("amd64".to_owned());
+    }
+}

@@ -1,0 +1,163 @@
+//! The rules for what users bring themselves: blocked images, plugins, policies.
+
+use regex::Regex;
+
+use super::extensions::{BlockedImage, PluginEntry, PolicyEntry};
+use super::validate::Validator;
+use crate::reference::Source;
+
+/// The longest name: that of a DNS label.
+const MAX_NAME: usize = 63;
+
+pub(super) fn blocked_images(validator: &mut Validator<'_>, images: &mut [BlockedImage], root: &str) {
+    for (index, image) in images.iter_mut().enumerate() {
+        blocked_image(validator, image, &format!("{root}.blockedImages[{index}]"));
+    }
+}
+
+fn blocked_image(validator: &mut Validator<'_>, image: &mut BlockedImage, path: &str) {
+    let set = [&image.name, &image.glob, &image.base_image].into_iter().flatten().count();
+    if set != 1 {
+        let message = match set {
+            0 => "it does not say what to block",
+            _ => "it says several things at once",
+        };
+        validator.error(path, message, "give one of `name`, `glob` and `baseImage`");
+        return;
+    }
+    if let Some(name) = image.name.take() {
+        let path = format!("{path}.name");
+        match Regex::new(&name) {
+            Ok(_) => image.name = Some(name),
+            Err(_) if is_glob(&name) => {
+                let message = format!("`{name}` is not a regular expression, it is read as a glob");
+                validator.warn(&path, message, &format!("write `glob: \"{name}\"`"));
+                image.glob = Some(name);
+            }
+            Err(error) => {
+                let message = format!("`{name}` is not a regular expression: {}", reason(&error));
+                validator.error(&path, message, "put `\\` before characters that stand for themselves");
+                image.name = Some(name);
+            }
+        }
+    } else if let Some(glob) = image.glob.as_deref().filter(|glob| !is_glob(glob)) {
+        let message = format!("`{glob}` is not a glob");
+        validator.error(&format!("{path}.glob"), message, "close every `[` and `{`, and leave out blanks");
+    } else if let Some(base) = &image.base_image {
+        let path = format!("{path}.baseImage");
+        if let Some(Source::Layout(_)) = validator.reference(&path, base) {
+            let message = format!("`{base}` is a directory, not an image of a registry");
+            validator.error(&path, message, "write an image such as `quay.io/org/name:tag`");
+        }
+    }
+}
+
+/// Answers whether a text is a glob: what references are made of, `*`, `?`, and closed brackets.
+fn is_glob(text: &str) -> bool {
+    let mut within: Option<char> = None;
+    for c in text.chars() {
+        within = match (c, within) {
+            ('[', None) => Some(']'),
+            ('{', None) => Some('}'),
+            ('[' | '{', Some(_)) => return false,
+            (']' | '}', end) if end == Some(c) => None,
+            (']' | '}', _) => return false,
+            (',', Some('}')) | ('!' | '^', Some(']')) => within,
+            _ if c.is_ascii_alphanumeric() || "*?._-/:@".contains(c) => within,
+            _ => return false,
+        };
+    }
+    within.is_none() && !text.is_empty()
+}
+
+/// Returns the last line of what the parser of expressions says; the lines above draw the expression.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default().trim();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+pub(super) fn plugins(validator: &mut Validator<'_>, plugins: &[PluginEntry], root: &str) {
+    let list = format!("{root}.plugins");
+    validator.unique_names(
+        &list,
+        plugins.iter().map(|p| p.name.as_str()),
+        "give each plugin a name of its own",
+    );
+    for (index, plugin) in plugins.iter().enumerate() {
+        component(validator, &format!("{list}[{index}]"), &plugin.name, &plugin.source);
+    }
+}
+
+pub(super) fn policies(validator: &mut Validator<'_>, policies: &[PolicyEntry], root: &str) {
+    let list = format!("{root}.policies");
+    validator.unique_names(
+        &list,
+        policies.iter().map(|p| p.name.as_str()),
+        "give each policy a name of its own",
+    );
+    for (index, policy) in policies.iter().enumerate() {
+        component(validator, &format!("{list}[{index}]"), &policy.name, &policy.source);
+    }
+}
+
+fn component(validator: &mut Validator<'_>, path: &str, name: &str, source: &str) {
+    if !is_label(name) {
+        let hint =
+            format!("use up to {MAX_NAME} of `a`–`z`, `0`–`9` and `-`, with a letter or digit at both ends");
+        validator.error(&format!("{path}.name"), format!("`{name}` cannot be a name"), &hint);
+    }
+    if source.strip_prefix("file:").is_none_or(str::is_empty) {
+        let message = format!("`{source}` does not say where the component is");
+        validator.error(
+            &format!("{path}.source"),
+            message,
+            "write `file:PATH`, such as `file:./plugin.wasm`",
+        );
+    }
+}
+
+fn is_label(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=MAX_NAME).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("*alpine*", true)]
+    #[case("quay.io/{a,b}/x[0-9]?", true)]
+    #[case("quay.io/[!a]/x", true)]
+    #[case("(alpine", false)]
+    #[case("[a", false)]
+    #[case("a]", false)]
+    #[case("a b", false)]
+    #[case("", false)]
+    fn globs(#[case] text: &str, #[case] expected: bool) {
+        assert_eq!(is_glob(text), expected);
+    }
+
+    #[rstest]
+    #[case("deny-by-label", true)]
+    #[case("9", true)]
+    #[case("-a", false)]
+    #[case("a-", false)]
+    #[case("A", false)]
+    #[case("", false)]
+    fn labels(#[case] text: &str, #[case] expected: bool) {
+        assert_eq!(is_label(text), expected);
+    }
+
+    #[test]
+    fn reasons_are_one_line() {
+        let expression = format!("({}", "alpine");
+        let error = Regex::new(&expression).expect_err("invalid");
+        assert_eq!(reason(&error), "unclosed group");
+    }
+}
