@@ -1,1 +1,72 @@
-//! placeholder
+//! What the tests of every crate share: small valid images ([`ImageBuilder`], [`IndexBuilder`]), Debian's
+//! `docker-registry` as a child process ([`Registry`]), `skopeo` as a second opinion ([`Skopeo`]), a registry that
+//! misbehaves on command ([`FaultRegistry`]) and a place to run whole commands in ([`TestContext`]).
+//!
+//! It is a development dependency only and shares no code with the crates it tests, so that a mistake in one is not
+//! repeated in the other. Its functions panic with a message when the machine cannot do what a test asks.
+
+#[cfg(feature = "registries")]
+mod context;
+#[cfg(feature = "registries")]
+mod faults;
+pub mod http;
+mod image;
+mod layout;
+mod push;
+#[cfg(feature = "registries")]
+mod registry;
+#[cfg(feature = "registries")]
+mod skopeo;
+#[cfg(feature = "registries")]
+mod tls;
+
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "registries")]
+pub use context::{CommandOutput, TestContext};
+#[cfg(feature = "registries")]
+pub use faults::{Action, Bearer, FaultRegistry, Recorded, Rule};
+pub use image::{Blob, Image, ImageBuilder, IndexBuilder, Layer, sha256, tar_gz};
+pub use push::{PlainHost, PushTarget};
+#[cfg(feature = "registries")]
+pub use registry::{LogLine, PASSWORD, Registry, RegistryBuilder, USER};
+#[cfg(feature = "registries")]
+pub use skopeo::Skopeo;
+#[cfg(feature = "registries")]
+pub use tls::Certificates;
+
+/// Returns the root of the workspace.
+pub fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("this crate lives two directories below the root").to_path_buf()
+}
+
+/// Returns the directory of recorded real data, or says `skipped` and returns nothing where it is absent.
+#[allow(clippy::print_stderr)]
+pub fn fixtures() -> Option<PathBuf> {
+    let found = workspace_root().parent().map(|p| p.join("shared/fixtures")).filter(|p| p.is_dir());
+    if found.is_none() {
+        eprintln!("skipped: no ../shared/fixtures");
+    }
+    found
+}
+
+/// Returns the `Authorization` value of HTTP basic authentication.
+pub fn basic_authorization(user: &str, password: &str) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// Writes an `auth.json` with one entry for each `(host, user, password)`.
+pub fn write_auth_file(path: &Path, entries: &[(&str, &str, &str)]) {
+    let auths: serde_json::Map<String, serde_json::Value> = entries
+        .iter()
+        .map(|(host, user, password)| {
+            let basic = basic_authorization(user, password);
+            let value = basic.strip_prefix("Basic ").expect("the function above writes this prefix");
+            (host.to_string(), serde_json::json!({ "auth": value }))
+        })
+        .collect();
+    let text = serde_json::json!({ "auths": auths }).to_string();
+    std::fs::write(path, text).expect("the test's own directory is writable");
+}
