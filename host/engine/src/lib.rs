@@ -5,7 +5,10 @@
 //!
 //! Rooms and who may use whom are listed in `host/README.md`; a test reads the imports and fails on any other edge.
 
+pub mod archive;
 pub mod content;
+pub mod fsx;
+pub mod plan;
 pub mod policy;
 pub mod report;
 pub mod source;

@@ -11,6 +11,7 @@ use oc_mirror_model::digest::Digest;
 pub struct ContentError {
     subject: String,
     kind: ContentErrorKind,
+    exhausted: bool,
     #[source]
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -58,6 +59,9 @@ pub enum ContentErrorKind {
     /// The other side does not keep to the protocol or format.
     #[error("{0}")]
     Invalid(String),
+    /// The other side cannot be trusted: its certificate is not accepted, or it has none.
+    #[error("{0}")]
+    Untrusted(String),
     /// The disk failed.
     #[error("{0}")]
     Disk(String),
@@ -69,7 +73,7 @@ pub enum ContentErrorKind {
 impl ContentError {
     /// Makes an error about `subject`: a reference, a URL without secrets, a path.
     pub fn new(subject: impl Into<String>, kind: ContentErrorKind) -> Self {
-        Self { subject: subject.into(), kind, source: None }
+        Self { subject: subject.into(), kind, exhausted: false, source: None }
     }
 
     /// Makes an error with the one that caused it.
@@ -78,7 +82,7 @@ impl ContentError {
         kind: ContentErrorKind,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { subject: subject.into(), kind, source: Some(source.into()) }
+        Self { subject: subject.into(), kind, exhausted: false, source: Some(source.into()) }
     }
 
     /// Makes an error out of one of the disk.
@@ -107,6 +111,16 @@ impl ContentError {
                 | ContentErrorKind::WrongDigest { .. }
                 | ContentErrorKind::WrongSize { .. }
         )
+    }
+
+    /// Notes that it has been tried as often as the settings allow, so that nobody above starts over.
+    pub fn exhausted(self) -> Self {
+        Self { exhausted: true, ..self }
+    }
+
+    /// Answers whether it has been tried as often as the settings allow.
+    pub fn is_exhausted(&self) -> bool {
+        self.exhausted
     }
 
     /// Answers whether it is just not there.

@@ -1,7 +1,8 @@
 //! Where content comes from and goes to: the traits [`ContentRead`], [`ContentWrite`] and [`TagStore`].
 //!
 //! A registry, an image layout, an imageset and plain memory implement them, so that every direction of
-//! mirroring is one code path. This room knows nothing of HTTP, tar or files.
+//! mirroring is one code path. This room knows nothing of HTTP or of where anything is stored. What is inside of
+//! images is read by [`filesystem`] and made by [`build`]; nothing else here knows of tar.
 
 use std::pin::Pin;
 
@@ -12,9 +13,14 @@ use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
 
+pub mod build;
 mod error;
+pub mod file;
+pub mod filesystem;
 mod image;
 pub mod memory;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod verify;
 
 pub use error::{ContentError, ContentErrorKind};

@@ -1,0 +1,181 @@
+//! [`Journal`]: which entries of a partial imageset are finished. Append-only; a torn last line is expected.
+//!
+//! ```text
+//! oc-mirror-journal 1 sha256:<identity of the index> <check>
+//! done 12 sha256:<digest of the entry> <check>
+//! sealing <check>
+//! ```
+//!
+//! An entry is journalled only after its bytes are durable. `sealing` comes before the first rename.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::imageset::Index;
+use rustix::fs::OFlags;
+
+use crate::fsx;
+
+const TITLE: &str = "oc-mirror-journal 1";
+
+/// An open journal.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+}
+
+/// What a journal says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// The imageset it is about.
+    pub(super) identity: Digest,
+    /// The entries that are finished, by number.
+    pub(super) done: Vec<(usize, Digest)>,
+    /// Whether the chunks were about to get their names.
+    pub(super) sealing: bool,
+    /// How many bytes of the journal count.
+    valid: u64,
+}
+
+impl Journal {
+    /// Starts a journal; there must be none.
+    pub(super) fn create(path: &Path, identity: &Digest) -> io::Result<Self> {
+        let mut file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        file.write_all(line(&format!("{TITLE} {identity}")).as_bytes())?;
+        file.sync_all()?;
+        fsx::fsync_dir(&fsx::parent(path))?;
+        Ok(Self { file })
+    }
+
+    /// Goes on with a journal, behind its last whole line.
+    pub(super) fn resume(path: &Path, record: &Record) -> io::Result<Self> {
+        let flags = OFlags::NOFOLLOW.bits().cast_signed();
+        let file = OpenOptions::new().append(true).custom_flags(flags).open(path)?;
+        file.set_len(record.valid)?;
+        file.sync_all()?;
+        Ok(Self { file })
+    }
+
+    /// Reads a journal; nothing if there is none, or none that begins as it should.
+    pub(super) fn read(path: &Path) -> io::Result<Option<Record>> {
+        let mut text = Vec::new();
+        match File::open(path) {
+            Ok(mut file) => file.read_to_end(&mut text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(parse(&text))
+    }
+
+    /// Adds finished entries, durably.
+    pub(super) fn done(&mut self, index: &Index, entries: &[usize]) -> io::Result<()> {
+        let lines: String = entries
+            .iter()
+            .map(|number| line(&format!("done {number} {}", index.entries[*number].digest)))
+            .collect();
+        self.append(&lines)
+    }
+
+    /// Notes that all is there and the renaming begins.
+    pub(super) fn sealing(&mut self) -> io::Result<()> {
+        self.append(&line("sealing"))
+    }
+
+    fn append(&mut self, lines: &str) -> io::Result<()> {
+        self.file.write_all(lines.as_bytes())?;
+        self.file.sync_data()
+    }
+}
+
+/// Every line ends with a check of itself, since a torn line may look whole.
+fn line(text: &str) -> String {
+    format!("{text} {}\n", check_of(text))
+}
+
+fn check_of(text: &str) -> String {
+    Digest::of(text.as_bytes()).short().to_owned()
+}
+
+fn parse(bytes: &[u8]) -> Option<Record> {
+    let mut lines = bytes.split_inclusive(|b| *b == b'\n').map(|line| (checked(line), line.len() as u64));
+    let (title, mut valid) = lines.next()?;
+    let identity = title?.strip_prefix(TITLE)?.trim_start().parse().ok()?;
+    let (mut done, mut sealing) = (Vec::new(), false);
+    for (text, len) in lines {
+        match text.map(|t| t.split(' ').collect::<Vec<_>>()).as_deref() {
+            Some(["sealing"]) => sealing = true,
+            Some(["done", number, digest]) => match (number.parse(), digest.parse()) {
+                (Ok(number), Ok(digest)) => done.push((number, digest)),
+                _ => break,
+            },
+            // Whatever follows a torn line was not written by us.
+            _ => break,
+        }
+        valid += len;
+    }
+    Some(Record { identity, done, sealing, valid })
+}
+
+fn checked(line: &[u8]) -> Option<&str> {
+    let (text, check) = std::str::from_utf8(line).ok()?.strip_suffix('\n')?.rsplit_once(' ')?;
+    (check == check_of(text)).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text() -> String {
+        let identity = Digest::of(b"index");
+        let mut text = line(&format!("{TITLE} {identity}"));
+        for n in 0..5 {
+            text += &line(&format!("done {n} {}", Digest::of(&[n])));
+        }
+        text + &line("sealing")
+    }
+
+    #[test]
+    fn a_whole_journal_is_read() {
+        let text = text();
+        let record = parse(text.as_bytes()).expect("valid");
+        assert_eq!(record.identity, Digest::of(b"index"));
+        assert_eq!((record.done.len(), record.sealing, record.valid), (5, true, text.len() as u64));
+    }
+
+    #[test]
+    fn cut_anywhere_it_says_less_and_nothing_wrong() {
+        let text = text();
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        for cut in 0..text.len() {
+            let record = parse(&text.as_bytes()[..cut]);
+            let whole = text[..cut].matches('\n').count();
+            match record {
+                None => assert_eq!(whole, 0),
+                Some(record) => {
+                    assert_eq!(record.done.len(), (whole - 1).min(5));
+                    assert_eq!(record.valid, lines[..whole].iter().map(|l| l.len() as u64).sum::<u64>());
+                    assert!(!record.sealing);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_byte_never_adds_anything(at in 0_usize..600, to: u8) {
+            let mut bytes = text().into_bytes();
+            let at = at % bytes.len();
+            bytes[at] = to;
+            if let Some(record) = parse(&bytes) {
+                prop_assert_eq!(record.identity, Digest::of(b"index"));
+                for (number, (recorded, digest)) in record.done.iter().enumerate() {
+                    prop_assert_eq!((*recorded, digest), (number, &Digest::of(&[number as u8])));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Imagesets on disk: [`Writer`] fills planned chunks in place, [`Reader`] seeks in sealed ones.
+//!
+//! The way of an imageset: `plan::layout::finish` completes its index; [`Writer::create_or_resume`] makes the
+//! partial chunks; blobs, manifests and files are put in any order and in parallel, each straight into its place;
+//! [`Writer::seal`] makes everything durable and gives the chunks their names. [`Reader::open`] trusts nothing that
+//! it has not checked: names, headers, sizes and offsets must be exactly those of the format.
+
+mod check;
+mod chunk;
+mod documents;
+mod error;
+mod files;
+mod journal;
+mod prepare;
+mod reader;
+mod table;
+mod writer;
+
+pub use check::{CheckReport, Damage, check};
+pub use documents::layout_documents;
+pub use error::{ArchiveError, ArchiveErrorKind, ChunkProblem};
+pub use files::{ImagesetFiles, find_imagesets};
+pub use prepare::interrupted;
+pub use reader::Reader;
+pub use writer::Writer;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! [`Reader`]: an imageset that was opened and checked, read by seeking.
+//!
+//! Opening checks the index, all chunk files and their lengths; opening an entry checks its headers. Content is
+//! checked by whoever reads it, as always (`content::verify`), or all at once by `check`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::imageset::{Entry, Index};
+use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
+use oc_mirror_model::reference::{Repository, Selector, Tag};
+use oc_mirror_model::tar;
+
+use super::chunk::{open_regular, read_chunk_header, read_index};
+use super::error::{ArchiveError, ArchiveErrorKind, ChunkProblem};
+use super::files::ImagesetFiles;
+use super::table::{Table, headers, run_at};
+use crate::content::{BlobStream, CHUNK, ContentError, ContentErrorKind, ContentRead};
+use crate::fsx::{self, FilePool};
+
+/// A file that is read into memory as a whole may have this size.
+const MAX_FILE: u64 = 64 << 20;
+
+/// A sealed imageset. Clones share the open files.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) index: Index,
+    identity: Digest,
+    table: Table,
+    pub(super) files: FilePool,
+    /// How long the first entry of each chunk is; nothing for a chunk that cannot be used.
+    pub(super) first: Vec<Option<u64>>,
+}
+
+impl Reader {
+    /// Opens the one imageset that a path names: a directory that holds no other, or any chunk file.
+    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+        Self::open_files(&ImagesetFiles::at(path)?)
+    }
+
+    /// Opens an imageset. Fails unless every chunk is there, whole, and of this imageset; all faults are listed.
+    pub fn open_files(files: &ImagesetFiles) -> Result<Self, ArchiveError> {
+        let (reader, problems) = Self::open_damaged(files)?;
+        if problems.is_empty() {
+            return Ok(reader);
+        }
+        Err(ArchiveError::new(&files.dir, ArchiveErrorKind::Chunks(problems)))
+    }
+
+    /// Opens an imageset that may lack chunks; its index must be good.
+    pub(super) fn open_damaged(files: &ImagesetFiles) -> Result<(Self, Vec<ChunkProblem>), ArchiveError> {
+        let name = |chunk| Index::chunk_name(files.sequence, chunk);
+        let zero = files.chunks.get(&0).ok_or_else(|| {
+            ArchiveError::new(&files.dir, ArchiveErrorKind::Chunks(vec![ChunkProblem::Missing(name(0))]))
+        })?;
+        let (index, identity, first_entry) = read_index(zero)?;
+        let invalid = |why| ArchiveError::new(zero, ArchiveErrorKind::Index(why));
+        if index.sequence != files.sequence {
+            let why = format!("it is that of imageset {}, which the file's name is not", index.sequence);
+            return Err(invalid(why));
+        }
+        let table = Table::new(&index).map_err(invalid)?;
+        let (mut paths, mut first, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, info) in (0..).zip(&index.chunks) {
+            let path = files.chunks.get(&number).cloned();
+            let checked = match &path {
+                None => Err(ChunkProblem::Missing(name(number))),
+                Some(path) if number == 0 => check_size(path, name(0), first_entry.len, info.size),
+                Some(path) => check_chunk(path, name(number), &index, number),
+            };
+            first.push(checked.as_ref().ok().copied());
+            problems.extend(checked.err());
+            paths.push(path.unwrap_or_else(|| files.dir.join(name(number))));
+        }
+        for (_, path) in files.chunks.range(index.chunks.len() as u32..) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let what = format!("is not of this imageset, which has {} chunks", index.chunks.len());
+            problems.push(ChunkProblem::Foreign { name, what });
+        }
+        let files = FilePool::reading(paths);
+        Ok((Self { inner: Arc::new(Inner { index, identity, table, files, first }) }, problems))
+    }
+
+    /// Returns the index.
+    pub fn index(&self) -> &Index {
+        &self.inner.index
+    }
+
+    /// Returns the identity of the imageset: the SHA-256 of its index as stored.
+    pub fn identity(&self) -> &Digest {
+        &self.inner.identity
+    }
+
+    /// Returns the chunk files, in order.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        (0..self.inner.first.len()).map(|chunk| self.inner.files.path(chunk).to_owned()).collect()
+    }
+
+    /// Answers whether this imageset holds the content.
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.inner.table.by_digest(digest).is_some()
+    }
+
+    /// Lists the entries that are not blobs: `files/…`, and the documents of the layout.
+    pub fn files(&self) -> impl Iterator<Item = &Entry> {
+        self.inner.index.entries.iter().filter(|e| !e.path.starts_with("blobs/"))
+    }
+
+    /// Reads a file of at most 64 MiB, checked against its digest.
+    pub fn file(&self, path: &str) -> Result<Vec<u8>, ArchiveError> {
+        let number = self.inner.by_path(path)?;
+        self.inner.read_whole(number, MAX_FILE)
+    }
+
+    /// Opens a file of any size. The bytes are not checked: see `content::verify`.
+    pub fn open_file(&self, path: &str) -> Result<(Descriptor, BlobStream), ArchiveError> {
+        let number = self.inner.by_path(path)?;
+        let entry = &self.inner.index.entries[number];
+        let media_type = entry.media_type.as_deref().unwrap_or_default();
+        let descriptor = Descriptor::new(media_type, entry.digest.clone(), entry.size);
+        Ok((descriptor, self.stream(number, 0)?))
+    }
+
+    fn stream(&self, number: usize, offset: u64) -> Result<BlobStream, ArchiveError> {
+        self.inner.check_headers(&self.inner.index.entries[number])?;
+        let inner = self.inner.clone();
+        Ok(Box::pin(futures_util::stream::try_unfold(offset, move |at| {
+            let entry = &inner.index.entries[number];
+            let piece = inner.read(entry, at).map_err(ContentError::from);
+            std::future::ready(piece.map(|piece| {
+                (!piece.is_empty()).then(|| {
+                    let next = at + piece.len() as u64;
+                    (Bytes::from(piece), next)
+                })
+            }))
+        })))
+    }
+}
+
+/// Returns what a tag points at.
+pub(super) fn root_of<'a>(index: &'a Index, repository: &Repository, tag: &Tag) -> Option<&'a Descriptor> {
+    let named = |d: &oc_mirror_model::request::Destination| d.repository == *repository && d.tag == *tag;
+    index.images.iter().find(|image| named(&image.destination)).map(|image| &image.root)
+}
+
+fn check_size(path: &Path, name: String, first: u64, rest: u64) -> Result<u64, ChunkProblem> {
+    let unreadable = |e: io::Error| ChunkProblem::Unreadable { name: name.clone(), reason: e.to_string() };
+    let actual = std::fs::metadata(path).map_err(unreadable)?.len();
+    let expected = first.saturating_add(rest);
+    if actual == expected { Ok(first) } else { Err(ChunkProblem::Size { name, expected, actual }) }
+}
+
+fn check_chunk(path: &Path, name: String, index: &Index, number: u32) -> Result<u64, ChunkProblem> {
+    let unreadable =
+        |e: ArchiveError| ChunkProblem::Unreadable { name: name.clone(), reason: e.kind().to_string() };
+    let file = open_regular(path).map_err(unreadable)?;
+    let (header, first) = read_chunk_header(&file, path).map_err(unreadable)?;
+    let foreign = |what: String| Err(ChunkProblem::Foreign { name: name.clone(), what });
+    if header.uid != index.uid {
+        return foreign(format!("belongs to chain {}, not to {}", header.uid, index.uid));
+    }
+    if header.sequence != index.sequence {
+        return foreign(format!("belongs to imageset {}, not to {}", header.sequence, index.sequence));
+    }
+    if header.chunk != number {
+        return foreign(format!("is chunk {}, so its name is wrong", header.chunk));
+    }
+    check_size(path, name, first.len, index.chunks[number as usize].size)
+}
+
+impl Inner {
+    fn by_path(&self, path: &str) -> Result<usize, ArchiveError> {
+        let missing = || ArchiveError::new(self.files.path(0), ArchiveErrorKind::NoEntry(path.to_owned()));
+        self.table.by_path(path).ok_or_else(missing)
+    }
+
+    /// Checks that every part of an entry bears its own name and size.
+    pub(super) fn check_headers(&self, entry: &Entry) -> Result<(), ArchiveError> {
+        for (chunk, offset, len, name, size) in headers(entry) {
+            let mut bytes = vec![0; usize::try_from(len).expect("headers are short")];
+            self.read_at(entry, chunk, offset, &mut bytes)?;
+            let reason = match tar::parse(&bytes) {
+                Ok(header) if header.name == name && header.size == size => continue,
+                Ok(header) => {
+                    format!("its header says `{}`, {} bytes", header.name.escape_debug(), header.size)
+                }
+                Err(error) => format!("its header is not valid: {error}"),
+            };
+            return Err(self.damaged(entry, chunk, reason));
+        }
+        Ok(())
+    }
+
+    pub(super) fn damaged(&self, entry: &Entry, chunk: usize, reason: String) -> ArchiveError {
+        let kind = ArchiveErrorKind::Damaged { entry: entry.path.clone(), reason };
+        ArchiveError::new(self.files.path(chunk), kind)
+    }
+
+    /// Reads the piece of an entry that begins at `at`: empty past the end.
+    pub(super) fn read(&self, entry: &Entry, at: u64) -> Result<Vec<u8>, ArchiveError> {
+        let Some(run) = run_at(&entry.parts, at) else { return Ok(Vec::new()) };
+        let len = usize::try_from(run.len).unwrap_or(usize::MAX).min(CHUNK);
+        let mut piece = vec![0; len];
+        self.read_at(entry, run.chunk, run.offset, &mut piece)?;
+        Ok(piece)
+    }
+
+    fn read_at(
+        &self,
+        entry: &Entry,
+        chunk: usize,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result<(), ArchiveError> {
+        let Some(first) = self.first[chunk] else {
+            return Err(self.damaged(entry, chunk, "its chunk cannot be used".to_owned()));
+        };
+        let path = self.files.path(chunk);
+        let read = self.files.get(chunk).and_then(|file| fsx::read_exact_at(&file, bytes, first + offset));
+        read.map_err(|e| ArchiveError::disk(path, "it cannot be read", e))
+    }
+
+    fn read_whole(&self, number: usize, max: u64) -> Result<Vec<u8>, ArchiveError> {
+        let entry = &self.index.entries[number];
+        if entry.size > max {
+            let reason = format!("it has {} bytes, more than {max}", entry.size);
+            return Err(self.damaged(entry, 0, reason));
+        }
+        self.check_headers(entry)?;
+        let mut bytes = Vec::with_capacity(usize::try_from(entry.size).expect("bounded above"));
+        while (bytes.len() as u64) < entry.size {
+            bytes.extend_from_slice(&self.read(entry, bytes.len() as u64)?);
+        }
+        let actual = Digest::of_with(entry.digest.algorithm(), &bytes);
+        if actual != entry.digest {
+            let chunk = entry.parts[0].chunk as usize;
+            return Err(self.damaged(entry, chunk, format!("it hashes to `{actual}`")));
+        }
+        Ok(bytes)
+    }
+
+    /// Tells where each image needs content, to say which images a fault touches.
+    pub(super) fn images_by_digest(&self) -> BTreeMap<&Digest, Vec<&str>> {
+        let mut users: BTreeMap<&Digest, Vec<&str>> = BTreeMap::new();
+        for image in &self.index.images {
+            for descriptor in image.manifests.iter().chain(&image.blobs) {
+                users.entry(&descriptor.digest).or_default().push(&image.request.origin);
+            }
+        }
+        users
+    }
+}
+
+// An imageset holds each manifest and blob once, whatever repositories it is for: digests are looked up in all of it.
+#[async_trait]
+impl ContentRead for Reader {
+    fn name(&self) -> String {
+        format!("imageset {}", self.inner.index.sequence)
+    }
+
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<RawManifest, ContentError> {
+        let not_found = || ContentError::new(format!("{repository}@{selector}"), ContentErrorKind::NotFound);
+        let digest = match selector {
+            Selector::Digest(digest) => digest,
+            Selector::Tag(tag) => &root_of(&self.inner.index, repository, tag).ok_or_else(not_found)?.digest,
+        };
+        let number = self.inner.table.by_digest(digest).ok_or_else(not_found)?;
+        let bytes = self.inner.read_whole(number, MAX_MANIFEST_BYTES)?;
+        let media_type = self.inner.index.entries[number].media_type.as_deref();
+        RawManifest::parse(bytes, media_type).and_then(|m| m.verify(digest)).map_err(|error| {
+            let kind = ContentErrorKind::Invalid("it is not a manifest".to_owned());
+            ContentError::with_source(digest.to_string(), kind, error)
+        })
+    }
+
+    async fn blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        offset: u64,
+    ) -> Result<BlobStream, ContentError> {
+        let subject = || format!("{repository}@{}", blob.digest);
+        let number = self
+            .inner
+            .table
+            .by_digest(&blob.digest)
+            .ok_or_else(|| ContentError::new(subject(), ContentErrorKind::NotFound))?;
+        let size = self.inner.index.entries[number].size;
+        if size != blob.size {
+            let kind = ContentErrorKind::WrongSize { expected: blob.size, actual: size };
+            return Err(ContentError::new(subject(), kind));
+        }
+        Ok(self.stream(number, offset)?)
+    }
+}

@@ -1,0 +1,348 @@
+//! Where each byte of an imageset will lie: [`finish`] completes an [`Index`] before the first blob is fetched.
+//!
+//! Pure and deterministic: the same items in the same order under the same limit always lie at the same place.
+//! [`order`] fixes the order, [`lay_out`] assigns chunks and offsets. No I/O.
+
+use std::collections::BTreeSet;
+
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::imageset::{ChunkInfo, Entry, ImageEntry, Index, Part};
+use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::tar::{BLOCK, END_MARKER, header_len, is_entry_path, padded, part_name};
+
+/// Entries below this size are moved to the next chunk rather than split, and no split leaves less in a chunk.
+pub const MIN_PART: u64 = 64 << 10;
+
+/// The least room that a chunk must offer besides its first entry: any header fits, and some bytes.
+const MIN_ROOM: u64 = 8 << 10;
+
+/// No file can have more bytes than this.
+const MAX_FILE: u64 = i64::MAX.unsigned_abs();
+
+/// The name of a chunk and of a part has six digits.
+const MAX_NUMBER: usize = 999_999;
+
+/// Something that is to be in an imageset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its name in the image layout.
+    pub path: String,
+    /// Its identity.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What it is; files have none.
+    pub media_type: Option<String>,
+}
+
+impl Item {
+    /// Makes an item of a manifest, configuration or layer.
+    pub fn blob(descriptor: &Descriptor) -> Self {
+        Self {
+            path: descriptor.digest.layout_path(),
+            digest: descriptor.digest.clone(),
+            size: descriptor.size,
+            media_type: Some(descriptor.media_type.clone()),
+        }
+    }
+
+    /// Makes an item of a file that is in memory.
+    pub fn file(path: impl Into<String>, bytes: &[u8]) -> Self {
+        Self { path: path.into(), digest: Digest::of(bytes), size: bytes.len() as u64, media_type: None }
+    }
+}
+
+/// What [`lay_out`] needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct LayoutInput<'a> {
+    /// Everything that follows the first entry of chunk 0, in order.
+    pub items: &'a [Item],
+    /// No chunk file may have more bytes than this; nothing: there is one chunk.
+    pub chunk_limit: Option<u64>,
+    /// Whether to fail rather than split an item.
+    pub strict: bool,
+    /// The bytes of the index, which is in chunk 0, without its tar header.
+    pub index_len: u64,
+    /// The bytes of the header document of any other chunk, without its tar header.
+    pub header_len: u64,
+}
+
+/// Where everything lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The chunks.
+    pub chunks: Vec<ChunkInfo>,
+    /// The items with their places, in the same order.
+    pub entries: Vec<Entry>,
+}
+
+/// The items cannot be laid out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// Splitting was forbidden and an item is too large for one chunk.
+    #[error("`{path}` has {size} bytes and does not fit an archive of {limit} bytes undivided")]
+    TooLarge {
+        /// The largest such item.
+        path: String,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+        /// The limit that it takes.
+        needed: u64,
+    },
+    /// The index or header of a chunk leaves no room for content.
+    #[error("an archive of {limit} bytes has no room for content: it takes at least {needed}")]
+    LimitTooSmall {
+        /// The limit.
+        limit: u64,
+        /// The limit that it takes.
+        needed: u64,
+    },
+    /// The names of chunks and parts have six digits.
+    #[error("an archive of {limit} bytes would make more than {MAX_NUMBER} files")]
+    TooManyChunks {
+        /// The limit.
+        limit: u64,
+    },
+    /// A name that imagesets do not have.
+    #[error("`{path}` cannot be the name of an entry")]
+    Path {
+        /// The name.
+        path: String,
+    },
+    /// Two items have one name.
+    #[error("`{path}` is there twice")]
+    Duplicate {
+        /// The name.
+        path: String,
+    },
+    /// The sizes do not add up to anything a disk could hold.
+    #[error("the sizes add up to more than a file can have")]
+    Overflow,
+}
+
+impl LayoutError {
+    /// Returns what to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::TooLarge { needed, .. } => Some(format!(
+                "set `archiveSize` to at least {} GiB, or run without --strict-archive",
+                needed.div_ceil(1 << 30)
+            )),
+            Self::LimitTooSmall { needed, .. } => {
+                Some(format!("set `archiveSize` to at least {} GiB", needed.div_ceil(1 << 30)))
+            }
+            Self::TooManyChunks { .. } => Some("set a larger `archiveSize`".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Returns everything that an imageset will hold besides its index, in the one order that it has there.
+///
+/// `files` are `oci-layout`, `index.json` and whatever goes below `files/`. Of the manifests and blobs of `images`,
+/// those are taken that `carried` admits, each once: manifests by digest, then blobs in the order of their first use.
+pub fn order(files: Vec<Item>, images: &[ImageEntry], carried: impl Fn(&Digest) -> bool) -> Vec<Item> {
+    let mut items = files;
+    items.sort_by_cached_key(|item| {
+        let place = ["oci-layout", "index.json"].iter().position(|name| *name == item.path);
+        (place.unwrap_or(usize::MAX), item.path.clone())
+    });
+    let mut manifests: Vec<&Descriptor> =
+        images.iter().flat_map(|image| &image.manifests).filter(|m| carried(&m.digest)).collect();
+    manifests.sort_by(|a, b| a.digest.cmp(&b.digest));
+    manifests.dedup_by(|a, b| a.digest == b.digest);
+    let mut seen: BTreeSet<&Digest> = manifests.iter().map(|m| &m.digest).collect();
+    items.extend(manifests.iter().map(|m| Item::blob(m)));
+    for blob in images.iter().flat_map(|image| &image.blobs) {
+        if carried(&blob.digest) && seen.insert(&blob.digest) {
+            items.push(Item::blob(blob));
+        }
+    }
+    items
+}
+
+/// Completes an index whose `chunks` and `entries` are still to be filled in.
+///
+/// The index is itself in chunk 0, so its length and the layout depend on one another. Room for it is only ever
+/// enlarged until it fits, which ends: the room is bounded by the limit.
+pub fn finish(
+    index: Index,
+    items: &[Item],
+    chunk_limit: Option<u64>,
+    strict: bool,
+) -> Result<Index, LayoutError> {
+    let mut index = Index { chunks: Vec::new(), entries: Vec::new(), ..index };
+    let header_len = index.chunk_header(u32::MAX).to_bytes().len() as u64;
+    let mut index_len = index.to_bytes().len() as u64;
+    loop {
+        let input = LayoutInput { items, chunk_limit, strict, index_len, header_len };
+        let layout = lay_out(&input)?;
+        index.chunks = layout.chunks;
+        index.entries = layout.entries;
+        let actual = index.to_bytes().len() as u64;
+        if chunk_limit.is_none() || padded(actual) <= padded(index_len) {
+            return Ok(index);
+        }
+        index_len = actual;
+    }
+}
+
+/// Assigns chunk and offset to every item.
+pub fn lay_out(input: &LayoutInput<'_>) -> Result<Layout, LayoutError> {
+    check_names(input.items)?;
+    let mut cursor = Cursor::new(input)?;
+    if input.strict {
+        cursor.check_undivided(input.items)?;
+    }
+    let mut entries = Vec::with_capacity(input.items.len());
+    for item in input.items {
+        entries.push(Entry {
+            path: item.path.clone(),
+            digest: item.digest.clone(),
+            size: item.size,
+            media_type: item.media_type.clone(),
+            parts: cursor.place(item)?,
+        });
+    }
+    cursor.end_chunk()?;
+    Ok(Layout { chunks: cursor.chunks, entries })
+}
+
+fn check_names(items: &[Item]) -> Result<(), LayoutError> {
+    let mut seen = BTreeSet::new();
+    for item in items {
+        let blob = item.path.starts_with("blobs/");
+        if !is_entry_path(&item.path) || (blob && item.path != item.digest.layout_path()) {
+            return Err(LayoutError::Path { path: item.path.clone() });
+        }
+        if !seen.insert(&item.path) {
+            return Err(LayoutError::Duplicate { path: item.path.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// The place where the next item goes.
+struct Cursor {
+    limit: u64,
+    strict: bool,
+    /// What fits into chunk 0 and into every other, headers and padding counted, index and end marker not.
+    first_room: u64,
+    other_room: u64,
+    chunks: Vec<ChunkInfo>,
+    position: u64,
+}
+
+impl Cursor {
+    fn new(input: &LayoutInput<'_>) -> Result<Self, LayoutError> {
+        let limit = input.chunk_limit.unwrap_or(MAX_FILE);
+        let taken = |len| BLOCK + padded(len) + END_MARKER;
+        let (first, other) = (taken(input.index_len), taken(input.header_len));
+        let needed = first.max(other + MIN_ROOM);
+        if limit < needed {
+            return Err(LayoutError::LimitTooSmall { limit, needed });
+        }
+        let room = |taken| (limit - taken) / BLOCK * BLOCK;
+        Ok(Self {
+            limit,
+            strict: input.strict,
+            first_room: room(first),
+            other_room: room(other),
+            chunks: Vec::new(),
+            position: 0,
+        })
+    }
+
+    /// Names the largest item that fits no chunk, so that one look tells which limit is enough for all.
+    fn check_undivided(&self, items: &[Item]) -> Result<(), LayoutError> {
+        let Some(largest) = items.iter().max_by_key(|i| i.size) else { return Ok(()) };
+        let needed = occupied(largest)?;
+        if needed <= self.other_room {
+            return Ok(());
+        }
+        Err(LayoutError::TooLarge {
+            path: largest.path.clone(),
+            size: largest.size,
+            limit: self.limit,
+            needed: self.limit.saturating_add(needed - self.other_room),
+        })
+    }
+
+    fn room(&self) -> u64 {
+        let room = if self.chunks.is_empty() { self.first_room } else { self.other_room };
+        room - self.position
+    }
+
+    fn end_chunk(&mut self) -> Result<(), LayoutError> {
+        if self.chunks.len() >= MAX_NUMBER {
+            return Err(LayoutError::TooManyChunks { limit: self.limit });
+        }
+        let size = self.position.checked_add(END_MARKER).ok_or(LayoutError::Overflow)?;
+        self.chunks.push(ChunkInfo { size });
+        self.position = 0;
+        Ok(())
+    }
+
+    fn place(&mut self, item: &Item) -> Result<Vec<Part>, LayoutError> {
+        let whole = occupied(item)?;
+        // All names of parts have one length, so the first stands for all.
+        let part = part_name(&item.path, 1, 2);
+        if whole > self.room() && self.limit >= MAX_FILE {
+            return Err(LayoutError::Overflow);
+        }
+        if whole > self.room() {
+            let fits = fitting(&part, item.size, self.room());
+            let movable = whole <= self.other_room && (self.strict || item.size < MIN_PART);
+            let fresh = self.position == 0 && !self.chunks.is_empty();
+            if movable || (fits < MIN_PART && !fresh) {
+                self.end_chunk()?;
+            }
+        }
+        if whole <= self.room() {
+            return Ok(vec![self.put(&item.path, item.size)?]);
+        }
+        self.split(&part, item.size)
+    }
+
+    fn split(&mut self, name: &str, size: u64) -> Result<Vec<Part>, LayoutError> {
+        let mut parts = Vec::new();
+        let mut left = size;
+        while left > 0 {
+            let fits = fitting(name, left, self.room());
+            parts.push(self.put(name, fits)?);
+            left -= fits;
+            if left > 0 {
+                self.end_chunk()?;
+            }
+        }
+        if parts.len() > MAX_NUMBER {
+            return Err(LayoutError::TooManyChunks { limit: self.limit });
+        }
+        Ok(parts)
+    }
+
+    fn put(&mut self, name: &str, size: u64) -> Result<Part, LayoutError> {
+        let chunk = u32::try_from(self.chunks.len()).expect("chunks are counted up to a million");
+        let offset = self.position.checked_add(header_len(name, size)).ok_or(LayoutError::Overflow)?;
+        self.position = offset.checked_add(padded(size)).ok_or(LayoutError::Overflow)?;
+        Ok(Part { chunk, offset, size })
+    }
+}
+
+/// Returns the bytes that an undivided item takes, header and padding included.
+fn occupied(item: &Item) -> Result<u64, LayoutError> {
+    let padded = item.size.checked_next_multiple_of(BLOCK).ok_or(LayoutError::Overflow)?;
+    padded.checked_add(header_len(&item.path, item.size)).ok_or(LayoutError::Overflow)
+}
+
+/// Returns how many of `left` bytes fit into `room`, header included: whole blocks, unless it is all of them.
+fn fitting(name: &str, left: u64, room: u64) -> u64 {
+    let within = |header: u64| left.min(room.saturating_sub(header));
+    // A large part needs a longer header, which leaves less for the part.
+    within(header_len(name, within(header_len(name, 0))))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! What a run is going to do, as plain data: pure functions, made before anything is fetched or written.
+
+pub mod layout;
