@@ -7,8 +7,11 @@
 
 pub mod archive;
 pub mod content;
+pub mod fetch;
 pub mod fsx;
+pub mod net;
 pub mod plan;
 pub mod policy;
+pub mod registry;
 pub mod report;
 pub mod source;

@@ -1,0 +1,207 @@
+//! Lists: tags and referrers, page by page.
+
+use std::collections::HashSet;
+
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::manifest::{Descriptor, IndexManifest, MAX_MANIFEST_BYTES, RawManifest};
+use oc_mirror_model::media_type;
+use oc_mirror_model::reference::{Repository, Selector, Tag};
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use serde::Deserialize;
+use url::Url;
+use url::form_urlencoded::byte_serialize;
+
+use super::auth::Scope;
+use super::client::Client;
+use super::link::next_page;
+use super::pull::accept;
+use super::transport::{Call, Small};
+use crate::content::{ContentError, ContentErrorKind, ContentRead};
+
+/// The longest page that is read: 100,000 tags of 128 characters are 13 MB.
+const MAX_PAGE_BYTES: u64 = 32 << 20;
+/// The most pages that are read: there is no end to a list that somebody makes up.
+const MAX_PAGES: usize = 10_000;
+/// How many tags are asked for at once: ECR refuses more.
+const PAGE: usize = 1000;
+
+#[derive(Deserialize)]
+struct TagPage {
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+}
+
+impl Client {
+    /// Lists the tags of a repository in order: those after a tag, and at most so many, if that is said.
+    ///
+    /// Names that are no tags are left out. A registry that knows no pages and no order, as docker-registry 2.8, is sorted here.
+    pub async fn tags(
+        &self,
+        repository: &Repository,
+        after: Option<&Tag>,
+        limit: Option<usize>,
+    ) -> Result<Vec<Tag>, ContentError> {
+        let subject = format!("{}/{repository}", self.registry());
+        let limit = limit.unwrap_or(usize::MAX);
+        let asked = limit.clamp(1, PAGE);
+        let mut path = format!("{repository}/tags/list?n={asked}");
+        if let Some(after) = after {
+            path.push_str(&format!("&last={after}"));
+        }
+        let mut found: Vec<Tag> = Vec::new();
+        let mut pages = Pages::new(self, path, Scope::pull(repository), subject);
+        while found.len() < limit
+            && let Some(answer) = pages.next(None).await?
+        {
+            if !answer.status.is_success() {
+                return Err(answer.error(&pages.subject));
+            }
+            let page: TagPage = serde_json::from_slice(&answer.body).map_err(|e| {
+                let text = "the list of tags cannot be parsed".to_owned();
+                ContentError::with_source(&pages.subject, ContentErrorKind::Invalid(text), e)
+            })?;
+            found.extend(page.tags.unwrap_or_default().into_iter().filter_map(|t| Tag::try_from(t).ok()));
+        }
+        if pages.was_single() {
+            // This is all there is. In whose order it came does not matter then, but whether `last` was minded does.
+            let unpaged = found.len() > asked || after.is_some_and(|after| found.contains(after));
+            found.sort();
+            found.retain(|tag| !unpaged || after.is_none_or(|after| tag > after));
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Lists what refers to a manifest: signatures, attestations and the like, of one type if that is said.
+    ///
+    /// A registry without the referrers API is asked for the tag that stands in for it. Being denied the list is an
+    /// error and never an empty list.
+    pub async fn referrers(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, ContentError> {
+        let mut path = format!("{repository}/referrers/{digest}");
+        if let Some(wanted) = artifact_type {
+            path.push_str("?artifactType=");
+            path.extend(byte_serialize(wanted.as_bytes()));
+        }
+        let subject = self.subject(repository, '@', digest);
+        let mut pages = Pages::new(self, path, Scope::pull(repository), subject);
+        let mut found = Vec::new();
+        while let Some(answer) = pages.next(Some(accept())).await? {
+            match answer.status.as_u16() {
+                200 => found.extend(referrer_page(&answer, &pages.subject)?),
+                // What registries without the API say, in their several ways.
+                400 | 404 | 405 | 406 | 501 if found.is_empty() => {
+                    found = self.referrers_by_tag(repository, digest).await?;
+                    break;
+                }
+                _ => return Err(answer.error(&pages.subject)),
+            }
+        }
+        found.retain(|d| artifact_type.is_none_or(|wanted| d.artifact_type.as_deref() == Some(wanted)));
+        Ok(found)
+    }
+
+    async fn referrers_by_tag(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Vec<Descriptor>, ContentError> {
+        match self.manifest(repository, &Selector::Tag(fallback_tag(digest))).await {
+            Ok(manifest) => Ok(manifest.index().map(|i| i.manifests.clone()).unwrap_or_default()),
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Returns the tag that stands in for the referrers API: the algorithm cut at 32 characters, the hash at 64.
+pub(super) fn fallback_tag(digest: &Digest) -> Tag {
+    let hex: String = digest.hex().chars().take(64).collect();
+    let text = format!("{}-{hex}", digest.algorithm().as_str());
+    text.parse().expect("a name and hex make a tag")
+}
+
+fn referrer_page(answer: &Small, subject: &str) -> Result<Vec<Descriptor>, ContentError> {
+    let invalid = |text: &str| ContentError::new(subject, ContentErrorKind::Invalid(text.to_owned()));
+    let content_type = answer.header(CONTENT_TYPE.as_str()).unwrap_or_default();
+    if content_type.split(';').next().map(str::trim) != Some(media_type::OCI_INDEX) {
+        // A web server that answers everything with a page says nothing about referrers.
+        return Err(invalid("the list of referrers is not an index"));
+    }
+    let page = RawManifest::parse(answer.body.to_vec(), Some(media_type::OCI_INDEX)).map_err(|e| {
+        let text = "the list of referrers cannot be parsed".to_owned();
+        ContentError::with_source(subject, ContentErrorKind::Invalid(text), e)
+    })?;
+    page.index()
+        .map(|IndexManifest { manifests, .. }| manifests.clone())
+        .ok_or_else(|| invalid("the list of referrers is not an index"))
+}
+
+/// Follows a list from page to page.
+struct Pages<'a> {
+    client: &'a Client,
+    scope: Scope,
+    subject: String,
+    next: Next,
+    seen: HashSet<Url>,
+}
+
+enum Next {
+    First(String),
+    Page(Url),
+    End,
+}
+
+impl<'a> Pages<'a> {
+    fn new(client: &'a Client, path: String, scope: Scope, subject: String) -> Self {
+        Self { client, scope, subject, next: Next::First(path), seen: HashSet::new() }
+    }
+
+    /// Answers whether the first page was the whole list.
+    fn was_single(&self) -> bool {
+        self.seen.len() <= 1 && matches!(self.next, Next::End)
+    }
+
+    async fn next(&mut self, accept: Option<HeaderValue>) -> Result<Option<Small>, ContentError> {
+        let mut call = match &self.next {
+            Next::First(path) => Call::new(Method::GET, path.as_str(), &self.scope, &self.subject),
+            Next::Page(url) => Call::of_url(Method::GET, url, &self.scope, &self.subject),
+            Next::End => return Ok(None),
+        };
+        if self.seen.len() >= MAX_PAGES {
+            let text = format!("the list has more than {MAX_PAGES} pages");
+            return Err(ContentError::new(&self.subject, ContentErrorKind::Invalid(text)));
+        }
+        let cap = if accept.is_some() { MAX_MANIFEST_BYTES } else { MAX_PAGE_BYTES };
+        if let Some(accept) = accept {
+            call = call.header(reqwest::header::ACCEPT, accept);
+        }
+        let answer = self.client.transport.small(&call, cap).await?;
+        self.seen.insert(answer.url.clone());
+        self.next = match next_page(&answer.url, &answer.headers) {
+            // A page that has been read leads in circles.
+            Some(url) if answer.status.is_success() && !self.seen.contains(&url) => Next::Page(url),
+            _ => Next::End,
+        };
+        Ok(Some(answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oc_mirror_model::digest::Algorithm;
+
+    #[test]
+    fn fallback_tags_are_cut() {
+        assert_eq!(fallback_tag(&Digest::of(b"")).as_str().len(), 7 + 64);
+        let long = Digest::of_with(Algorithm::Sha512, b"");
+        let tag = fallback_tag(&long);
+        assert_eq!(tag.as_str(), format!("sha512-{}", &long.hex()[..64]));
+    }
+}

@@ -1,0 +1,112 @@
+use oc_mirror_testkit::{Action, FaultRegistry, Registry, Rule};
+use rstest::rstest;
+
+use super::*;
+use crate::content::ContentErrorKind;
+
+fn names(tags: &[Tag]) -> Vec<&str> {
+    tags.iter().map(Tag::as_str).collect()
+}
+
+fn page(tags: &[&str], link: Option<&str>) -> Action {
+    let body = serde_json::json!({"name": "app", "tags": tags}).to_string().into_bytes();
+    let link = link.map(|l| ("Link".to_owned(), format!("<{l}>; rel=\"next\"")));
+    Action::Answer(200, link.into_iter().collect(), body)
+}
+
+#[tokio::test]
+async fn tags_of_a_registry_without_pages() {
+    let registry = Registry::start();
+    for name in ["a", "b", "c", "d"] {
+        small_image().push(&registry, "app", name);
+    }
+    let (client, app) = (client(&registry.host()), repository("app"));
+    assert_eq!(names(&client.tags(&app, None, None).await.unwrap()), ["a", "b", "c", "d"]);
+    assert_eq!(names(&client.tags(&app, Some(&tag("b")), None).await.unwrap()), ["c", "d"]);
+    assert_eq!(names(&client.tags(&app, Some(&tag("a")), Some(2)).await.unwrap()), ["b", "c"]);
+}
+
+#[tokio::test]
+async fn tags_are_read_page_by_page_as_far_as_wanted() {
+    let faults = FaultRegistry::alone();
+    faults.rule(Rule::on("GET", r"list\?n=").then(page(&["a", "..", "b"], Some("/v2/app/tags/list?last=b"))));
+    faults.rule(Rule::on("GET", r"list\?last=b$").then(page(&["c"], Some("?last=c"))));
+    faults.rule(Rule::on("GET", r"list\?last=c$").then(page(&["d"], None)));
+    let (client, app) = (client(&faults.host()), repository("app"));
+    assert_eq!(names(&client.tags(&app, None, None).await.unwrap()), ["a", "b", "c", "d"]);
+    faults.clear_requests();
+    assert_eq!(names(&client.tags(&app, None, Some(2)).await.unwrap()), ["a", "b"]);
+    assert_eq!(faults.count("GET", "/tags/"), 1);
+}
+
+#[tokio::test]
+async fn a_list_that_leads_in_circles_ends() {
+    let faults = FaultRegistry::alone();
+    faults.rule(Rule::on("GET", "/tags/").then(page(&["a"], Some("/v2/app/tags/list?n=1000"))));
+    let found = client(&faults.host()).tags(&repository("app"), None, None).await.unwrap();
+    assert_eq!(names(&found), ["a"]);
+}
+
+#[tokio::test]
+async fn manifests_are_deleted_where_that_is_allowed() {
+    let registry = Registry::builder().delete().start();
+    let image = small_image();
+    image.push(&registry, "app", "v1");
+    let (client, app, digest) = (client(&registry.host()), repository("app"), image.digest.parse().unwrap());
+    assert!(client.delete_manifest(&app, &digest).await.unwrap());
+    assert!(!client.delete_manifest(&app, &digest).await.unwrap());
+    let registry = Registry::start();
+    image.push(&registry, "app", "v1");
+    let error = super::client(&registry.host()).delete_manifest(&app, &digest).await.unwrap_err();
+    assert!(error.to_string().contains("UNSUPPORTED"), "{error}");
+}
+
+fn signature_index() -> (Digest, String) {
+    let digest = Digest::of(b"subject");
+    let one = |kind: &str, of: &[u8]| {
+        let mut d = Descriptor::of("application/vnd.oci.image.manifest.v1+json", of);
+        d.artifact_type = Some(kind.to_owned());
+        d
+    };
+    let index = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [one("sig", b"1"), one("sbom", b"2")],
+    });
+    (digest, index.to_string())
+}
+
+#[rstest]
+#[case::api("/referrers/", None, 2)]
+#[case::api_filtered_here("/referrers/", Some("sig"), 1)]
+#[case::tag("/manifests/sha256-", None, 2)]
+#[case::tag_filtered("/manifests/sha256-", Some("sbom"), 1)]
+#[case::none("/nowhere/", None, 0)]
+#[tokio::test]
+async fn referrers(#[case] path: &str, #[case] kind: Option<&str>, #[case] expected: usize) {
+    let (digest, index) = signature_index();
+    let faults = FaultRegistry::alone();
+    faults.rule(Rule::on("GET", path).then(Action::body("application/vnd.oci.image.index.v1+json", index)));
+    let found = client(&faults.host()).referrers(&repository("app"), &digest, kind).await.unwrap();
+    assert_eq!(found.len(), expected);
+}
+
+#[rstest]
+#[case::api("/referrers/", 403)]
+#[case::tag("/manifests/", 403)]
+#[case::api_down("/referrers/", 500)]
+#[tokio::test]
+async fn a_denied_list_is_not_an_empty_one(#[case] path: &str, #[case] status: u16) {
+    let faults = FaultRegistry::alone();
+    faults.rule(Rule::on("GET", path).then(Action::status(status)));
+    let found = client(&faults.host()).referrers(&repository("app"), &Digest::of(b"x"), None).await;
+    let error = found.unwrap_err();
+    assert!(matches!(error.kind(), ContentErrorKind::Denied | ContentErrorKind::Unavailable(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_page_for_people_is_no_list_of_referrers() {
+    let faults = FaultRegistry::alone();
+    faults.rule(Rule::on("GET", "").then(Action::body("text/html", "<html>welcome</html>")));
+    assert!(client(&faults.host()).referrers(&repository("app"), &Digest::of(b"x"), None).await.is_err());
+}
