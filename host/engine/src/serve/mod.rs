@@ -1,0 +1,160 @@
+//! The embedded registry: [`serve`] answers the distribution API (version 1.1) for a [`Backend`].
+//!
+//! A directory ([`Layout`]) can be pulled from and pushed to; anything that implements
+//! [`ContentRead`](crate::content::ContentRead), such as an imageset, can be pulled from through [`ReadOnly`].
+//! There is no authentication and no TLS in here: it is meant for the loopback interface.
+//!
+//! Content belongs to repositories: a blob that was never pushed to a repository, nor mounted there, is not
+//! found in it, even if the directory has its bytes. Every request is told to `tracing` under [`ACCESS_LOG`].
+
+use std::future::{Future, IntoFuture};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::serve::ListenerExt;
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
+use oc_mirror_model::reference::{Repository, Selector, Tag};
+use tokio::net::TcpListener;
+
+use crate::content::{BlobStream, ContentError};
+use crate::layout::Layout;
+
+mod answer;
+mod directory;
+mod list;
+mod pull;
+mod push;
+mod read_only;
+mod registry;
+mod route;
+mod uploads;
+
+pub use read_only::ReadOnly;
+
+/// The target of the `tracing` events that tell of requests, one each, at level `info`.
+pub const ACCESS_LOG: &str = "oc_mirror::access";
+
+/// Where a registry's content is.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Returns a name for messages.
+    fn name(&self) -> String;
+
+    /// Reads a manifest of a repository; nothing if the repository does not have it.
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<Option<RawManifest>, ContentError>;
+
+    /// Returns the size of a blob of a repository; nothing if the repository does not have it.
+    async fn blob_size(&self, repository: &Repository, digest: &Digest) -> Result<Option<u64>, ContentError>;
+
+    /// Opens a blob of a repository from `offset` on.
+    async fn blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        offset: u64,
+    ) -> Result<BlobStream, ContentError>;
+
+    /// Returns the tags of a repository, sorted; nothing if there is no such repository.
+    async fn tags(&self, repository: &Repository) -> Result<Option<Vec<Tag>>, ContentError>;
+
+    /// Returns all repositories, sorted.
+    async fn repositories(&self) -> Result<Vec<Repository>, ContentError>;
+
+    /// Returns the manifests of a repository that have the digest as their subject.
+    async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, ContentError>;
+
+    /// Returns the directory that writes go to. Without one, they are answered with 405.
+    fn directory(&self) -> Option<&Layout> {
+        None
+    }
+}
+
+/// How a registry behaves.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Whether an index may name manifests that the repository does not have, as an index with only some of its
+    /// platforms mirrored does.
+    pub sparse_indexes: bool,
+    /// The largest manifest that is taken; never more than [`MAX_MANIFEST_BYTES`].
+    pub max_manifest_bytes: u64,
+    /// How many uploads may be under way. Each holds a file open.
+    pub max_uploads: usize,
+    /// How long an upload that nobody adds to is kept.
+    pub upload_idle: Duration,
+    /// How long one that sends a body may say nothing.
+    pub stall: Duration,
+    /// How long requests that are being answered may take to end after the shutdown.
+    pub grace: Duration,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            sparse_indexes: true,
+            max_manifest_bytes: MAX_MANIFEST_BYTES,
+            max_uploads: 256,
+            upload_idle: Duration::from_secs(3600),
+            stall: Duration::from_secs(300),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The registry could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The socket failed.
+    #[error("connections can no longer be taken")]
+    Listener(#[source] std::io::Error),
+}
+
+/// Answers requests until `shutdown` ends, and then those that are under way.
+pub async fn serve(
+    listener: TcpListener,
+    backend: Arc<dyn Backend>,
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let grace = options.grace;
+    let (began, begun) = tokio::sync::oneshot::channel();
+    let signal = async move {
+        shutdown.await;
+        // Nobody listens any more if the server has ended by itself.
+        let _ = began.send(());
+    };
+    let listener = listener.tap_io(|connection| {
+        // Small answers must not wait for an acknowledgement; where it cannot be set, they do.
+        let _ = connection.set_nodelay(true);
+    });
+    let server = axum::serve(listener, router(backend, options)).with_graceful_shutdown(signal);
+    let patience = async move {
+        match begun.await {
+            Ok(()) => tokio::time::sleep(grace).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = server.into_future() => ended.map_err(ServeError::Listener),
+        () = patience => Ok(()),
+    }
+}
+
+/// Returns the registry as a service, for those who bring their own server.
+pub fn router(backend: Arc<dyn Backend>, options: ServeOptions) -> Router {
+    let registry = Arc::new(registry::Registry::new(backend, options));
+    Router::new().fallback(registry::answer).with_state(registry)
+}
+
+#[cfg(test)]
+mod tests;
