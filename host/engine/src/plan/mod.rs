@@ -1,3 +1,4 @@
 //! What a run is going to do, as plain data: pure functions, made before anything is fetched or written.
 
+pub mod imageset;
 pub mod layout;

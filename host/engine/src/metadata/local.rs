@@ -1,0 +1,71 @@
+//! Records in files of a workspace: [`Local`].
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::metadata::Chain;
+use uuid::Uuid;
+
+use super::{MetadataError, MetadataStore, Stored, parse};
+use crate::fsx;
+
+/// One file that holds the record of one chain.
+///
+/// Runs that share a workspace hold its lock, so that reading, checking and replacing the file is one step.
+#[derive(Clone, Debug)]
+pub struct Local {
+    path: PathBuf,
+}
+
+impl Local {
+    /// Uses the file `path`, which need not exist.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Returns the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the chain that the file is of; nothing if there is no file.
+    pub fn uid(&self) -> Result<Option<Uuid>, MetadataError> {
+        #[derive(serde::Deserialize)]
+        struct Head {
+            uid: Uuid,
+        }
+        let Some(bytes) = self.read()? else { return Ok(None) };
+        let head: Head = serde_json::from_slice(&bytes)
+            .map_err(|source| MetadataError::Damaged { place: self.name(), source })?;
+        Ok(Some(head.uid))
+    }
+
+    fn read(&self) -> Result<Option<Vec<u8>>, MetadataError> {
+        match std::fs::read(&self.path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(MetadataError::Disk { path: self.name(), source }),
+        }
+    }
+}
+
+#[async_trait]
+impl MetadataStore for Local {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    async fn load(&self, uid: Uuid) -> Result<Option<Stored>, MetadataError> {
+        self.read()?.map(|bytes| parse(&bytes, &self.name(), uid)).transpose()
+    }
+
+    async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError> {
+        let now = self.read()?.map(|bytes| Digest::of(&bytes));
+        if now.as_ref() != found.map(|f| &f.revision) {
+            return Err(MetadataError::Conflict { place: self.name() });
+        }
+        fsx::write_atomic(&self.path, &chain.to_bytes())
+            .map_err(|source| MetadataError::Disk { path: self.name(), source })
+    }
+}

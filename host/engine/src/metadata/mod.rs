@@ -1,0 +1,128 @@
+//! The record of a chain and where it is kept: [`MetadataStore`] with the backends [`local`] and [`in_registry`].
+//!
+//! The commit point of every run is here, and it is conditional: who finds that somebody else has committed
+//! meanwhile is told so and changes nothing.
+
+pub mod in_registry;
+pub mod local;
+
+use async_trait::async_trait;
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::imageset::{FORMAT, FormatVersion};
+use oc_mirror_model::metadata::Chain;
+use uuid::Uuid;
+
+use crate::content::ContentError;
+
+/// A record as it was found, with what a later commit compares against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The record.
+    pub chain: Chain,
+    /// What exactly was found.
+    pub revision: Digest,
+}
+
+/// Keeps records of chains.
+#[async_trait]
+pub trait MetadataStore: Send + Sync {
+    /// Returns a name for messages.
+    fn name(&self) -> String;
+
+    /// Reads the record of a chain; nothing if there is none yet.
+    async fn load(&self, uid: Uuid) -> Result<Option<Stored>, MetadataError>;
+
+    /// Replaces the record, if it is still the one that was `found`.
+    async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError>;
+}
+
+/// The record of a chain cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// The place cannot be reached or written.
+    #[error("the record of the chain at {place} cannot be accessed")]
+    Content {
+        /// Where.
+        place: String,
+        /// Why; boxed, as it is much larger than the others.
+        #[source]
+        source: Box<ContentError>,
+    },
+    /// A file cannot be read or written.
+    #[error("the record of the chain `{path}` cannot be accessed")]
+    Disk {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not a record.
+    #[error("the record of the chain at {place} is damaged")]
+    Damaged {
+        /// Where.
+        place: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// It was written by a later version of this program.
+    #[error("the record of the chain at {place} has format {found}, this program reads {FORMAT}")]
+    Newer {
+        /// Where.
+        place: String,
+        /// Its format.
+        found: FormatVersion,
+    },
+    /// It is the record of another chain.
+    #[error("the record at {place} is of chain {found}, not of {wanted}")]
+    OtherChain {
+        /// Where.
+        place: String,
+        /// The chain that was found.
+        found: Uuid,
+        /// The chain that was asked for.
+        wanted: Uuid,
+    },
+    /// Somebody else committed meanwhile.
+    #[error("the record of the chain at {place} was changed by somebody else during this run")]
+    Conflict {
+        /// Where.
+        place: String,
+    },
+}
+
+impl MetadataError {
+    /// Returns what to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Conflict { .. } => Some("nothing of theirs is lost; run the same command again"),
+            Self::Newer { .. } => Some("use the version of oc-mirror that wrote it, or a later one"),
+            Self::Damaged { .. } => {
+                Some("restore it from a backup, or publish to a new prefix with a full imageset")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Reads a record, refusing formats that are newer before anything else of it is looked at.
+fn parse(bytes: &[u8], place: &str, uid: Uuid) -> Result<Stored, MetadataError> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        format: FormatVersion,
+    }
+    let damaged = |source| MetadataError::Damaged { place: place.to_owned(), source };
+    let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
+    if !head.format.is_readable() {
+        return Err(MetadataError::Newer { place: place.to_owned(), found: head.format });
+    }
+    let chain: Chain = serde_json::from_slice(bytes).map_err(damaged)?;
+    if chain.uid != uid {
+        return Err(MetadataError::OtherChain { place: place.to_owned(), found: chain.uid, wanted: uid });
+    }
+    Ok(Stored { chain, revision: Digest::of(bytes) })
+}
+
+#[cfg(test)]
+mod tests;

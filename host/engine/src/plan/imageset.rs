@@ -1,0 +1,270 @@
+//! Decides what an imageset carries: [`content`] splits what images need into new and already shipped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::imageset::{ImageEntry, Index, RequiredBlob};
+use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord};
+use oc_mirror_model::reference::Repository;
+use oc_mirror_model::request::Destination;
+use serde_json::Value;
+
+/// What images need, split by who has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Blobs and manifests to carry, each once, in order of first use.
+    pub new: Vec<Descriptor>,
+    /// What every target at the base has already.
+    pub required: Vec<RequiredBlob>,
+}
+
+impl Content {
+    /// Returns the bytes to carry.
+    pub fn new_bytes(&self) -> u64 {
+        self.new.iter().map(|d| d.size).sum()
+    }
+
+    /// Returns the bytes that need not be carried.
+    pub fn saved_bytes(&self) -> u64 {
+        self.required.iter().map(|r| r.descriptor.size).sum()
+    }
+}
+
+/// Splits what `images` need, for targets that are at `base` of `chain`.
+pub fn content(images: &[ImageEntry], chain: &Chain, base: u64) -> Content {
+    let mut seen = BTreeSet::new();
+    let mut content = Content::default();
+    for descriptor in images.iter().flat_map(|i| i.manifests.iter().chain(&i.blobs)) {
+        if !seen.insert(&descriptor.digest) {
+            continue;
+        }
+        match chain.was_carried_by(&descriptor.digest, base) {
+            Some(record) => content.required.push(RequiredBlob {
+                descriptor: Descriptor::new(
+                    &descriptor.media_type,
+                    descriptor.digest.clone(),
+                    descriptor.size,
+                ),
+                sequence: record.sequence,
+                repositories: record.repositories.iter().cloned().collect(),
+            }),
+            None => content.new.push(Descriptor::new(
+                &descriptor.media_type,
+                descriptor.digest.clone(),
+                descriptor.size,
+            )),
+        }
+    }
+    content.required.sort_by(|a, b| a.descriptor.digest.cmp(&b.descriptor.digest));
+    content
+}
+
+/// Two images would be published under one name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{first}` and `{second}` are different images that would both be published as `{repository}:{tag}`", repository = destination.repository, tag = destination.tag)]
+pub struct Collision {
+    /// The one.
+    pub first: String,
+    /// The other.
+    pub second: String,
+    /// Where both would go.
+    pub destination: Destination,
+}
+
+/// Merges images that are asked for more than once, and finds those that get into each other's way.
+///
+/// The first request for an image wins. Two requests for one digest differ only in their platforms; what either
+/// of them needs is taken.
+pub fn merge(images: Vec<ImageEntry>) -> Result<Vec<ImageEntry>, Collision> {
+    let mut places: BTreeMap<Destination, usize> = BTreeMap::new();
+    let mut merged: Vec<ImageEntry> = Vec::new();
+    for image in images {
+        match places.get(&image.destination) {
+            None => {
+                places.insert(image.destination.clone(), merged.len());
+                merged.push(image);
+            }
+            Some(&at) if merged[at].root.digest == image.root.digest => unite(&mut merged[at], image),
+            Some(&at) => {
+                return Err(Collision {
+                    first: merged[at].request.origin.clone(),
+                    second: image.request.origin,
+                    destination: image.destination,
+                });
+            }
+        }
+    }
+    Ok(merged)
+}
+
+fn unite(into: &mut ImageEntry, other: ImageEntry) {
+    let root = into.root.digest.clone();
+    let add = |list: &mut Vec<Descriptor>, more: Vec<Descriptor>| {
+        let have: BTreeSet<Digest> = list.iter().map(|d| d.digest.clone()).collect();
+        list.extend(more.into_iter().filter(|d| !have.contains(&d.digest)));
+    };
+    add(&mut into.manifests, other.manifests);
+    add(&mut into.blobs, other.blobs);
+    // Manifests that only the other one wanted were added behind the root, which comes last.
+    into.manifests.sort_by_key(|m| m.digest == root);
+    into.sparse = into.sparse && other.sparse;
+}
+
+/// Answers whether images are exactly those of an earlier imageset, so that nothing has to be shipped.
+pub fn is_unchanged(images: &[ImageEntry], last: Option<&ImagesetRecord>) -> bool {
+    let Some(last) = last else { return images.is_empty() };
+    let before: BTreeMap<&Destination, &Digest> =
+        last.images.iter().map(|i| (&i.destination, &i.digest)).collect();
+    let now: BTreeMap<&Destination, &Digest> =
+        images.iter().map(|i| (&i.destination, &i.root.digest)).collect();
+    before == now
+}
+
+/// Returns the record of a chain after an imageset, which is the same on either side of the gap.
+///
+/// `place` maps a destination's repository to where the image really is.
+pub fn advance(
+    chain: &Chain,
+    index: &Index,
+    identity: Option<&Digest>,
+    place: impl Fn(&Repository) -> Repository,
+    plugin_state: BTreeMap<String, Value>,
+) -> Chain {
+    let mut after = chain.clone();
+    if index.base < after.sequence() {
+        after.forget_after(index.base);
+    }
+    for image in &index.images {
+        let repository = place(&image.destination.repository);
+        for descriptor in image.manifests.iter().chain(&image.blobs) {
+            after.note_blob(descriptor, index.sequence, &repository);
+        }
+    }
+    after.imagesets.push(ImagesetRecord {
+        sequence: index.sequence,
+        base: index.base,
+        index: identity.cloned(),
+        created: index.created.clone(),
+        images: index
+            .images
+            .iter()
+            .map(|image| ImageRecord {
+                origin: image.request.origin.clone(),
+                kind: image.request.kind.clone(),
+                destination: Destination {
+                    repository: place(&image.destination.repository),
+                    tag: image.destination.tag.clone(),
+                },
+                digest: image.root.digest.clone(),
+            })
+            .collect(),
+        plugin_state,
+    });
+    after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oc_mirror_model::imageset::FORMAT;
+    use oc_mirror_model::media_type;
+    use oc_mirror_model::request::ImageRequest;
+    use uuid::Uuid;
+
+    fn blob(text: &str) -> Descriptor {
+        Descriptor::of(media_type::OCI_LAYER_GZIP, text.as_bytes())
+    }
+
+    fn image(name: &str, blobs: &[&str]) -> ImageEntry {
+        let origin = format!("r.example/{name}:1");
+        let root = Descriptor::of(media_type::OCI_MANIFEST, format!("{name}{blobs:?}").as_bytes());
+        let request = ImageRequest {
+            source: origin.clone(),
+            origin,
+            kind: "additional".to_owned(),
+            target_repository: None,
+            target_tag: None,
+            platforms: Vec::new(),
+            with_referrers: false,
+            provenance: BTreeMap::new(),
+        };
+        ImageEntry {
+            plugin: "additional".to_owned(),
+            destination: request.destination(&root.digest).expect("a destination"),
+            request,
+            manifests: vec![root.clone()],
+            root,
+            blobs: blobs.iter().map(|b| blob(b)).collect(),
+            sparse: false,
+        }
+    }
+
+    fn index(sequence: u64, base: u64, images: Vec<ImageEntry>) -> Index {
+        Index {
+            format: FORMAT,
+            uid: Uuid::nil(),
+            sequence,
+            base,
+            previous: None,
+            created: String::new(),
+            created_by: String::new(),
+            chunks: Vec::new(),
+            entries: Vec::new(),
+            images,
+            required: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    fn advanced(chain: &Chain, index: &Index) -> Chain {
+        advance(chain, index, None, Repository::clone, BTreeMap::new())
+    }
+
+    fn carried(content: &Content) -> Vec<Digest> {
+        content.new.iter().filter(|d| !d.is_manifest()).map(|d| d.digest.clone()).collect()
+    }
+
+    #[test]
+    fn only_what_is_new_is_carried() {
+        let chain = Chain::new(Uuid::nil());
+        let first = vec![image("a", &["base", "a"])];
+        let full = content(&first, &chain, 0);
+        assert_eq!((full.new.len(), full.required.len()), (3, 0));
+        let chain = advanced(&chain, &index(1, 0, first.clone()));
+
+        let second = vec![image("a", &["base", "a"]), image("b", &["base", "b"])];
+        let delta = content(&second, &chain, 1);
+        assert_eq!(carried(&delta), [blob("b").digest]);
+        let base =
+            delta.required.iter().find(|r| r.descriptor.digest == blob("base").digest).expect("required");
+        assert_eq!(base.repositories, ["a".parse().expect("a repository")]);
+        assert!(is_unchanged(&first, chain.last()) && !is_unchanged(&second, chain.last()));
+    }
+
+    #[test]
+    fn a_cumulative_imageset_carries_what_a_lost_one_did() {
+        let chain = Chain::new(Uuid::nil());
+        let chain = advanced(&chain, &index(1, 0, vec![image("a", &["base"])]));
+        let chain = advanced(
+            &chain,
+            &index(2, 1, vec![image("a", &["base"]), image("b", &["b"]), image("c", &["c"])]),
+        );
+        // Sequence 2 is lost, and `c` is no longer wanted when the cure is made.
+        let cure = vec![image("a", &["base"]), image("b", &["b"])];
+        assert_eq!(carried(&content(&cure, &chain, 1)), [blob("b").digest]);
+        let chain = advanced(&chain, &index(3, 1, cure));
+        // A target that went from 1 to 3 never got `c`; it must be carried when it is wanted again.
+        let again = vec![image("a", &["base"]), image("b", &["b"]), image("c", &["c"])];
+        assert_eq!(carried(&content(&again, &chain, 3)), [blob("c").digest]);
+    }
+
+    #[test]
+    fn one_name_is_one_image() {
+        let (one, mut two) = (image("a", &["x"]), image("a", &["y"]));
+        assert!(merge(vec![one.clone(), one.clone()]).is_ok_and(|m| m.len() == 1));
+        two.request.origin = "other.example/a:1".to_owned();
+        let collision = merge(vec![one, two]).expect_err("both are `a:1`");
+        assert!(collision.to_string().contains("would both be published as `a:1`"), "{collision}");
+    }
+}

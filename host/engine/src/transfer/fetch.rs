@@ -1,0 +1,102 @@
+//! Brings blobs to where they are kept: [`fetch`], each distinct blob once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use futures_util::{StreamExt, stream};
+use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::reference::Repository;
+
+use super::{Retry, retrying};
+use crate::content::verify::verified;
+use crate::content::{BlobStream, ContentError, ContentRead, ContentWrite};
+use crate::report::{Event, SharedEvents};
+
+/// One blob and where it is.
+#[derive(Clone)]
+pub struct Wanted {
+    /// The blob.
+    pub blob: Descriptor,
+    /// A place that has it.
+    pub from: Arc<dyn ContentRead>,
+    /// The repository there.
+    pub repository: Repository,
+}
+
+/// One blob that could not be had.
+#[derive(Debug)]
+pub struct Missing {
+    /// The blob.
+    pub blob: Descriptor,
+    /// Why.
+    pub error: ContentError,
+}
+
+/// Fetches blobs into `to`, at most `parallel` at a time, and returns those that could not be had.
+///
+/// A blob that `to` has already is not fetched again, which is how a run that was cut off goes on.
+pub async fn fetch(
+    wanted: Vec<Wanted>,
+    to: Arc<dyn ContentWrite>,
+    parallel: usize,
+    retry: Retry,
+    events: SharedEvents,
+) -> Vec<Missing> {
+    stream::iter(wanted)
+        .map(|item| {
+            let (to, events) = (to.clone(), events.clone());
+            async move {
+                let outcome =
+                    retrying(retry, events.as_ref(), || fetch_one(&item, to.as_ref(), &events)).await;
+                outcome.err().map(|error| Missing { blob: item.blob, error })
+            }
+        })
+        .buffer_unordered(parallel.max(1))
+        .filter_map(std::future::ready)
+        .collect()
+        .await
+}
+
+async fn fetch_one(item: &Wanted, to: &dyn ContentWrite, events: &SharedEvents) -> Result<(), ContentError> {
+    if to.has_blob(&item.repository, &item.blob).await? {
+        return Ok(());
+    }
+    let stream = item.from.blob(&item.repository, &item.blob, 0).await?;
+    let (stream, moved) = counted(stream, events.clone());
+    let outcome = to.put_blob(&item.repository, &item.blob, stream).await;
+    if outcome.is_err() {
+        take_back(&moved, events);
+    }
+    outcome
+}
+
+/// Reports the bytes of a stream as they pass; returns what has been reported.
+pub(super) fn counted(stream: BlobStream, events: SharedEvents) -> (BlobStream, Arc<AtomicI64>) {
+    let moved = Arc::new(AtomicI64::new(0));
+    let sum = moved.clone();
+    let stream = stream.inspect(move |piece| {
+        if let Ok(bytes) = piece {
+            let count = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+            sum.fetch_add(count, Ordering::Relaxed);
+            events.event(Event::Bytes { count });
+        }
+    });
+    (Box::pin(stream), moved)
+}
+
+/// Reports that bytes of a failed attempt do not count.
+pub(super) fn take_back(moved: &AtomicI64, events: &SharedEvents) {
+    events.event(Event::Bytes { count: -moved.swap(0, Ordering::Relaxed) });
+}
+
+/// Opens a blob, checked on its way and counted.
+pub(super) async fn open(
+    from: &dyn ContentRead,
+    repository: &Repository,
+    blob: &Descriptor,
+    events: &SharedEvents,
+) -> Result<(BlobStream, Arc<AtomicI64>), ContentError> {
+    let stream = from.blob(repository, blob, 0).await?;
+    let subject = format!("{}/{repository}@{}", from.name(), blob.digest);
+    Ok(counted(verified(stream, blob, subject), events.clone()))
+}

@@ -1,0 +1,25 @@
+//! Moves content: [`publish`] puts images into a registry, [`fetch`] brings blobs into an imageset.
+//!
+//! This room sees the traits of [`crate::content`] only, so registry to imageset, imageset to registry and
+//! registry to registry are the same code.
+
+pub mod fetch;
+pub mod publish;
+mod retry;
+
+pub use retry::{Retry, retrying};
+
+/// How much may be under way at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parallelism {
+    /// Images.
+    pub images: usize,
+    /// Blobs of one image.
+    pub blobs: usize,
+}
+
+impl Default for Parallelism {
+    fn default() -> Self {
+        Self { images: 4, blobs: 5 }
+    }
+}

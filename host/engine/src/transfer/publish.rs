@@ -1,0 +1,343 @@
+//! Puts images where they are to be pulled from: [`Publisher`].
+//!
+//! Every blob of an image is skipped, mounted, streamed or fetched from the target, in this order of preference.
+//! Blobs come before manifests, children before indexes, the tag last; so what a tag reaches is always whole.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::manifest::{Descriptor, RawManifest};
+use oc_mirror_model::reference::{Repository, Selector, Tag};
+use oc_mirror_model::report::Totals;
+
+use super::fetch::{open, take_back};
+use super::{Parallelism, Retry, retrying};
+use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, TagStore};
+use crate::report::{Event, SharedEvents};
+
+/// Anything that images can be published to, and read back from.
+pub trait Endpoint: ContentRead + ContentWrite + TagStore {}
+
+impl<T: ContentRead + ContentWrite + TagStore + ?Sized> Endpoint for T {}
+
+/// A place that has content, and the repository there.
+pub type Place = (Arc<dyn ContentRead>, Repository);
+
+/// One image to publish.
+#[derive(Clone)]
+pub struct PublishImage {
+    /// Its name, for messages.
+    pub origin: String,
+    /// The repository at the target, prefix included.
+    pub repository: Repository,
+    /// The tag.
+    pub tag: Tag,
+    /// What the tag is to point at.
+    pub root: Descriptor,
+    /// All manifests, children first, the root last.
+    pub manifests: Vec<Descriptor>,
+    /// All blobs.
+    pub blobs: Vec<Descriptor>,
+}
+
+/// Where content can be had from, other than the target.
+pub trait Supply: Send + Sync {
+    /// Returns a place that has it: the imageset, or the registry it comes from.
+    fn supply(&self, image: &PublishImage, content: &Descriptor) -> Option<Place>;
+
+    /// Answers whether reading again gives the same bytes, so that damaged content stays damaged.
+    fn is_steady(&self) -> bool {
+        false
+    }
+}
+
+/// Publishes images to one target.
+pub struct Publisher {
+    target: Arc<dyn Endpoint>,
+    supply: Arc<dyn Supply>,
+    /// Repositories at the target that have a blob for all we know: from the chain's record, and from this run.
+    known: Mutex<HashMap<Digest, BTreeSet<Repository>>>,
+    /// What this run has seen or put itself; `known` may speak of what was deleted since.
+    seen: Mutex<HashSet<(Digest, Repository)>>,
+    /// One lock for each blob, so that repositories that need it wait for the first to have it, and mount.
+    turns: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    totals: Mutex<Totals>,
+    parallelism: Parallelism,
+    retry: Retry,
+    events: SharedEvents,
+}
+
+/// How a blob gets to where it is needed.
+enum Way {
+    InPlace,
+    Put(Place),
+    Mount { fallback: Place },
+}
+
+impl Publisher {
+    /// Makes a publisher. `known` says which repositories of the target (prefix included) hold what.
+    pub fn new(
+        target: Arc<dyn Endpoint>,
+        supply: Arc<dyn Supply>,
+        known: BTreeMap<Digest, BTreeSet<Repository>>,
+        parallelism: Parallelism,
+        retry: Retry,
+        events: SharedEvents,
+    ) -> Self {
+        Self {
+            target,
+            supply,
+            known: Mutex::new(known.into_iter().collect()),
+            seen: Mutex::default(),
+            turns: Mutex::default(),
+            totals: Mutex::default(),
+            parallelism,
+            retry,
+            events,
+        }
+    }
+
+    /// Publishes images, several at a time; returns those that failed. What goes wrong with one does not stop the others.
+    pub async fn publish(&self, images: &[PublishImage]) -> Vec<(PublishImage, ContentError)> {
+        stream::iter(images)
+            .map(|image| async move {
+                let outcome = self.publish_one(image).await;
+                if outcome.is_ok() {
+                    self.events.event(Event::ItemDone { name: &image.origin });
+                }
+                outcome.err().map(|error| (image.clone(), error))
+            })
+            .buffer_unordered(self.parallelism.images.max(1))
+            .filter_map(std::future::ready)
+            .collect()
+            .await
+    }
+
+    /// Returns what has been moved so far.
+    pub fn totals(&self) -> Totals {
+        self.totals.lock().expect("no holder of this lock panics").clone()
+    }
+
+    async fn publish_one(&self, image: &PublishImage) -> Result<(), ContentError> {
+        if self.is_in_place(image).await? {
+            return Ok(());
+        }
+        // All manifests and the way of every blob are known before the first byte is sent: an image that
+        // cannot be had as a whole is not half-pushed.
+        let manifests = self.manifests(image).await?;
+        let ways: Vec<(Descriptor, Way)> = stream::iter(image.blobs.clone())
+            .map(|blob| async move { self.way(image, &blob).await.map(|way| (blob, way)) })
+            .buffered(self.parallelism.blobs.max(1))
+            .try_collect()
+            .await?;
+        stream::iter(ways)
+            .map(|(blob, way)| async move { self.bring(image, &blob, &way).await })
+            .buffer_unordered(self.parallelism.blobs.max(1))
+            .try_collect::<()>()
+            .await?;
+        self.put_manifests(image, &manifests).await
+    }
+
+    async fn is_in_place(&self, image: &PublishImage) -> Result<bool, ContentError> {
+        let tagged = self.target.resolve_tag(&image.repository, &image.tag).await?;
+        if tagged.is_none_or(|t| t.digest != image.root.digest) {
+            return Ok(false);
+        }
+        // A registry that lost a child has a tag that cannot be pulled; asking costs one request each.
+        for manifest in &image.manifests {
+            let there = self.target.has_manifest(&image.repository, &manifest.digest).await?;
+            if !there {
+                return Ok(false);
+            }
+        }
+        self.count(|t| t.skipped_blobs += image.blobs.len() as u64);
+        for blob in &image.blobs {
+            self.note(&blob.digest, &image.repository);
+        }
+        Ok(true)
+    }
+
+    async fn manifests(&self, image: &PublishImage) -> Result<Vec<RawManifest>, ContentError> {
+        stream::iter(image.manifests.clone())
+            .map(|wanted| async move { self.manifest(image, &wanted).await })
+            .buffered(self.parallelism.blobs.max(1))
+            .try_collect()
+            .await
+    }
+
+    async fn manifest(&self, image: &PublishImage, wanted: &Descriptor) -> Result<RawManifest, ContentError> {
+        let selector = Selector::Digest(wanted.digest.clone());
+        let places = match self.supply.supply(image, wanted) {
+            Some(place) => vec![place],
+            None => self.places_at_target(image, &wanted.digest),
+        };
+        let mut last = self.not_to_be_had(image, wanted);
+        for (place, repository) in places {
+            match place.manifest(&repository, &selector).await {
+                Ok(manifest) => {
+                    return manifest.verify(&wanted.digest).map_err(|error| {
+                        ContentError::with_source(
+                            format!("{repository}@{}", wanted.digest),
+                            ContentErrorKind::Invalid("the manifest is damaged".to_owned()),
+                            error,
+                        )
+                    });
+                }
+                Err(error) if error.is_not_found() => {}
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Finds out how a blob gets into the image's repository, without sending anything.
+    async fn way(&self, image: &PublishImage, blob: &Descriptor) -> Result<Way, ContentError> {
+        if self.target.has_blob(&image.repository, blob).await? {
+            self.note(&blob.digest, &image.repository);
+            return Ok(Way::InPlace);
+        }
+        let supplied = self.supply.supply(image, blob);
+        if self.others(&blob.digest, &image.repository).is_empty() {
+            return supplied.map(Way::Put).ok_or_else(|| self.not_to_be_had(image, blob));
+        }
+        match supplied {
+            Some(fallback) => Ok(Way::Mount { fallback }),
+            None => {
+                for (place, repository) in self.places_at_target(image, &blob.digest) {
+                    if self.target.has_blob(&repository, blob).await? {
+                        return Ok(Way::Mount { fallback: (place, repository) });
+                    }
+                }
+                Err(self.not_to_be_had(image, blob))
+            }
+        }
+    }
+
+    async fn bring(&self, image: &PublishImage, blob: &Descriptor, way: &Way) -> Result<(), ContentError> {
+        let fallback = match way {
+            Way::InPlace => {
+                self.count(|t| t.skipped_blobs += 1);
+                return Ok(());
+            }
+            Way::Put(place) | Way::Mount { fallback: place } => place,
+        };
+        let turn = self.turn(&blob.digest);
+        let _turn = turn.lock().await;
+        // Another image of this run may have brought it meanwhile, into this repository or another one.
+        let others = self.others(&blob.digest, &image.repository);
+        if self.has_noted(&blob.digest, &image.repository) {
+            self.count(|t| t.skipped_blobs += 1);
+            return Ok(());
+        }
+        for from in others.iter().take(3) {
+            let mounted = self.target.mount(&image.repository, from, blob).await?;
+            if mounted {
+                self.note(&blob.digest, &image.repository);
+                self.count(|t| t.mounted_blobs += 1);
+                return Ok(());
+            }
+        }
+        let refetched = self.supply.supply(image, blob).is_none();
+        let is_final =
+            |error: &ContentError| !refetched && self.supply.is_steady() && is_damage(error, fallback);
+        retrying(self.retry, self.events.as_ref(), || async {
+            match self.put(image, blob, fallback).await {
+                Err(error) if is_final(&error) => Ok(Err(error)),
+                outcome => outcome.map(Ok),
+            }
+        })
+        .await??;
+        self.note(&blob.digest, &image.repository);
+        self.count(|t| {
+            t.blobs += 1;
+            t.blob_bytes += blob.size;
+            t.refetched_blobs += u64::from(refetched);
+        });
+        Ok(())
+    }
+
+    async fn put(&self, image: &PublishImage, blob: &Descriptor, place: &Place) -> Result<(), ContentError> {
+        let (from, repository) = place;
+        let (stream, moved) = open(from.as_ref(), repository, blob, &self.events).await?;
+        let outcome = self.target.put_blob(&image.repository, blob, stream).await;
+        if outcome.is_err() {
+            take_back(&moved, &self.events);
+        }
+        outcome
+    }
+
+    async fn put_manifests(
+        &self,
+        image: &PublishImage,
+        manifests: &[RawManifest],
+    ) -> Result<(), ContentError> {
+        for manifest in manifests {
+            if *manifest.digest() == image.root.digest {
+                continue;
+            }
+            self.target.put_manifest(&image.repository, manifest).await?;
+            self.note(manifest.digest(), &image.repository);
+            self.count(|t| t.manifests += 1);
+        }
+        let root = manifests.iter().find(|m| *m.digest() == image.root.digest);
+        let root = root.ok_or_else(|| self.not_to_be_had(image, &image.root))?;
+        self.target.put_tag(&image.repository, &image.tag, root).await?;
+        self.note(root.digest(), &image.repository);
+        self.count(|t| t.manifests += 1);
+        Ok(())
+    }
+
+    fn not_to_be_had(&self, image: &PublishImage, content: &Descriptor) -> ContentError {
+        let reason = format!(
+            "`{}` of this image is neither in what is published nor at {}",
+            content.digest,
+            ContentRead::name(self.target.as_ref())
+        );
+        ContentError::new(image.origin.clone(), ContentErrorKind::Refused(reason))
+    }
+
+    fn places_at_target(&self, image: &PublishImage, digest: &Digest) -> Vec<Place> {
+        let mut repositories = vec![image.repository.clone()];
+        repositories.extend(self.others(digest, &image.repository));
+        let target: Arc<dyn ContentRead> = self.target.clone();
+        repositories.into_iter().map(|repository| (target.clone(), repository)).collect()
+    }
+
+    fn others(&self, digest: &Digest, but: &Repository) -> Vec<Repository> {
+        let known = self.known.lock().expect("no holder of this lock panics");
+        known.get(digest).into_iter().flatten().filter(|r| *r != but).cloned().collect()
+    }
+
+    fn has_noted(&self, digest: &Digest, repository: &Repository) -> bool {
+        let key = (digest.clone(), repository.clone());
+        self.seen.lock().expect("no holder of this lock panics").contains(&key)
+    }
+
+    fn note(&self, digest: &Digest, repository: &Repository) {
+        self.known
+            .lock()
+            .expect("no holder of this lock panics")
+            .entry(digest.clone())
+            .or_default()
+            .insert(repository.clone());
+        let key = (digest.clone(), repository.clone());
+        self.seen.lock().expect("no holder of this lock panics").insert(key);
+    }
+
+    fn turn(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+        self.turns.lock().expect("no holder of this lock panics").entry(digest.clone()).or_default().clone()
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Totals)) {
+        change(&mut self.totals.lock().expect("no holder of this lock panics"));
+    }
+}
+
+/// Answers whether content was damaged where it came from, and not on its way to the target.
+fn is_damage(error: &ContentError, (from, _): &Place) -> bool {
+    let is_wrong =
+        matches!(error.kind(), ContentErrorKind::WrongDigest { .. } | ContentErrorKind::WrongSize { .. });
+    is_wrong && error.subject().starts_with(&from.name())
+}

@@ -1,0 +1,157 @@
+//! From registries into a registry: [`mirror_to_mirror`], where both can be reached.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
+use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::metadata::Chain;
+use oc_mirror_model::reference::Repository;
+use oc_mirror_model::report::{ImagesetReport, RunReport, Workflow};
+
+use super::from_disk::Destination;
+use super::images::{Origin, Origins};
+use super::prepare::{Prepared, image_failure, image_reports, prepare};
+use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
+use crate::metadata::MetadataStore;
+use crate::plan::imageset::{advance, is_unchanged};
+use crate::report::Event;
+use crate::transfer::publish::{Place, PublishImage, Publisher, Supply};
+
+/// Copies what is wanted to the target, and records it in the workspace and there.
+///
+/// The run takes the next sequence of the workspace's chain. It needs nothing of the target, so any target will
+/// do; but an imageset that follows it builds on it, and other targets will say that this sequence is missing.
+pub async fn mirror_to_mirror(
+    run: &Run,
+    wishes: &Wishes,
+    origins: Arc<dyn Origins>,
+    workspace: &Workspace,
+    destination: &Destination,
+) -> Result<RunReport, WorkflowError> {
+    let mut report = RunReport::new(Workflow::MirrorToMirror, run.dry_run);
+    let store = workspace.metadata();
+    let uid = workspace.uid()?.unwrap_or(run.new_uid);
+    let local = store.load(uid).await?;
+    let chain = local.as_ref().map_or_else(|| Chain::new(uid), |f| f.chain.clone());
+    report.uid = Some(uid);
+    let remote = destination.records.load(uid).await?;
+    let at = remote.as_ref().map_or(0, |r| r.chain.sequence());
+    if at > chain.sequence() {
+        return Err(WorkflowErrorKind::WorkspaceBehind { target: at, workspace: chain.sequence() }.into());
+    }
+
+    let scratch = workspace.scratch()?;
+    let prepared =
+        prepare(run, wishes, &chain, Workflow::MirrorToMirror, origins, scratch.path(), &mut report).await?;
+    let there = remote.as_ref().map(|r| &r.chain.blobs);
+    report.images = image_reports(&prepared.entries, |d| there.is_none_or(|blobs| !blobs.contains_key(d)));
+    if run.dry_run {
+        workspace.write("dry-run/mapping.txt", destination.mapping(&prepared.entries).as_bytes())?;
+        report.imagesets.push(line(chain.sequence() + 1, "planned"));
+        return Ok(report);
+    }
+    destination.check_sparse(&prepared.entries).await?;
+    copy(run, &prepared, destination, remote.as_ref().map(|r| &r.chain), &mut report).await;
+    for (name, document) in &prepared.documents {
+        workspace.write(&format!("cluster-resources/{name}"), document.as_bytes())?;
+    }
+    if !report.failures.is_empty() {
+        return Ok(report);
+    }
+    let last = remote.as_ref().and_then(|r| r.chain.last());
+    let moved = report.totals.blobs + report.totals.mounted_blobs + report.totals.manifests;
+    if moved == 0
+        && last.is_some_and(|last| is_unchanged(&placed(&prepared.entries, destination), Some(last)))
+    {
+        report.imagesets.push(line(at, "nothing new"));
+        return Ok(report);
+    }
+
+    workspace.write("resolved-config.yaml", &(wishes.pinned)(&prepared.entries))?;
+    let index = index(run, &chain, &prepared, &report);
+    // The workspace first: a target that is ahead of its workspace would be refused by the next run.
+    let after = advance(&chain, &index, None, Repository::clone, prepared.plugin_state.clone());
+    store.commit(&after, local.as_ref()).await?;
+    let before = remote.as_ref().map_or_else(|| Chain::new(uid), |r| r.chain.clone());
+    let after = advance(&before, &index, None, |r| destination.place(r), Default::default());
+    destination.records.commit(&after, remote.as_ref()).await?;
+    workspace.note_published(uid, &destination.target.to_string(), index.sequence)?;
+    report.imagesets.push(line(index.sequence, "published"));
+    Ok(report)
+}
+
+async fn copy(
+    run: &Run,
+    prepared: &Prepared,
+    destination: &Destination,
+    there: Option<&Chain>,
+    report: &mut RunReport,
+) {
+    let supply = Arc::new(FromOrigins { origins: prepared.origins.clone() });
+    let publisher = Publisher::new(
+        destination.endpoint.clone(),
+        supply,
+        destination.known(there),
+        run.parallelism,
+        run.retry,
+        run.events.clone(),
+    );
+    let images: Vec<PublishImage> = prepared.entries.iter().map(|i| destination.publish_image(i)).collect();
+    run.events.event(Event::Phase { name: "copying", items: Some(images.len() as u64), bytes: None });
+    for (image, error) in publisher.publish(&images).await {
+        let kind = prepared.entries.iter().find(|i| i.request.origin == image.origin);
+        let kind = kind.map(|i| i.request.kind.as_str()).unwrap_or_default();
+        report.failures.push(image_failure(&image.origin, kind, &error));
+    }
+    report.totals = publisher.totals();
+}
+
+fn placed(entries: &[ImageEntry], destination: &Destination) -> Vec<ImageEntry> {
+    let mut placed = entries.to_vec();
+    for image in &mut placed {
+        image.destination.repository = destination.place(&image.destination.repository);
+    }
+    placed
+}
+
+fn index(run: &Run, chain: &Chain, prepared: &Prepared, report: &RunReport) -> Index {
+    Index {
+        format: FORMAT,
+        uid: chain.uid,
+        sequence: chain.sequence() + 1,
+        base: chain.sequence(),
+        previous: None,
+        created: run.created.clone(),
+        created_by: run.program.clone(),
+        chunks: Vec::new(),
+        entries: Vec::new(),
+        images: prepared.entries.clone(),
+        required: Vec::new(),
+        refused: report.refused.clone(),
+    }
+}
+
+fn line(sequence: u64, outcome: &str) -> ImagesetReport {
+    ImagesetReport {
+        sequence,
+        base: 0,
+        index: None,
+        chunks: Vec::new(),
+        bytes: 0,
+        saved_bytes: 0,
+        outcome: outcome.to_owned(),
+    }
+}
+
+/// Supplies everything from where it was found.
+struct FromOrigins {
+    origins: HashMap<Digest, Origin>,
+}
+
+impl Supply for FromOrigins {
+    fn supply(&self, _image: &PublishImage, content: &Descriptor) -> Option<Place> {
+        self.origins.get(&content.digest).map(|o| (o.read.clone(), o.repository.clone()))
+    }
+}

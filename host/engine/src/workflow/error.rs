@@ -1,0 +1,206 @@
+//! [`WorkflowError`]: why a run could not be done, with a hint and an exit code.
+
+use oc_mirror_model::reference::InvalidReference;
+use oc_mirror_model::report::exit;
+use oc_mirror_model::sequence::Refusal;
+use uuid::Uuid;
+
+use crate::archive::ArchiveError;
+use crate::content::{ContentError, ContentErrorKind};
+use crate::metadata::MetadataError;
+use crate::plan::imageset::Collision;
+use crate::plan::layout::LayoutError;
+
+/// A run could not be done. Nothing was committed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct WorkflowError {
+    /// What happened; boxed, as it is much larger than what is usually returned.
+    pub kind: Box<WorkflowErrorKind>,
+}
+
+/// What happened.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkflowErrorKind {
+    /// The workspace cannot be used.
+    #[error("the workspace `{path}` cannot be used")]
+    Workspace {
+        /// Where.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Somebody else uses the workspace.
+    #[error("the workspace `{path}` is in use by {holder}")]
+    Locked {
+        /// Where.
+        path: String,
+        /// Who.
+        holder: String,
+    },
+    /// `--uid` names another chain than the workspace has.
+    #[error("this workspace belongs to chain {workspace}, not to {wanted}")]
+    OtherChain {
+        /// What the workspace has.
+        workspace: Uuid,
+        /// What was asked for.
+        wanted: Uuid,
+    },
+    /// Nobody asks for any image.
+    #[error("the configuration selects no image")]
+    NothingSelected,
+    /// `--since` names a sequence that was not made yet.
+    #[error("there is no sequence {since} in this workspace; the last one is {last}")]
+    NoSuchSequence {
+        /// What was asked for.
+        since: u64,
+        /// What there is.
+        last: u64,
+    },
+    /// The directory holds no imageset.
+    #[error("there is no imageset in `{path}`")]
+    NoImageset {
+        /// Where.
+        path: String,
+    },
+    /// The directory holds imagesets of several chains.
+    #[error("`{path}` holds imagesets of the chains {first} and {second}")]
+    MixedChains {
+        /// Where.
+        path: String,
+        /// The one.
+        first: Uuid,
+        /// The other.
+        second: Uuid,
+    },
+    /// The imageset does not fit the target.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The configuration that was given is not the one in the imageset.
+    #[error("the configuration given with --config is not the one that imageset {sequence} was made from")]
+    OtherConfiguration {
+        /// The imageset.
+        sequence: u64,
+    },
+    /// The target is further than the workspace knows.
+    #[error("the target is at sequence {target} of this chain, the workspace only at {workspace}")]
+    WorkspaceBehind {
+        /// Where the target is.
+        target: u64,
+        /// Where the workspace is.
+        workspace: u64,
+    },
+    /// The target cannot hold an index whose images are not all there.
+    #[error(
+        "{target} refuses indexes that name images which are not there, as `platforms` makes them: `{origin}`"
+    )]
+    SparseIndex {
+        /// The target.
+        target: String,
+        /// The first such image.
+        origin: String,
+    },
+    /// Two images get in each other's way.
+    #[error(transparent)]
+    Collision(#[from] Collision),
+    /// The content does not fit into chunks.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The imageset cannot be written or read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The record of the chain cannot be read or written.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// A registry cannot be used.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// A name is not valid.
+    #[error(transparent)]
+    Reference(#[from] InvalidReference),
+}
+
+impl<T: Into<WorkflowErrorKind>> From<T> for WorkflowError {
+    fn from(kind: T) -> Self {
+        Self { kind: Box::new(kind.into()) }
+    }
+}
+
+impl WorkflowError {
+    /// Returns what to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self.kind.as_ref() {
+            WorkflowErrorKind::Workspace { .. } => {
+                Some("name a directory that can be written with --workspace file://DIR".to_owned())
+            }
+            WorkflowErrorKind::Locked { .. } => Some("wait for the other run to end, or use another workspace".to_owned()),
+            WorkflowErrorKind::OtherChain { .. } => Some("leave out --uid, or use a new directory".to_owned()),
+            WorkflowErrorKind::NothingSelected => {
+                Some("list images under `mirror.additionalImages`, or add a plugin under `mirror.plugins`".to_owned())
+            }
+            WorkflowErrorKind::NoSuchSequence { last, .. } => Some(format!("--since takes a number from 0 to {last}")),
+            WorkflowErrorKind::NoImageset { .. } => {
+                Some("--from takes the directory with the files mirror_seqN_NNNNNN.tar, or one of these files".to_owned())
+            }
+            WorkflowErrorKind::MixedChains { .. } => {
+                Some("put the imagesets of each chain into a directory of its own".to_owned())
+            }
+            WorkflowErrorKind::Refused(refusal) => Some(refusal.hint()),
+            WorkflowErrorKind::OtherConfiguration { .. } => Some(
+                "leave out --config: the imageset brings its own; what is published is decided where it is made".to_owned(),
+            ),
+            WorkflowErrorKind::WorkspaceBehind { .. } => {
+                Some("use the workspace in which that sequence was made, or a new one with a new prefix".to_owned())
+            }
+            WorkflowErrorKind::SparseIndex { .. } => Some(
+                "remove `platforms` from the configuration, or publish to a registry that takes sparse indexes, such as \
+                 docker-registry 3 with `validation.manifests.indexes.platforms: none`, or `oc-mirror serve`"
+                    .to_owned(),
+            ),
+            WorkflowErrorKind::Collision(_) => {
+                Some("give one of them another name with `targetRepo` or `targetTag`".to_owned())
+            }
+            WorkflowErrorKind::Layout(error) => error.hint(),
+            WorkflowErrorKind::Archive(error) => error.hint(),
+            WorkflowErrorKind::Metadata(MetadataError::Content { source, .. }) => content_hint(source),
+            WorkflowErrorKind::Metadata(error) => error.hint().map(str::to_owned),
+            WorkflowErrorKind::Content(error) => content_hint(error),
+            WorkflowErrorKind::Reference(_) => None,
+        }
+    }
+
+    /// Returns the exit code. What stops a whole run is generic; failed images are in the report.
+    pub fn exit_code(&self) -> u8 {
+        exit::GENERIC
+    }
+}
+
+/// Returns what to do about an error of a registry or layout.
+pub(super) fn content_hint(error: &ContentError) -> Option<String> {
+    let hint = match error.kind() {
+        ContentErrorKind::NotFound => {
+            "check the name and the tag; `skopeo inspect docker://NAME` asks the registry the same"
+        }
+        ContentErrorKind::Unauthorized => {
+            "log in with `podman login`, or name the credentials with --authfile"
+        }
+        ContentErrorKind::Denied => {
+            "the account may not do this here; ask for the right to, or use another --authfile"
+        }
+        ContentErrorKind::Throttled { .. } => "try again later, or with a lower --parallel-images",
+        ContentErrorKind::Unavailable(_) => {
+            "check the address, the network and the proxy; what was done so far is kept, the same command goes on from there"
+        }
+        ContentErrorKind::Untrusted(_) => {
+            "name the certificate to trust with --ca-file; or trust any, and plain HTTP, with --src-tls-verify=false for \
+             registries that are read and --dest-tls-verify=false for the one that is published to"
+        }
+        ContentErrorKind::WrongDigest { .. } | ContentErrorKind::WrongSize { .. } => {
+            "the content is damaged where it is read from: copy the imageset again, or mend the registry"
+        }
+        ContentErrorKind::Disk(_) => "check the free space and the permissions of the directory",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

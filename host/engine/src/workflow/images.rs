@@ -1,0 +1,285 @@
+//! The images of one run: [`RunImages`] opens them for plugins and for the plan, and fetches nothing twice.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, RwLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
+use oc_mirror_model::reference::{Reference, Repository, Selector, Source};
+
+use crate::content::verify::{collect, verified};
+use crate::content::{
+    BaseImage, BlobStream, ContentError, ContentErrorKind, ContentRead, ImageView, Images, Resolved,
+};
+use crate::report::SharedEvents;
+use crate::transfer::{Retry, retrying};
+
+/// Where a source's bytes are.
+#[derive(Clone)]
+pub struct Origin {
+    /// The registry or layout.
+    pub read: Arc<dyn ContentRead>,
+    /// The repository there.
+    pub repository: Repository,
+    /// The image there.
+    pub selector: Selector,
+}
+
+/// Finds the places that sources name.
+#[async_trait]
+pub trait Origins: Send + Sync {
+    /// Returns the place of a source, without asking it for the image.
+    async fn origin(&self, source: &Source) -> Result<Origin, ContentError>;
+
+    /// Lists tags of a repository.
+    async fn tags(
+        &self,
+        repository: &Reference,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, ContentError>;
+
+    /// Lists manifests that refer to another one.
+    async fn referrers(
+        &self,
+        source: &Source,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, ContentError>;
+}
+
+/// The images of one run.
+pub struct RunImages {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    origins: Arc<dyn Origins>,
+    retry: Retry,
+    events: SharedEvents,
+    /// What tags pointed at when they were first asked for: a tag that moves during a run does not split it.
+    pins: Mutex<HashMap<Source, Descriptor>>,
+    manifests: Mutex<HashMap<Digest, Arc<RawManifest>>>,
+    configs: Mutex<HashMap<Digest, Bytes>>,
+    /// Layer chains of the images opened so far, for finding common bases.
+    chains: RwLock<HashMap<Digest, (String, Vec<Digest>)>>,
+    known: HashSet<Digest>,
+}
+
+impl RunImages {
+    /// Makes an empty collection. `known` is what the destination or earlier sequences have.
+    pub fn new(
+        origins: Arc<dyn Origins>,
+        retry: Retry,
+        events: SharedEvents,
+        known: HashSet<Digest>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                origins,
+                retry,
+                events,
+                pins: Mutex::default(),
+                manifests: Mutex::default(),
+                configs: Mutex::default(),
+                chains: RwLock::default(),
+                known,
+            }),
+        }
+    }
+
+    /// Returns where the bytes of a source are.
+    pub async fn origin(&self, source: &Source) -> Result<Origin, ContentError> {
+        self.shared.origins.origin(source).await
+    }
+
+    /// Reads a manifest that has been seen before, or fetches it.
+    pub async fn manifest(&self, origin: &Origin, digest: &Digest) -> Result<Arc<RawManifest>, ContentError> {
+        self.shared.manifest(origin, &Selector::Digest(digest.clone())).await
+    }
+
+    /// Opens an image with access to the manifest itself.
+    pub async fn open_image(&self, source: &Source) -> Result<OpenImage, ContentError> {
+        let origin = self.shared.origins.origin(source).await?;
+        let pinned = self.shared.pins.lock().expect("no holder panics").get(source).cloned();
+        let selector = pinned.map_or(origin.selector.clone(), |d| Selector::Digest(d.digest));
+        let manifest = self.shared.manifest(&origin, &selector).await?;
+        self.shared
+            .pins
+            .lock()
+            .expect("no holder panics")
+            .entry(source.clone())
+            .or_insert_with(|| manifest.descriptor().clone());
+        let image = OpenImage { shared: self.shared.clone(), source: source.clone(), origin, manifest };
+        image.remember_chain();
+        Ok(image)
+    }
+}
+
+impl Shared {
+    async fn manifest(&self, origin: &Origin, selector: &Selector) -> Result<Arc<RawManifest>, ContentError> {
+        if let Selector::Digest(digest) = selector
+            && let Some(known) = self.manifests.lock().expect("no holder panics").get(digest)
+        {
+            return Ok(known.clone());
+        }
+        let manifest = Arc::new(origin.read.manifest(&origin.repository, selector).await?);
+        self.manifests.lock().expect("no holder panics").insert(manifest.digest().clone(), manifest.clone());
+        Ok(manifest)
+    }
+}
+
+#[async_trait]
+impl Images for RunImages {
+    async fn resolve(&self, source: &Source) -> Result<Resolved, ContentError> {
+        let image = self.open_image(source).await?;
+        Ok(Resolved { source: source.clone(), descriptor: image.manifest.descriptor().clone() })
+    }
+
+    async fn tags(
+        &self,
+        repository: &Reference,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, ContentError> {
+        self.shared.origins.tags(repository, after, limit).await
+    }
+
+    async fn open(&self, source: &Source) -> Result<Arc<dyn ImageView>, ContentError> {
+        Ok(Arc::new(self.open_image(source).await?))
+    }
+}
+
+/// One opened manifest or index.
+#[derive(Clone)]
+pub struct OpenImage {
+    shared: Arc<Shared>,
+    source: Source,
+    /// Where its bytes are.
+    pub origin: Origin,
+    manifest: Arc<RawManifest>,
+}
+
+impl OpenImage {
+    /// Returns the manifest.
+    pub fn raw(&self) -> &Arc<RawManifest> {
+        &self.manifest
+    }
+
+    /// Opens a manifest that this index names.
+    pub async fn open_child(&self, child: &Descriptor) -> Result<OpenImage, ContentError> {
+        let manifest = self.shared.manifest(&self.origin, &Selector::Digest(child.digest.clone())).await?;
+        let image = OpenImage { manifest, ..self.clone() };
+        image.remember_chain();
+        Ok(image)
+    }
+
+    fn remember_chain(&self) {
+        if let Some(image) = self.manifest.image() {
+            let layers = image.layers.iter().map(|l| l.digest.clone()).collect();
+            self.shared
+                .chains
+                .write()
+                .expect("no holder panics")
+                .entry(self.manifest.digest().clone())
+                .or_insert_with(|| (self.source.to_string(), layers));
+        }
+    }
+
+    fn subject(&self, digest: &Digest) -> String {
+        format!("{}/{}@{digest}", self.origin.read.name(), self.origin.repository)
+    }
+
+    fn invalid(&self, reason: &str) -> ContentError {
+        ContentError::new(self.reference(), ContentErrorKind::Invalid(reason.to_owned()))
+    }
+
+    /// The image of this run with the most layers, all of which this image begins with.
+    fn base_by_layers(&self) -> Option<BaseImage> {
+        let layers: Vec<&Digest> = self.manifest.image()?.layers.iter().map(|l| &l.digest).collect();
+        let chains = self.shared.chains.read().expect("no holder panics");
+        chains
+            .iter()
+            .filter(|(_, (_, chain))| !chain.is_empty() && chain.len() < layers.len())
+            .filter(|(_, (_, chain))| chain.iter().zip(&layers).all(|(a, b)| a == *b))
+            .max_by(|a, b| a.1.1.len().cmp(&b.1.1.len()).then_with(|| b.0.cmp(a.0)))
+            .map(|(digest, (name, chain))| BaseImage {
+                reference: Some(name.clone()),
+                digest: Some(digest.clone()),
+                evidence: "layer-prefix",
+                shared_layers: u32::try_from(chain.len()).unwrap_or(u32::MAX),
+            })
+    }
+
+    fn base_by_annotation(&self) -> Option<BaseImage> {
+        let annotations = match self.manifest.view() {
+            oc_mirror_model::Manifest::Image(image) => &image.annotations,
+            oc_mirror_model::Manifest::Index(index) => &index.annotations,
+        };
+        let reference = annotations.get("org.opencontainers.image.base.name").cloned();
+        let digest = annotations.get("org.opencontainers.image.base.digest").and_then(|d| d.parse().ok());
+        (reference.is_some() || digest.is_some()).then_some(BaseImage {
+            reference,
+            digest,
+            evidence: "annotation",
+            shared_layers: 0,
+        })
+    }
+}
+
+#[async_trait]
+impl ImageView for OpenImage {
+    fn reference(&self) -> String {
+        self.source.to_string()
+    }
+
+    fn manifest(&self) -> &RawManifest {
+        &self.manifest
+    }
+
+    async fn child(&self, child: &Descriptor) -> Result<Arc<dyn ImageView>, ContentError> {
+        Ok(Arc::new(self.open_child(child).await?))
+    }
+
+    async fn config(&self) -> Result<Bytes, ContentError> {
+        let config =
+            &self.manifest.image().ok_or_else(|| self.invalid("an index has no configuration"))?.config;
+        if let Some(known) = self.shared.configs.lock().expect("no holder panics").get(&config.digest) {
+            return Ok(known.clone());
+        }
+        if config.size > MAX_MANIFEST_BYTES {
+            return Err(self.invalid("the configuration is too large to be one"));
+        }
+        let bytes = retrying(self.shared.retry, self.shared.events.as_ref(), || async {
+            let stream = self.origin.read.blob(&self.origin.repository, config, 0).await?;
+            collect(verified(stream, config, self.subject(&config.digest)), config).await
+        })
+        .await?;
+        self.shared.configs.lock().expect("no holder panics").insert(config.digest.clone(), bytes.clone());
+        Ok(bytes)
+    }
+
+    fn is_known(&self, digest: &Digest) -> bool {
+        self.shared.known.contains(digest)
+    }
+
+    async fn base_chain(&self) -> Result<Vec<BaseImage>, ContentError> {
+        Ok(self.base_by_annotation().into_iter().chain(self.base_by_layers()).collect())
+    }
+
+    async fn referrers(&self, artifact_type: Option<&str>) -> Result<Vec<Descriptor>, ContentError> {
+        self.shared.origins.referrers(&self.source, self.manifest.digest(), artifact_type).await
+    }
+
+    async fn open_referrer(&self, digest: &Digest) -> Result<Arc<dyn ImageView>, ContentError> {
+        let manifest = self.shared.manifest(&self.origin, &Selector::Digest(digest.clone())).await?;
+        Ok(Arc::new(OpenImage { manifest, ..self.clone() }))
+    }
+
+    async fn open_blob(&self, blob: &Descriptor) -> Result<BlobStream, ContentError> {
+        let stream = self.origin.read.blob(&self.origin.repository, blob, 0).await?;
+        Ok(verified(stream, blob, self.subject(&blob.digest)))
+    }
+}

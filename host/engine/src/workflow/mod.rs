@@ -1,0 +1,70 @@
+//! The three ways to mirror, [`to_disk`], [`from_disk`] and [`direct`], and [`serving`] what was mirrored. Each resolves, plans, executes, and then reports.
+//!
+//! A workflow gets everything as values: plugins, places, clock and identity. It commits last, so that running
+//! the same command again repairs whatever broke off.
+
+mod collect;
+pub mod direct;
+mod error;
+pub mod from_disk;
+pub mod images;
+pub mod network;
+mod prepare;
+mod resolve;
+pub mod serving;
+pub mod to_disk;
+mod workspace;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use oc_mirror_model::imageset::ImageEntry;
+use uuid::Uuid;
+
+pub use error::{WorkflowError, WorkflowErrorKind};
+pub use workspace::Workspace;
+
+use crate::policy::Policy;
+use crate::report::SharedEvents;
+use crate::source::{ContentSource, HttpFetch};
+use crate::transfer::{Parallelism, Retry};
+
+/// What a run is told from outside.
+#[derive(Clone)]
+pub struct Run {
+    /// The program and its version: `oc-mirror 0.1.0`.
+    pub program: String,
+    /// The time of the run in RFC 3339; that of `SOURCE_DATE_EPOCH` where it is set.
+    pub created: String,
+    /// Whether `created` was fixed from outside, so that equal inputs give equal imagesets.
+    pub created_is_fixed: bool,
+    /// The identity for a chain that begins with this run.
+    pub new_uid: Uuid,
+    /// True if it is only asked what would be done.
+    pub dry_run: bool,
+    /// How much may be under way at once.
+    pub parallelism: Parallelism,
+    /// How often to try again.
+    pub retry: Retry,
+    /// Where to tell what happens.
+    pub events: SharedEvents,
+    /// Set when the run is to stop.
+    pub cancelled: Arc<AtomicBool>,
+}
+
+/// Returns a configuration in which the given images are named by digest.
+pub type Pin = Box<dyn Fn(&[ImageEntry]) -> Vec<u8> + Send + Sync>;
+
+/// What is wanted: the plugins of a configuration, and the configuration itself.
+pub struct Wishes {
+    /// Sources, in the order of the configuration.
+    pub sources: Vec<Box<dyn ContentSource>>,
+    /// Policies, in the order of the configuration.
+    pub policies: Vec<Box<dyn Policy>>,
+    /// The configuration exactly as it was written.
+    pub configuration: Vec<u8>,
+    /// Returns the configuration with every image pinned by digest.
+    pub pinned: Pin,
+    /// HTTP for plugins.
+    pub http: Arc<dyn HttpFetch>,
+}

@@ -1,0 +1,160 @@
+//! [`Workspace`]: what runs keep between them, in `working-dir/`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `metadata.json` | the record of the chain, on the connected side |
+//! | `published.json` | which chain was published from here, and where to |
+//! | `results/` | the report of each run |
+//! | `resolved-config.yaml` | the last configuration with everything pinned |
+//! | `cluster-resources/` | resources for clusters |
+//! | `dry-run/` | what `--dry-run` found |
+//! | `scratch/` | files of a run under way |
+//! | `lock` | held while a run uses the workspace |
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use oc_mirror_model::imageset::{FORMAT, FormatVersion};
+use oc_mirror_model::report::RunReport;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{WorkflowError, WorkflowErrorKind};
+use crate::fsx;
+use crate::metadata::local::Local;
+
+/// The directory that runs keep things in.
+const NAME: &str = "working-dir";
+
+/// A workspace in use by this process.
+pub struct Workspace {
+    dir: PathBuf,
+    _lock: fsx::Lock,
+}
+
+/// The chain that was published from a workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Published {
+    format: FormatVersion,
+    /// The chain.
+    pub uid: Uuid,
+    /// The sequence that each target was brought to from here.
+    pub targets: BTreeMap<String, u64>,
+}
+
+impl Workspace {
+    /// Opens the workspace in `parent`, making it if need be, and keeps others out.
+    ///
+    /// A path that ends with `working-dir` is taken as the workspace itself, as oc-mirror v2 does.
+    pub fn open(parent: &Path) -> Result<Self, WorkflowError> {
+        let dir = if parent.ends_with(NAME) { parent.to_owned() } else { parent.join(NAME) };
+        let failed = |source| WorkflowErrorKind::Workspace { path: dir.display().to_string(), source };
+        std::fs::create_dir_all(dir.join("results")).map_err(failed)?;
+        match fsx::Lock::acquire(&dir.join("lock")) {
+            Ok(lock) => Ok(Self { dir, _lock: lock }),
+            Err(fsx::LockError::Held { holder, .. }) => {
+                Err(WorkflowErrorKind::Locked { path: dir.display().to_string(), holder }.into())
+            }
+            Err(fsx::LockError::Io { source, .. }) => Err(failed(source).into()),
+        }
+    }
+
+    /// Returns the directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Returns the record of the chain.
+    pub fn metadata(&self) -> Local {
+        Local::new(self.dir.join("metadata.json"))
+    }
+
+    /// Returns which chain was published from here.
+    pub fn published(&self) -> Result<Option<Published>, WorkflowError> {
+        let path = self.dir.join("published.json");
+        let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let published =
+                    serde_json::from_slice(&bytes).map_err(|e| failed(std::io::Error::other(e)))?;
+                Ok(Some(published))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error).into()),
+        }
+    }
+
+    /// Notes that a sequence was published.
+    pub fn note_published(&self, uid: Uuid, target: &str, sequence: u64) -> Result<(), WorkflowError> {
+        let before = self.published()?.filter(|p| p.uid == uid);
+        let mut published = before.unwrap_or(Published { format: FORMAT, uid, targets: BTreeMap::new() });
+        published.targets.insert(target.to_owned(), sequence);
+        let bytes = serde_json::to_vec_pretty(&published).expect("strings and numbers serialise");
+        self.write("published.json", &bytes)
+    }
+
+    /// Returns the chain that this workspace belongs to, made or published.
+    pub fn uid(&self) -> Result<Option<Uuid>, WorkflowError> {
+        match self.metadata().uid()? {
+            Some(uid) => Ok(Some(uid)),
+            None => Ok(self.published()?.map(|p| p.uid)),
+        }
+    }
+
+    /// Writes a file of the workspace, replacing it in one step.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), WorkflowError> {
+        let path = self.dir.join(name);
+        let write = || {
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            fsx::write_atomic(&path, bytes)
+        };
+        write().map_err(|source| {
+            WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into()
+        })
+    }
+
+    /// Keeps the report of a run: as the last one, and for its sequence.
+    pub fn keep_report(&self, report: &RunReport) -> Result<(), WorkflowError> {
+        let mut bytes = serde_json::to_vec_pretty(report).expect("strings and numbers serialise");
+        bytes.push(b'\n');
+        if let Some(last) = report.imagesets.last().filter(|_| !report.dry_run) {
+            let name = format!("results/seq{}-{}.json", last.sequence, report.workflow.as_str());
+            self.write(&name, &bytes)?;
+        }
+        self.write("results/result.json", &bytes)
+    }
+
+    /// Makes an empty directory for files of this run; what an earlier run left there is removed.
+    pub fn scratch(&self) -> Result<Scratch, WorkflowError> {
+        let path = self.dir.join("scratch");
+        let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error).into()),
+            _ => {}
+        }
+        std::fs::create_dir(&path).map_err(failed)?;
+        Ok(Scratch { path })
+    }
+}
+
+/// A directory that is gone when the run ends.
+pub struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    /// Returns the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What remains is removed by the next run.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
