@@ -1,0 +1,141 @@
+//! [`PluginPolicy`]: a component as a policy. Warm instances are kept and used again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use oc_mirror_engine::content::ImageView;
+use oc_mirror_engine::policy::{Mode, Policy, Stages};
+use oc_mirror_engine::source::{PluginError, PluginIdentity, RunInfo, Services};
+use oc_mirror_model::policy::Verdict;
+use oc_mirror_model::request::ImageRequest;
+
+use crate::convert;
+use crate::fault::describe;
+use crate::imports::image::Image;
+use crate::instance::{Failure, Instance};
+use crate::plugin::Plugin;
+use crate::state::Run;
+
+/// An instance is dropped after so many calls: the memory of guests never shrinks, and what leaks adds up.
+const MOST_CALLS: u32 = 256;
+/// How many references one call judges: few enough for its deadline, enough to make the call's cost vanish.
+const BATCH: usize = 500;
+const ON_IMAGES: &str = "evaluate";
+const ON_REFERENCES: &str = "evaluate-references";
+
+/// A plugin that judges.
+pub(crate) struct PluginPolicy {
+    plugin: Plugin,
+    mode: Mode,
+    warm: Mutex<Vec<Instance>>,
+}
+
+impl PluginPolicy {
+    pub(crate) fn new(plugin: Plugin, mode: Mode) -> Self {
+        Self { plugin, mode, warm: Mutex::new(Vec::new()) }
+    }
+
+    /// Takes a warm instance, or makes one. It works for this run from now on.
+    async fn take(&self, run: &RunInfo, services: &Services) -> Result<Instance, PluginError> {
+        let run = Run { info: run.clone(), services: services.clone() };
+        let warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match warm {
+            Some(mut instance) => {
+                instance.store.data_mut().run = Some(run);
+                Ok(instance)
+            }
+            None => self.plugin.start(run).await,
+        }
+    }
+
+    /// Gives an instance back that has answered as it should. One that trapped never gets here.
+    fn give_back(&self, mut instance: Instance) {
+        if instance.calls < MOST_CALLS {
+            instance.store.data_mut().run = None;
+            self.warm.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+        }
+    }
+
+    fn failed(&self, call: &str, cause: String) -> PluginError {
+        self.plugin.failed(call, Failure { cause, hint: None })
+    }
+
+    async fn judge_batch(
+        &self,
+        run: &RunInfo,
+        services: &Services,
+        batch: &[ImageRequest],
+    ) -> Result<Vec<Verdict>, PluginError> {
+        let Some(indices) = &self.plugin.exports.reference_policy else {
+            return Err(self.failed(ON_REFERENCES, "it judges no references".to_owned()));
+        };
+        let mut instance = self.take(run, services).await?;
+        let guest = self.plugin.load(ON_REFERENCES, indices.load(&mut instance.store, &instance.exports))?;
+        let requests: Vec<_> = batch.iter().map(convert::request).collect();
+        let verdicts = instance
+            .call(|store| Box::pin(async move { guest.call_evaluate_references(store, &requests).await }))
+            .await
+            .map_err(|failure| self.plugin.failed(ON_REFERENCES, failure))?;
+        self.give_back(instance);
+        if verdicts.len() != batch.len() {
+            let cause = format!("it gave {} verdicts on {} references", verdicts.len(), batch.len());
+            return Err(self.failed(ON_REFERENCES, cause));
+        }
+        Ok(verdicts.into_iter().map(convert::verdict).collect())
+    }
+}
+
+#[async_trait]
+impl Policy for PluginPolicy {
+    fn identity(&self) -> &PluginIdentity {
+        &self.plugin.shared.identity
+    }
+
+    fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn stages(&self) -> Stages {
+        let exports = &self.plugin.exports;
+        Stages { reference: exports.reference_policy.is_some(), image: exports.image_policy.is_some() }
+    }
+
+    async fn evaluate_references(
+        &self,
+        run: &RunInfo,
+        services: &Services,
+        batch: &[ImageRequest],
+    ) -> Result<Vec<Verdict>, PluginError> {
+        let mut verdicts = Vec::with_capacity(batch.len());
+        for part in batch.chunks(BATCH) {
+            verdicts.extend(self.judge_batch(run, services, part).await?);
+        }
+        Ok(verdicts)
+    }
+
+    async fn evaluate(
+        &self,
+        run: &RunInfo,
+        services: &Services,
+        request: &ImageRequest,
+        image: Arc<dyn ImageView>,
+    ) -> Result<Verdict, PluginError> {
+        let Some(indices) = &self.plugin.exports.image_policy else {
+            return Err(self.failed(ON_IMAGES, "it judges no images".to_owned()));
+        };
+        let mut instance = self.take(run, services).await?;
+        let guest = self.plugin.load(ON_IMAGES, indices.load(&mut instance.store, &instance.exports))?;
+        let request = convert::request(request);
+        let answer = instance
+            .call(|store| {
+                Box::pin(async move {
+                    let image = store.data_mut().table.push(Image::new(image))?;
+                    guest.call_evaluate(store, &request, image).await
+                })
+            })
+            .await
+            .map_err(|failure| self.plugin.failed(ON_IMAGES, failure))?;
+        self.give_back(instance);
+        answer.map(convert::verdict).map_err(|error| self.failed(ON_IMAGES, describe(&error)))
+    }
+}
