@@ -1,1 +1,23 @@
+//! The program as users run it: whole commands against Debian's `docker-registry`, checked with `skopeo` and `tar`.
+//!
+//! One module for each workflow or promise. What the modules share is in [`lab`].
 
+mod access;
+mod blocked;
+mod differential;
+mod dry_run;
+mod examples;
+mod imageset;
+mod interrupted;
+mod lab;
+mod layouts;
+mod mirror_to_mirror;
+mod names;
+mod platforms;
+mod real_image;
+mod refusals;
+mod round_trip;
+mod serve;
+mod small_commands;
+mod summary;
+mod wrong_inputs;

@@ -1,1 +1,47 @@
-fn main() {}
+//! The program `oc-mirror`, also run as `oc mirror`: arguments, wiring, terminal and exit codes.
+//!
+//! Only this crate prints, reads the environment and picks an exit code; only it knows both the engine and the
+//! plugin host.
+
+mod args;
+mod commands;
+mod environment;
+mod error;
+mod logging;
+mod output;
+mod plugins;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use oc_mirror_model::report::exit;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let outcome = match &cli.command {
+        Some(Command::Version(args)) => commands::version::run(args),
+        Some(Command::Schema(args)) => commands::schema::run(args),
+        Some(Command::Serve(args)) => commands::serve::run(args),
+        Some(Command::Debug(args)) => commands::debug::run(args),
+        None => commands::mirror::run(&cli.mirror),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Shows help, or what is wrong with the arguments. Their usual code 2 would say that a release image failed.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell if even that cannot be written.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { exit::GENERIC } else { exit::OK })
+}

@@ -1,0 +1,252 @@
+//! The command line, as oc-mirror v2 has it, with what this program adds.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+/// Mirror images for OpenShift environments without internet
+#[derive(Debug, Parser)]
+#[command(name = "oc-mirror", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+#[command(after_help = "\
+Mirror to disk:    oc-mirror -c isc.yaml file://DIR
+Disk to mirror:    oc-mirror --from file://DIR docker://HOST[:PORT][/PREFIX]
+Mirror to mirror:  oc-mirror -c isc.yaml --workspace file://DIR docker://HOST[:PORT][/PREFIX]
+
+Exit codes add up: 1 anything general, 2 a release image, 4 an operator image,
+8 an additional image or one of a custom plugin, 16 a chart or an image of one")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    #[command(flatten)]
+    pub mirror: MirrorArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print the version
+    Version(VersionArgs),
+    /// Serve a directory or an imageset as a registry
+    Serve(ServeArgs),
+    /// Print the JSON Schema of a configuration
+    Schema(SchemaArgs),
+    /// Look into the program itself
+    #[command(hide = true)]
+    Debug(DebugArgs),
+}
+
+/// What the three workflows take.
+#[derive(Debug, Args)]
+pub(crate) struct MirrorArgs {
+    /// Where to mirror to: file://DIR or docker://HOST[:PORT][/PREFIX]
+    #[arg(value_name = "DESTINATION")]
+    pub destination: Option<String>,
+
+    /// Read what is wanted from this ImageSetConfiguration
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Publish the imagesets in this directory, or the one of this chunk file
+    #[arg(long, value_name = "file://DIR")]
+    pub from: Option<String>,
+
+    /// Keep metadata, logs and results in working-dir/ below this directory
+    #[arg(long, value_name = "file://DIR")]
+    pub workspace: Option<String>,
+
+    /// Show what would be done, and do not do it
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Make a cumulative imageset of everything that is new since this sequence
+    #[arg(long, value_name = "SEQUENCE")]
+    pub since: Option<String>,
+
+    /// Begin the chain under this identity, instead of one made at random
+    #[arg(long, value_name = "UUID")]
+    pub uid: Option<Uuid>,
+
+    /// Make no chunk larger than this, such as 4.4GB or 650MiB [default: archiveSize, else 500GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub archive_size: Option<String>,
+
+    /// Refuse to split an image's layer at the end of a chunk
+    #[arg(long)]
+    pub strict_archive: bool,
+
+    /// Give repositories at the target at most this many components, joining the rest with `-`
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub max_nested_paths: usize,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
+
+    /// Work on this many images at a time
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub parallel_images: usize,
+
+    /// Work on this many layers of one image at a time
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub parallel_layers: usize,
+
+    /// Try a failed request this many times again
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub retry_times: u32,
+
+    /// Wait this long before trying again, such as 2s [default: 1s, doubling]
+    #[arg(long, value_name = "DURATION")]
+    pub retry_delay: Option<String>,
+
+    /// How to print the result
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+
+    /// Print nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// How much to write into the log
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    pub log_level: LogLevel,
+
+    /// Accepted for oc-mirror v2; the configuration's apiVersion decides
+    #[arg(long, hide = true)]
+    pub v2: bool,
+
+    /// Accepted for oc-mirror v1; the configuration's apiVersion decides
+    #[arg(long, hide = true, conflicts_with = "v2")]
+    pub v1: bool,
+
+    /// Accepted for oc-mirror v2: there is no cache
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Accepted for oc-mirror v2: there is no port
+    #[arg(short, long, hide = true, value_name = "PORT")]
+    pub port: Option<u16>,
+}
+
+/// How registries are reached.
+#[derive(Debug, Args)]
+pub(crate) struct NetworkArgs {
+    /// Read credentials from this file before all others
+    #[arg(long, value_name = "FILE", env = "REGISTRY_AUTH_FILE", hide_env_values = true)]
+    pub authfile: Option<PathBuf>,
+
+    /// Require TLS with a trusted certificate of registries that are read
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub src_tls_verify: bool,
+
+    /// Require TLS with a trusted certificate of the registry that is published to
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub dest_tls_verify: bool,
+
+    /// Trust the certificates in this PEM file too
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VersionArgs {
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+
+    /// Accepted for oc-mirror v2
+    #[arg(long, hide = true)]
+    pub v2: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// An OCI image layout, made if it is not there, or an imageset: its directory or one of its chunks
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+
+    /// Listen on this address; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Of which kind of configuration
+    #[arg(value_enum, default_value_t = SchemaKind::V2alpha1)]
+    pub kind: SchemaKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaKind {
+    /// ImageSetConfiguration of mirror.openshift.io/v2alpha1
+    V2alpha1,
+    /// ImageSetConfiguration of mirror.openshift.io/v1alpha2
+    V1alpha2,
+    /// DeleteImageSetConfiguration
+    Delete,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DebugArgs {
+    #[command(subcommand)]
+    pub command: DebugCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DebugCommand {
+    /// Measure how long the built-in plugins take to start
+    Startup {
+        /// Print it for programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn command_lines_of_v2() {
+        let cli = Cli::parse_from([
+            "oc-mirror",
+            "-c",
+            "isc.yaml",
+            "--from",
+            "file:///mnt",
+            "docker://r:5000/x",
+            "--v2",
+            "--dest-tls-verify=false",
+        ]);
+        assert!(
+            cli.command.is_none() && !cli.mirror.network.dest_tls_verify && cli.mirror.network.src_tls_verify
+        );
+        assert_eq!(cli.mirror.destination.as_deref(), Some("docker://r:5000/x"));
+        let cli = Cli::parse_from(["oc-mirror", "version", "--v2"]);
+        assert!(matches!(cli.command, Some(Command::Version(_))));
+    }
+}

@@ -1,0 +1,139 @@
+//! What comes from outside: files, variables, the clock. Read here, handed on as values.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use oc_mirror_engine::net::{Proxies, Secret};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::error::CliError;
+
+/// Returns a variable that is set to something.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The time of a run, and whether it was fixed from outside.
+pub(crate) struct Created {
+    /// RFC 3339, in UTC, whole seconds.
+    pub text: String,
+    /// True if `SOURCE_DATE_EPOCH` says so.
+    pub is_fixed: bool,
+}
+
+/// Returns the time of the run, which `SOURCE_DATE_EPOCH` overrides for reproducible imagesets.
+pub(crate) fn created() -> Result<Created, CliError> {
+    let fixed = variable("SOURCE_DATE_EPOCH");
+    let seconds = match &fixed {
+        Some(text) => text.parse::<i64>().map_err(|e| {
+            CliError::caused(format!("SOURCE_DATE_EPOCH is `{text}`"), &e)
+                .hint("it is a number of seconds since 1970-01-01 00:00:00 UTC")
+        })?,
+        None => SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX)),
+    };
+    let text =
+        OffsetDateTime::from_unix_timestamp(seconds).ok().and_then(|t| t.format(&Rfc3339).ok()).ok_or_else(
+            || CliError::new(format!("{seconds} s after 1970 is no time that can be written down")),
+        )?;
+    Ok(Created { text, is_fixed: fixed.is_some() })
+}
+
+/// Returns where compiled plugins are kept.
+pub(crate) fn plugin_cache() -> Option<PathBuf> {
+    let base = variable("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute())
+        .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")))?;
+    Some(base.join("oc-mirror").join("plugins"))
+}
+
+/// Returns the proxies that the usual variables name, in either case.
+pub(crate) fn proxies() -> Proxies {
+    let either = |name: &str| variable(name).or_else(|| variable(&name.to_ascii_uppercase()));
+    let all = either("all_proxy");
+    Proxies {
+        // Upper-case HTTP_PROXY is what a CGI server makes of a request's `Proxy` header; this is none.
+        http: either("http_proxy").or_else(|| all.clone()).map(Secret::new),
+        https: either("https_proxy").or(all).map(Secret::new),
+        exempt: either("no_proxy").unwrap_or_default(),
+    }
+}
+
+/// Reads a file that the user named.
+pub(crate) fn read(path: &Path, what: &str) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|error| {
+        CliError::caused(format!("{what} `{}` cannot be read", path.display()), &error)
+            .hint("check the path and its permissions")
+    })
+}
+
+/// Reads a duration such as `500ms`, `2s`, `1m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, CliError> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let factor = match &text[digits..] {
+        "ms" => Some(1),
+        "" | "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let value = text[..digits].parse::<u64>().ok().zip(factor).and_then(|(n, f)| n.checked_mul(f));
+    value
+        .map(Duration::from_millis)
+        .ok_or_else(|| CliError::new(format!("`{text}` is not a duration")).hint("write 500ms, 2s, 1m or 1h"))
+}
+
+/// Reads a size such as `4.4GB`, `650MiB`, `500` (GiB, as `archiveSize` has it).
+pub(crate) fn size(text: &str) -> Result<u64, CliError> {
+    let invalid =
+        || CliError::new(format!("`{text}` is not a size")).hint("write 4.4GB, 650MiB, or 500 for 500 GiB");
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let factor: f64 = match text[end..].trim().to_ascii_lowercase().as_str() {
+        "" | "gib" | "g" => 1_073_741_824.0,
+        "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        "kib" | "k" => 1024.0,
+        "mib" | "m" => 1_048_576.0,
+        "tib" | "t" => 1_099_511_627_776.0,
+        _ => return Err(invalid()),
+    };
+    let number: f64 = text[..end].parse().map_err(|_| invalid())?;
+    let bytes = number * factor;
+    if (1.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err(invalid()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("4.4GB", Some(4_400_000_000))]
+    #[case("650MiB", Some(681_574_400))]
+    #[case("2", Some(2 << 30))]
+    #[case("10 MB", Some(10_000_000))]
+    #[case("0", None)]
+    #[case("-1GB", None)]
+    #[case("1.2.3GB", None)]
+    #[case("5 stones", None)]
+    fn sizes(#[case] text: &str, #[case] expected: Option<u64>) {
+        assert_eq!(size(text).ok(), expected);
+    }
+
+    #[rstest]
+    #[case("500ms", Some(500))]
+    #[case("2s", Some(2000))]
+    #[case("3", Some(3000))]
+    #[case("1h", Some(3_600_000))]
+    #[case("soon", None)]
+    #[case("99999999999999999999s", None)]
+    fn durations(#[case] text: &str, #[case] expected: Option<u64>) {
+        assert_eq!(duration(text).ok(), expected.map(Duration::from_millis));
+    }
+}

@@ -1,0 +1,204 @@
+//! What people see: results on stdout, everything else on stderr. Nothing depends on colour.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use oc_mirror_engine::report::{Event, Events, Level};
+use oc_mirror_model::report::{RunReport, Totals, Workflow};
+
+use crate::error::CliError;
+
+/// Shows an error: heading, causes, a blank line, the hint.
+pub(crate) fn error(error: &CliError) {
+    eprintln!("error: {}", clean(&error.heading));
+    for cause in &error.causes {
+        eprintln!("  caused by: {}", clean(cause));
+    }
+    if let Some(hint) = &error.hint {
+        eprintln!("\nhint: {}", clean(hint));
+    }
+}
+
+/// Shows a line of status.
+pub(crate) fn status(text: &str) {
+    eprintln!("{}", clean(text));
+}
+
+/// Shows a warning.
+pub(crate) fn warning(text: &str) {
+    eprintln!("warning: {}", clean(text));
+}
+
+/// Prints a line of data.
+pub(crate) fn line(text: &str) {
+    println!("{text}");
+}
+
+/// Replaces what a terminal would act on. Names and messages come from registries and plugins.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Shows events of a run as lines on stderr, and writes them into the log.
+pub(crate) struct Console {
+    /// Show nothing.
+    pub quiet: bool,
+}
+
+impl Events for Console {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Phase { name, items, bytes } => {
+                let size = bytes.map(|b| format!(", {}", size(b))).unwrap_or_default();
+                let items = items.map(|n| format!(" ({n}{size})")).unwrap_or_default();
+                tracing::info!(name, ?bytes, "phase");
+                if !self.quiet {
+                    status(&format!("{name}{items}"));
+                }
+            }
+            Event::ItemDone { name } => tracing::debug!(name, "done"),
+            Event::Bytes { .. } => {}
+            Event::Warning { subject, message } => {
+                tracing::warn!(subject, "{message}");
+                if !self.quiet {
+                    warning(&format!("{subject}: {message}"));
+                }
+            }
+            Event::Retry { subject, reason, attempt } => {
+                tracing::warn!(subject, attempt, "trying again: {reason}");
+                if !self.quiet {
+                    status(&format!("trying again ({attempt}): {subject}: {reason}"));
+                }
+            }
+            Event::PluginLog { plugin, level, message, fields } => {
+                tracing::info!(plugin, ?level, ?fields, "{message}");
+                if level >= Level::Warn && !self.quiet {
+                    warning(&format!("{plugin}: {message}"));
+                }
+            }
+        }
+    }
+}
+
+/// The result in one line. A run with failures has made or recorded nothing, and must not read as if it had.
+fn headline(report: &RunReport) -> String {
+    let failed = report.failures.len();
+    if failed > 0 {
+        let outcome = match report.workflow {
+            Workflow::MirrorToDisk => "no imageset was made",
+            Workflow::DiskToMirror | Workflow::MirrorToMirror => "the sequence was not completed",
+        };
+        let failures = if failed == 1 { "1 failure".to_owned() } else { format!("{failed} failures") };
+        return format!("{outcome}: {failures}");
+    }
+    let verb = match report.workflow {
+        Workflow::MirrorToDisk => "mirrored to disk",
+        Workflow::DiskToMirror => "published",
+        Workflow::MirrorToMirror => "mirrored",
+    };
+    let verb = if report.dry_run { format!("would be {verb}") } else { verb.to_owned() };
+    let total: u64 = report.images.iter().map(|i| i.total_bytes).sum();
+    let images = match report.images.len() {
+        1 => "1 image".to_owned(),
+        count => format!("{count} images"),
+    };
+    format!("{images}, {} in all, {verb}", size(total))
+}
+
+/// Prints the result of a run for people.
+pub(crate) fn report(report: &RunReport) {
+    println!("{}", headline(report));
+    for set in &report.imagesets {
+        if set.outcome == "nothing new" {
+            println!("nothing new since sequence {}", set.sequence);
+            continue;
+        }
+        let base = if set.base == 0 { String::new() } else { format!(" since {}", set.base) };
+        let files = if set.chunks.is_empty() { String::new() } else { format!(", {}", set.chunks.join(" ")) };
+        let saved = match set.saved_bytes {
+            0 => String::new(),
+            bytes => format!(", {} not carried again", size(bytes)),
+        };
+        let bytes = if set.bytes == 0 { String::new() } else { format!(", {}", size(set.bytes)) };
+        println!("sequence {}{base}: {}{bytes}{saved}{files}", set.sequence, set.outcome);
+    }
+    let totals = &report.totals;
+    let sent = report.workflow != Workflow::MirrorToDisk && !report.dry_run;
+    if sent && *totals != Totals::default() {
+        println!(
+            "blobs: {} sent ({}), {} mounted, {} in place, {} fetched from the target; {} manifests",
+            totals.blobs,
+            size(totals.blob_bytes),
+            totals.mounted_blobs,
+            totals.skipped_blobs,
+            totals.refetched_blobs,
+            totals.manifests
+        );
+    }
+    for image in &report.refused {
+        // Most policies name the image themselves.
+        let named = image.message.contains(&image.origin);
+        let subject = if named { String::new() } else { format!("{}: ", clean(&image.origin)) };
+        println!("refused: {subject}{} ({}, {})", clean(&image.message), image.policy, image.code);
+    }
+    for warning in &report.warnings {
+        println!("warning: {}", clean(warning));
+    }
+}
+
+/// Shows what failed in a run, on stderr.
+pub(crate) fn failures(report: &RunReport) {
+    for failure in &report.failures {
+        eprintln!("error: {}: {}", clean(&failure.subject), clean(&failure.message));
+    }
+    let mut hints: Vec<&String> = report.failures.iter().filter_map(|f| f.hint.as_ref()).collect();
+    hints.dedup();
+    if let Some(hint) = hints.first() {
+        eprintln!("\nhint: {}", clean(hint));
+    }
+}
+
+/// Writes a number of bytes for people, in powers of 1024.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(1 << 40), "1.0 TiB");
+    }
+
+    #[test]
+    fn a_failed_run_does_not_read_like_a_success() {
+        let mut report = RunReport::new(Workflow::MirrorToDisk, false);
+        assert_eq!(headline(&report), "0 images, 0 B in all, mirrored to disk");
+        let failure = oc_mirror_model::report::Failure {
+            subject: "x".to_owned(),
+            message: "gone".to_owned(),
+            hint: None,
+            exit_code: 8,
+        };
+        report.failures.push(failure);
+        assert_eq!(headline(&report), "no imageset was made: 1 failure");
+    }
+
+    #[test]
+    fn terminals_are_not_commanded() {
+        assert_eq!(clean("a\u{1b}[2Jb"), "a\u{fffd}[2Jb");
+    }
+}

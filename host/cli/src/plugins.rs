@@ -1,0 +1,213 @@
+//! Turns a configuration into plugins. Built-in ones are told apart here, and nowhere else.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use oc_mirror_engine::policy::{Mode, Policy};
+use oc_mirror_engine::source::{ContentSource, HttpFetch};
+use oc_mirror_engine::workflow::Wishes;
+use oc_mirror_model::config::{
+    AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, PolicyMode,
+};
+use oc_mirror_model::imageset::ImageEntry;
+use oc_mirror_model::reference::Source;
+use oc_mirror_plugin_host::{Binary, Grants, Host, HostSettings, LoadError, LoadErrorKind, PluginSpec};
+use serde_json::{Value, json};
+
+use crate::environment;
+use crate::error::CliError;
+
+/// Sections that no plugin of this version serves.
+const UNSERVED: [(&str, &str); 4] = [
+    ("platform", "releases"),
+    ("operators", "operator catalogs"),
+    ("helm", "Helm charts"),
+    ("samples", "samples"),
+];
+
+/// Makes the plugins that a configuration asks for.
+pub(crate) async fn wishes(
+    written: Vec<u8>,
+    path: &Path,
+    configuration: ImageSetConfiguration,
+    http: Arc<dyn HttpFetch>,
+) -> Result<Wishes, CliError> {
+    refuse_unserved(path, &configuration.mirror)?;
+    let host = host()?;
+    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+    let loader = Loader { host: &host, directory };
+    Ok(Wishes {
+        sources: loader.sources(&configuration).await?,
+        policies: loader.policies(&configuration.mirror).await?,
+        configuration: written,
+        pinned: Box::new(move |images| pinned(&configuration, images)),
+        http,
+    })
+}
+
+/// Starts the plugin host with the settings of this program.
+pub(crate) fn host() -> Result<Host, CliError> {
+    Host::new(HostSettings { cache_dir: environment::plugin_cache(), ..HostSettings::default() })
+        .map_err(|error| CliError::from_error(&error))
+}
+
+/// Shows why a plugin cannot be used.
+pub(crate) fn failed(heading: impl std::fmt::Display, error: &LoadError) -> CliError {
+    // The heading names the plugin, as the error itself would.
+    let made = CliError::caused(heading, error.kind.as_ref());
+    match (error.hint(), error.kind.as_ref()) {
+        (Some(hint), _) => made.hint(hint),
+        (None, LoadErrorKind::Settings(_)) => {
+            made.hint("correct it in the configuration; entries are counted from 0")
+        }
+        (None, _) => made,
+    }
+}
+
+/// A section that nothing serves is an error: a mirror that silently lacks the operators is worse than none.
+fn refuse_unserved(path: &Path, mirror: &Mirror) -> Result<(), CliError> {
+    let used = mirror.sections_in_use();
+    let unserved = used.iter().find_map(|section| {
+        UNSERVED.iter().find(|(name, _)| *name == section.name).map(|(_, what)| (section, what))
+    });
+    match unserved {
+        None => Ok(()),
+        Some((section, what)) => {
+            let place = format!("{}:{}:{}", path.display(), section.line, section.column);
+            Err(CliError::new(format!(
+                "{place}: `mirror.{}`: this version has no content source for {what}",
+                section.name
+            ))
+            .hint("remove the section, or serve it with a plugin of your own under `mirror.plugins`"))
+        }
+    }
+}
+
+struct Loader<'a> {
+    host: &'a Host,
+    directory: PathBuf,
+}
+
+impl Loader<'_> {
+    async fn sources(
+        &self,
+        configuration: &ImageSetConfiguration,
+    ) -> Result<Vec<Box<dyn ContentSource>>, CliError> {
+        let mirror = &configuration.mirror;
+        let mut sources = Vec::new();
+        if !mirror.additional_images.is_empty() {
+            let untagged = if configuration.api == ApiVersion::V1Alpha2 { "latest" } else { "error" };
+            let settings = json!({"images": mirror.additional_images, "untagged": untagged});
+            let spec = self.builtin("additional", settings, grants_of(&mirror.additional_images))?;
+            sources.push(self.source(spec).await?);
+        }
+        for entry in &mirror.plugins {
+            let spec = self.custom(&entry.name, &entry.source, &entry.config, &entry.grants)?;
+            sources.push(self.source(spec).await?);
+        }
+        Ok(sources)
+    }
+
+    async fn policies(&self, mirror: &Mirror) -> Result<Vec<Box<dyn Policy>>, CliError> {
+        let mut policies = Vec::new();
+        if !mirror.blocked_images.is_empty() {
+            let rules: Vec<Value> = mirror.blocked_images.iter().map(rule).collect();
+            let spec = self.builtin("block", json!({"rules": rules}), vec!["registry".to_owned()])?;
+            policies.push(self.policy(spec, Mode::Protect).await?);
+        }
+        for entry in &mirror.policies {
+            let spec = self.custom(&entry.name, &entry.source, &entry.config, &entry.grants)?;
+            let mode = match entry.mode {
+                PolicyMode::Protect => Mode::Protect,
+                PolicyMode::Monitor => Mode::Monitor,
+            };
+            policies.push(self.policy(spec, mode).await?);
+        }
+        Ok(policies)
+    }
+
+    async fn source(&self, spec: PluginSpec) -> Result<Box<dyn ContentSource>, CliError> {
+        let heading = format!("the plugin `{}` cannot be used", spec.name);
+        self.host.source(spec).await.map_err(|error| failed(heading, &error))
+    }
+
+    async fn policy(&self, spec: PluginSpec, mode: Mode) -> Result<Box<dyn Policy>, CliError> {
+        let heading = format!("the policy `{}` cannot be used", spec.name);
+        self.host.policy(spec, mode).await.map_err(|error| failed(heading, &error))
+    }
+
+    fn builtin(&self, name: &str, settings: Value, grants: Vec<String>) -> Result<PluginSpec, CliError> {
+        let binary =
+            self.host.builtin(name).map_err(|error| failed("a built-in plugin is missing", &error))?;
+        Ok(PluginSpec { name: name.to_owned(), binary, settings, grants: parse_grants(name, &grants)? })
+    }
+
+    fn custom(
+        &self,
+        name: &str,
+        source: &str,
+        config: &Value,
+        grants: &[String],
+    ) -> Result<PluginSpec, CliError> {
+        let grants = parse_grants(name, grants)?;
+        let path = source.strip_prefix("file:").unwrap_or(source);
+        let path = path.strip_prefix("//").unwrap_or(path);
+        // As in every configuration file: relative to the file, not to where the program was started.
+        let path = self.directory.join(path);
+        let bytes = environment::read(&path, &format!("the component of `{name}`"))?;
+        let settings = if config.is_null() { json!({}) } else { config.clone() };
+        Ok(PluginSpec { name: name.to_owned(), binary: Binary::new(name, bytes), settings, grants })
+    }
+}
+
+fn parse_grants(name: &str, grants: &[String]) -> Result<Grants, CliError> {
+    Grants::parse(grants).map_err(|error| {
+        CliError::caused(format!("the grants of `{name}` cannot be used"), &error)
+            .hint("grant what the plugin's documentation asks for; what is not granted stays closed to it")
+    })
+}
+
+/// What `additional` is granted: registries, and the directories that the user listed.
+fn grants_of(images: &[AdditionalImage]) -> Vec<String> {
+    let layouts = images.iter().filter_map(|image| match image.source() {
+        Ok(Source::Layout(layout)) => Some(format!("layout:{}", layout.path.display())),
+        _ => None,
+    });
+    std::iter::once("registry".to_owned()).chain(layouts).collect()
+}
+
+fn rule(image: &BlockedImage) -> Value {
+    match (&image.name, &image.glob, &image.base_image) {
+        (Some(name), ..) => json!({"name": name}),
+        (None, Some(glob), _) => json!({"glob": glob}),
+        (None, None, base) => json!({"baseImage": base}),
+    }
+}
+
+/// The configuration with every image pinned by digest, in v2alpha1 form.
+fn pinned(configuration: &ImageSetConfiguration, images: &[ImageEntry]) -> Vec<u8> {
+    let digests: BTreeMap<String, String> = images
+        .iter()
+        .filter_map(|image| match image.request.parsed_source().ok()? {
+            Source::Registry(mut reference) => {
+                let name = reference.to_string();
+                reference.digest = Some(image.root.digest.clone());
+                Some((name, reference.to_string()))
+            }
+            Source::Layout(mut layout) => {
+                let name = Source::Layout(layout.clone()).to_string();
+                layout.digest = Some(image.root.digest.clone());
+                Some((name, Source::Layout(layout).to_string()))
+            }
+        })
+        .collect();
+    let mut pinned = configuration.clone();
+    pinned.api = ApiVersion::V2Alpha1;
+    for image in &mut pinned.mirror.additional_images {
+        if let Some(name) = image.source().ok().and_then(|s| digests.get(&s.to_string())) {
+            image.name = name.clone();
+        }
+    }
+    pinned.to_yaml().into_bytes()
+}
