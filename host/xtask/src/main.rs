@@ -1,1 +1,51 @@
-fn main() {}
+//! `cargo xtask …`: what a developer or a build machine does with this repository. It installs, runs and checks; it
+//! holds no logic of the product. Its dependencies are few, because it is compiled before anything else.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod dependencies;
+mod quickstart;
+mod run;
+mod setup;
+mod spdx;
+mod suite;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  quickstart      Build, mirror a few images across a pretended air gap, and account for it
+  test [STEP]...  Install what is missing, then run all checks and tests, or only the named steps
+  setup           Only install what is missing
+  bench startup   Measure how long the program and its built-in plugins take to start
+  help            Print this
+";
+
+/// What a command answers: nothing, or one paragraph about what went wrong.
+type Outcome = Result<(), String>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args.as_slice() {
+        ["quickstart"] => quickstart::run(),
+        ["test", steps @ ..] => suite::run(steps),
+        ["setup"] => setup::install(&setup::ALL),
+        ["bench", "startup"] => bench::startup(),
+        ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        [] => Err(HELP.to_string()),
+        other => Err(format!("unknown command `{}`\n\n{HELP}", other.join(" "))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {}", message.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
