@@ -108,7 +108,10 @@ pub(crate) fn report(report: &RunReport) {
     println!("{}", headline(report));
     for set in &report.imagesets {
         if set.outcome == "nothing new" {
-            println!("nothing new since sequence {}", set.sequence);
+            match set.sequence {
+                0 => println!("no imageset was made: nothing is left to mirror"),
+                last => println!("nothing new since sequence {last}"),
+            }
             continue;
         }
         let base = if set.base == 0 { String::new() } else { format!(" since {}", set.base) };
