@@ -240,15 +240,8 @@ impl Publisher {
             }
         }
         let refetched = self.supply.supply(image, blob).is_none();
-        let is_final =
-            |error: &ContentError| !refetched && self.supply.is_steady() && is_damage(error, fallback);
-        retrying(self.retry, self.events.as_ref(), || async {
-            match self.put(image, blob, fallback).await {
-                Err(error) if is_final(&error) => Ok(Err(error)),
-                outcome => outcome.map(Ok),
-            }
-        })
-        .await??;
+        let steady = !refetched && self.supply.is_steady();
+        retrying(self.retry, self.events.as_ref(), || self.put(image, blob, fallback, steady)).await?;
         self.note(&blob.digest, &image.repository);
         self.count(|t| {
             t.blobs += 1;
@@ -258,9 +251,19 @@ impl Publisher {
         Ok(())
     }
 
-    async fn put(&self, image: &PublishImage, blob: &Descriptor, place: &Place) -> Result<(), ContentError> {
+    async fn put(
+        &self,
+        image: &PublishImage,
+        blob: &Descriptor,
+        place: &Place,
+        steady: bool,
+    ) -> Result<(), ContentError> {
         let (from, repository) = place;
-        let (stream, moved) = open(from.as_ref(), repository, blob, &self.events).await?;
+        let (mut stream, moved) = open(from.as_ref(), repository, blob, &self.events).await?;
+        if steady {
+            // What is damaged there will be when it is read again; only what breaks at the target may pass.
+            stream = Box::pin(stream.map_err(ContentError::exhausted));
+        }
         let outcome = self.target.put_blob(&image.repository, blob, stream).await;
         if outcome.is_err() {
             take_back(&moved, &self.events);
@@ -333,11 +336,4 @@ impl Publisher {
     fn count(&self, change: impl FnOnce(&mut Totals)) {
         change(&mut self.totals.lock().expect("no holder of this lock panics"));
     }
-}
-
-/// Answers whether content was damaged where it came from, and not on its way to the target.
-fn is_damage(error: &ContentError, (from, _): &Place) -> bool {
-    let is_wrong =
-        matches!(error.kind(), ContentErrorKind::WrongDigest { .. } | ContentErrorKind::WrongSize { .. });
-    is_wrong && error.subject().starts_with(&from.name())
 }
