@@ -89,9 +89,12 @@ pub async fn mirror_to_disk(
         return Ok(report);
     }
 
-    let files = files(wishes, &prepared)?;
-    let index = index(run, to, &chain, base, &prepared, &content, &files, &report)?;
-    workspace.write("resolved-config.yaml", &(wishes.pinned)(&prepared.entries))?;
+    let pinned = (wishes.pinned)(&prepared.entries);
+    let files = files(wishes, &prepared, pinned.clone());
+    let items = order(files.iter().map(File::item).collect(), &prepared.entries, |d| new.contains(d));
+    let draft = draft(run, to, &chain, base, &prepared, &content, &report)?;
+    let index = finish(draft, &items, Some(to.chunk_limit), to.strict)?;
+    workspace.write("resolved-config.yaml", &pinned)?;
     let writer = Arc::new(Writer::create_or_resume(&to.dir, index.clone())?);
     write_files(&writer, &files).await?;
     bring(run, &prepared, &content, writer.clone(), &mut report).await?;
@@ -182,13 +185,13 @@ impl File {
     }
 }
 
-fn files(wishes: &Wishes, prepared: &Prepared) -> Result<Vec<File>, WorkflowError> {
+fn files(wishes: &Wishes, prepared: &Prepared, pinned: Vec<u8>) -> Vec<File> {
     let (oci_layout, index_json) = archive::layout_documents(&prepared.entries);
     let mut files = vec![
         File::Bytes("oci-layout".to_owned(), oci_layout),
         File::Bytes("index.json".to_owned(), index_json),
         File::Bytes(CONFIGURATION.to_owned(), wishes.configuration.clone()),
-        File::Bytes(PINNED.to_owned(), (wishes.pinned)(&prepared.entries)),
+        File::Bytes(PINNED.to_owned(), pinned),
     ];
     files.extend(
         prepared
@@ -197,43 +200,38 @@ fn files(wishes: &Wishes, prepared: &Prepared) -> Result<Vec<File>, WorkflowErro
             .map(|(name, text)| File::Bytes(format!("{RESOURCES}{name}"), text.clone().into_bytes())),
     );
     files.extend(prepared.artifacts.iter().map(|a| File::Artifact(format!("files/{}", a.path), a.clone())));
-    Ok(files)
+    files
 }
 
-#[allow(clippy::too_many_arguments)]
-fn index(
+/// The index but for where things lie.
+fn draft(
     run: &Run,
     to: &ToDisk,
     chain: &Chain,
     base: u64,
     prepared: &Prepared,
     content: &Content,
-    files: &[File],
     report: &RunReport,
 ) -> Result<Index, WorkflowError> {
-    let new: HashSet<&Digest> = content.new.iter().map(|d| &d.digest).collect();
     let sequence = chain.sequence() + 1;
-    let draft = Index {
+    // A run that goes on where another one was cut off keeps that one's time, or nothing would match.
+    let created = archive::interrupted(&to.dir, sequence)?
+        .filter(|pending| !run.created_is_fixed && pending.uid == chain.uid)
+        .map_or_else(|| run.created.clone(), |pending| pending.created);
+    Ok(Index {
         format: FORMAT,
         uid: chain.uid,
         sequence,
         base,
         previous: chain.last().and_then(|i| i.index.clone()),
-        created: run.created.clone(),
+        created,
         created_by: run.program.clone(),
         chunks: Vec::new(),
         entries: Vec::new(),
         images: prepared.entries.clone(),
         required: content.required.clone(),
         refused: report.refused.clone(),
-    };
-    // A run that goes on where another one was cut off keeps that one's time, or nothing would match.
-    let created = archive::interrupted(&to.dir, sequence)?
-        .filter(|pending| !run.created_is_fixed && pending.uid == chain.uid)
-        .map_or(draft.created.clone(), |pending| pending.created);
-    let draft = Index { created, ..draft };
-    let items = order(files.iter().map(File::item).collect(), &draft.images, |digest| new.contains(digest));
-    Ok(finish(draft, &items, Some(to.chunk_limit), to.strict)?)
+    })
 }
 
 async fn write_files(writer: &Writer, files: &[File]) -> Result<(), WorkflowError> {
