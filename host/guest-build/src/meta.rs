@@ -10,18 +10,19 @@ use crate::error::GuestBuildError;
 pub const WIT_VERSION: &str = "0.1.0";
 
 /// The worlds of the contract, each with the interface by which a component shows that it implements it.
-pub const WORLDS: [(&str, &str); 4] = [
+pub const WORLDS: [(&str, &str); 5] = [
     ("content-source", "source"),
+    ("catalog-source", "inspection"),
     ("policy", "image-policy"),
     ("static-policy", "reference-policy"),
     ("transformer", "transform"),
 ];
 
 /// What a plugin can ask for and a user can grant. `wit/README.md` says what each opens.
-pub const CAPABILITIES: [&str; 8] =
-    ["registry", "layout", "http", "credential", "state", "artifact", "resources", "build"];
+pub const CAPABILITIES: [&str; 9] =
+    ["registry", "layout", "http", "credential", "state", "cache", "artifact", "resources", "build"];
 /// Those of them that stand alone; the others take an argument after a colon.
-const WITHOUT_ARGUMENT: [&str; 4] = ["state", "artifact", "resources", "build"];
+const WITHOUT_ARGUMENT: [&str; 5] = ["state", "cache", "artifact", "resources", "build"];
 
 /// When a policy wants to be asked.
 pub const STAGES: [&str; 3] = ["reference", "manifest", "content"];

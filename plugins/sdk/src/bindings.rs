@@ -22,6 +22,7 @@ pub mod imports {
                 import oc-mirror:plugin/streams@0.1.0;
                 import oc-mirror:plugin/registry@0.1.0;
                 import oc-mirror:plugin/http@0.1.0;
+                import oc-mirror:plugin/cache@0.1.0;
                 import oc-mirror:plugin/plan@0.1.0;
             }
         ",
@@ -74,6 +75,22 @@ exported!(
         "oc-mirror:plugin/streams@0.1.0" as streams,
         "oc-mirror:plugin/registry@0.1.0" as registry,
         "oc-mirror:plugin/plan@0.1.0" as plan
+);
+exported!(
+    /// What a content source exports that prepares its parts.
+    preparation,
+    world "oc-mirror:sdk-preparation/preparation-only"
+        in "package oc-mirror:sdk-preparation; world preparation-only { export oc-mirror:plugin/preparation@0.1.0; }",
+    exported by "export_preparation" from "oc_mirror_plugin_sdk::bindings::preparation",
+    with "oc-mirror:plugin/types@0.1.0" as types
+);
+exported!(
+    /// What a content source exports that answers questions.
+    inspection,
+    world "oc-mirror:sdk-inspection/inspection-only"
+        in "package oc-mirror:sdk-inspection; world inspection-only { export oc-mirror:plugin/inspection@0.1.0; }",
+    exported by "export_inspection" from "oc_mirror_plugin_sdk::bindings::inspection",
+    with "oc-mirror:plugin/types@0.1.0" as types
 );
 exported!(
     /// What a policy on images exports.

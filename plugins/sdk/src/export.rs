@@ -87,6 +87,8 @@ pub fn apply<P: Transformer>(plugin: &P, batch: Vec<ImageRequest>) -> Result<Vec
 /// | part | trait | world |
 /// |---|---|---|
 /// | `source` | [`ContentSource`](crate::ContentSource) | `content-source` |
+/// | `preparation` | [`Preparation`](crate::Preparation) | `catalog-source` |
+/// | `inspection` | [`Inspection`](crate::Inspection) | `catalog-source` |
 /// | `policy` | [`Policy`](crate::Policy) | `policy` |
 /// | `static_policy` | [`StaticPolicy`](crate::StaticPolicy) | `static-policy` |
 /// | `transformer` | [`Transformer`](crate::Transformer) | `transformer` |
@@ -132,6 +134,14 @@ macro_rules! __check_part {
         const fn implements<P: $crate::ContentSource>() {}
         implements::<$plugin>()
     }};
+    (preparation, $plugin:ty) => {{
+        const fn implements<P: $crate::Preparation>() {}
+        implements::<$plugin>()
+    }};
+    (inspection, $plugin:ty) => {{
+        const fn implements<P: $crate::Inspection>() {}
+        implements::<$plugin>()
+    }};
     (policy, $plugin:ty) => {{
         const fn implements<P: $crate::Policy>() {}
         implements::<$plugin>()
@@ -156,6 +166,26 @@ macro_rules! __export_part {
             }
         }
         bindings::source::export_source!(Component with_types_in bindings::source);
+    };
+    (preparation) => {
+        impl bindings::preparation::exports::oc_mirror::plugin::preparation::Guest for Component {
+            fn parts() -> u32 {
+                SLOT.with(|slot| slot.get()).map_or(0, |plugin| $crate::Preparation::parts(&*plugin))
+            }
+
+            fn prepare(part: u32) -> Result<(), $crate::Error> {
+                $crate::Preparation::prepare(&*SLOT.with(|slot| slot.get())?, part)
+            }
+        }
+        bindings::preparation::export_preparation!(Component with_types_in bindings::preparation);
+    };
+    (inspection) => {
+        impl bindings::inspection::exports::oc_mirror::plugin::inspection::Guest for Component {
+            fn query(question: String, arguments: String) -> Result<String, $crate::Error> {
+                $crate::Inspection::query(&*SLOT.with(|slot| slot.get())?, &question, &arguments)
+            }
+        }
+        bindings::inspection::export_inspection!(Component with_types_in bindings::inspection);
     };
     (policy) => {
         impl bindings::image_policy::exports::oc_mirror::plugin::image_policy::Guest for Component {

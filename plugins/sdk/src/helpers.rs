@@ -60,6 +60,11 @@ pub fn warning(out: &Sink, code: &str, message: &str) {
     out.warn(code, message);
 }
 
+/// Writes something that needs nothing done into the run's report.
+pub fn note(out: &Sink, code: &str, message: &str) {
+    out.note(code, message);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

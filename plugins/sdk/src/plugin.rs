@@ -21,6 +21,22 @@ pub trait ContentSource: Plugin {
     fn collect(&self, out: &Sink) -> Result<Summary, Error>;
 }
 
+/// Finds out ahead what `collect` will need, part by part: the host runs the parts side by side, each in an instance of
+/// its own, and what they find out gets to `collect` through the cache.
+pub trait Preparation: ContentSource {
+    /// Returns how many parts there are.
+    fn parts(&self) -> u32;
+
+    /// Does one part, counted from 0.
+    fn prepare(&self, part: u32) -> Result<(), Error>;
+}
+
+/// Answers questions about what can be asked for.
+pub trait Inspection: Plugin {
+    /// Answers one question. Arguments and answer are JSON.
+    fn query(&self, question: &str, arguments: &str) -> Result<String, Error>;
+}
+
 /// Judges one image, with its manifests and layers at hand.
 pub trait Policy: Plugin {
     /// Judges `image`, which was asked for by `request`. An error counts as a denial and is reported as a failure.

@@ -1,0 +1,47 @@
+//! Decisions about OLM file-based catalogs: what of a catalog to keep, why, and how the rest is written.
+//!
+//! Pure logic without any I/O. A [`Builder`] makes a [`Catalog`] of its documents; [`select`] decides with an
+//! [`Entry`] of the configuration what to keep; the [`Selection`] tells the images, and a [`Renderer`] writes the
+//! documents of the smaller catalog.
+
+mod blang;
+mod depend;
+mod graph;
+mod hash;
+mod ignore;
+mod images;
+mod model;
+mod nearest;
+mod parse;
+mod problem;
+mod render;
+mod select;
+mod settings;
+mod store;
+#[cfg(test)]
+mod testing;
+mod version;
+mod whole;
+
+pub use blang::VersionRange;
+pub use depend::{Selected, resolve_dependencies};
+pub use graph::GraphFault;
+pub use hash::filter_hash;
+pub use images::{Image, ImageKind, Images};
+pub use model::{
+    Bundle, Catalog, Channel, ChannelEntry, Deprecation, Gvk, Need, Other, Package, Requirement,
+};
+pub use nearest::nearest;
+pub use parse::Builder;
+pub use problem::{CatalogError, MOST_PROBLEMS, Note, Problem, Problems, SelectError};
+pub use render::{Rendered, Renderer};
+pub use select::{
+    ChannelState, KeptEntry, PackageState, Reason, SelectedChannel, SelectedPackage, Selection, State, select,
+};
+pub use semver::Version;
+pub use settings::{
+    BundleFilter, ChannelFilter, Dependencies, Entry, IncompleteBundles, PackageEntry, Platform, Rules,
+};
+pub use store::{ChannelFacts, Contents, FORMAT, PackageFacts, Span, StoreError};
+pub use version::{Range, VersionError, parse as parse_version};
+pub use whole::Dropped;
