@@ -43,6 +43,9 @@ pub struct ImagesetRecord {
     /// State that plugins saved with it, by plugin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin_state: BTreeMap<String, serde_json::Value>,
+    /// Files and cluster resources that plugins added, by their path in the imageset.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Digest>,
 }
 
 /// One image of an imageset.

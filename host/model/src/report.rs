@@ -80,6 +80,12 @@ pub struct RunReport {
     pub refused: Vec<RefusedImage>,
     /// Remarks of policies, plugins and registries.
     pub warnings: Vec<String>,
+    /// What plugins want known that needs nothing done: why an image is there that nobody listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What could not be had and was left out as a whole, since the user asked for that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Failure>,
     /// What could not be had or done.
     pub failures: Vec<Failure>,
     /// Bytes and requests.
@@ -97,14 +103,16 @@ impl RunReport {
             images: Vec::new(),
             refused: Vec::new(),
             warnings: Vec::new(),
+            notes: Vec::new(),
+            dropped: Vec::new(),
             failures: Vec::new(),
             totals: Totals::default(),
         }
     }
 
-    /// Returns the exit code that the failures add up to.
+    /// Returns the exit code that the failures add up to. What was left out counts: it is not there.
     pub fn exit_code(&self) -> u8 {
-        self.failures.iter().fold(exit::OK, |code, failure| code | failure.exit_code)
+        self.failures.iter().chain(&self.dropped).fold(exit::OK, |code, failure| code | failure.exit_code)
     }
 }
 
@@ -153,6 +161,9 @@ pub struct ImageReport {
 pub struct Failure {
     /// The image or plugin.
     pub subject: String,
+    /// What the image is for; empty for a plugin.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kind: String,
     /// The cause, with everything that led to it.
     pub message: String,
     /// What to do about it.

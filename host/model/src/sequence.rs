@@ -179,6 +179,7 @@ mod tests {
                 created: String::new(),
                 images: Vec::new(),
                 plugin_state: Default::default(),
+                files: Default::default(),
             })
             .collect();
         Some(chain)

@@ -29,12 +29,54 @@ pub struct Operator {
     /// Whether the packages that a package depends on are left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip_dependencies: bool,
+    /// What to do about packages that mirrored bundles need and nobody lists.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub dependencies: Dependencies,
+    /// Whether clusters on versions that were mirrored before keep a path to the newest one: the bundles in between are
+    /// mirrored too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_upgrade_paths: bool,
+    /// What to do about bundles of which an image is not mirrored.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub incomplete_bundles: IncompleteBundles,
     /// Which images of an index to mirror; empty mirrors all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Platform>,
     /// The packages wanted; empty takes all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<Package>,
+}
+
+/// What to do about packages that mirrored bundles need and nobody lists.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Dependencies {
+    /// Mirror them too.
+    Resolve,
+    /// Say what is missing, and where it can be had.
+    #[default]
+    Warn,
+    /// Do nothing.
+    Ignore,
+}
+
+/// What to do about bundles of which an image is not mirrored.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum IncompleteBundles {
+    /// The catalog does not offer them.
+    #[default]
+    Drop,
+    /// The catalog offers them all the same, as that of oc-mirror v2 does.
+    Keep,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Operator {
@@ -88,9 +130,20 @@ pub struct Package {
     /// The lowest bundle wanted (`v1alpha2` only; not written).
     #[serde(skip)]
     pub min_bundle: Option<String>,
-    /// The channels wanted; empty takes the default channel.
+    /// The channels wanted; empty takes all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<PackageChannel>,
+    /// Exactly these bundles, in place of ranges of versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bundles: Vec<PackageBundle>,
+}
+
+/// A bundle of a package.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PackageBundle {
+    /// Its name: `foo.v1.2.3`.
+    pub name: String,
 }
 
 /// A channel of a package.

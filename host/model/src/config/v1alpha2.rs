@@ -288,10 +288,9 @@ impl From<OperatorForm> for Operator {
             full: form.full,
             target_catalog: path.or(renamed),
             target_tag: form.target_tag.or(tag),
-            target_catalog_source_template: None,
             skip_dependencies: form.skip_dependencies,
-            platforms: Vec::new(),
             packages: all(form.packages),
+            ..Self::default()
         }
     }
 }
@@ -318,7 +317,15 @@ fn renamed(catalog: &str, name: &Repository) -> Option<Repository> {
 impl From<PackageForm> for Package {
     fn from(form: PackageForm) -> Self {
         let PackageForm { name, default_channel, min_version, max_version, min_bundle, channels } = form;
-        Self { name, default_channel, min_version, max_version, min_bundle, channels: all(channels) }
+        Self {
+            name,
+            default_channel,
+            min_version,
+            max_version,
+            min_bundle,
+            channels: all(channels),
+            ..Self::default()
+        }
     }
 }
 

@@ -229,7 +229,19 @@ impl Validator<'_> {
         {
             self.refuse_since_v2(&at, message, "keep one entry, with the range that covers both");
         }
+        let bundles = format!("{path}.bundles");
+        for (at, message) in
+            self.duplicates(&bundles, "name", package.bundles.iter().map(|b| b.name.as_str()))
+        {
+            self.error(&at, message, "keep one of them");
+        }
         let package_has_range = package.min_version.is_some() || package.max_version.is_some();
+        let has_range = |c: &super::PackageChannel| c.min_version.is_some() || c.max_version.is_some();
+        if !package.bundles.is_empty() && (package_has_range || package.channels.iter().any(has_range)) {
+            let message =
+                format!("the package `{}` has both `bundles` and a range of versions", package.name);
+            self.error(&bundles, message, "choose bundles by name or by version");
+        }
         for (index, channel) in package.channels.iter().enumerate() {
             let path = format!("{channels}[{index}]");
             self.versions(&path, channel.min_version.as_deref(), channel.max_version.as_deref());
