@@ -76,6 +76,40 @@ pub struct Services {
     pub cancelled: Arc<std::sync::atomic::AtomicBool>,
     /// What the plugin saved with the previous sequence, by plugin name.
     pub state: Arc<std::collections::BTreeMap<String, Value>>,
+    /// A directory for what plugins keep from run to run, if there is one.
+    pub cache: Option<PathBuf>,
+    /// What sources have asked for in this run and cannot be had.
+    pub unavailable: Arc<Vec<Unavailable>>,
+}
+
+/// An image that a source has asked for and that cannot be mirrored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unavailable {
+    /// The origin of the request.
+    pub origin: String,
+    /// Why.
+    pub reason: Reason,
+    /// Why, in words.
+    pub message: String,
+}
+
+/// Why an image cannot be mirrored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// A policy refused it.
+    Refused,
+    /// It cannot be fetched.
+    Missing,
+}
+
+impl Reason {
+    /// Returns the word of the plugins' contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Missing => "missing",
+        }
+    }
 }
 
 /// What a source found. Nothing of it counts unless its call ended well.
@@ -90,8 +124,12 @@ pub struct Collected {
     pub artifacts: Vec<Artifact>,
     /// Remarks: a code and a message each.
     pub warnings: Vec<(String, String)>,
+    /// What a reader of the report should know and need not act on: a code and a message each.
+    pub notes: Vec<(String, String)>,
     /// What to hand to the plugin at the next sequence.
     pub state: Option<Value>,
+    /// Whether it looked at what is unavailable, so that it may answer otherwise if more is.
+    pub minds_unavailable: bool,
 }
 
 /// An opaque file that a source made.
@@ -113,8 +151,27 @@ pub trait ContentSource: Send + Sync {
     /// Returns who it is.
     fn identity(&self) -> &PluginIdentity;
 
+    /// Does what can be done ahead of [`collect`](Self::collect), part by part and side by side, if it can.
+    async fn prepare(&self, run: &RunInfo, services: &Services) -> Result<(), PluginError> {
+        let _ = (run, services);
+        Ok(())
+    }
+
     /// Collects what it wants.
     async fn collect(&self, run: &RunInfo, services: &Services) -> Result<Collected, PluginError>;
+}
+
+/// Answers questions about what a source can be asked for.
+#[async_trait]
+pub trait Inspector: Send + Sync {
+    /// Answers one question. The questions, their arguments and the answers are the plugin's own.
+    async fn query(
+        &self,
+        run: &RunInfo,
+        services: &Services,
+        question: &str,
+        arguments: &Value,
+    ) -> Result<Value, PluginError>;
 }
 
 /// A request that a plugin makes. The allow-list has been checked for `url` when it gets here.

@@ -1,5 +1,6 @@
 //! Images as plugins see them: [`Images`] resolves and opens, [`ImageView`] is lazy, and nothing is fetched twice.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -37,6 +38,10 @@ pub trait Images: Send + Sync {
 
     /// Opens an image: its manifest or index is fetched, nothing else.
     async fn open(&self, source: &Source) -> Result<Arc<dyn ImageView>, ContentError>;
+
+    /// Says that blobs which a layout on disk does not have are those of another image, so that an image which is
+    /// built on it need not copy them.
+    async fn extend(&self, layout: &Path, base: &Source) -> Result<(), ContentError>;
 }
 
 /// An image that this one was built on.
@@ -81,4 +86,9 @@ pub trait ImageView: Send + Sync {
 
     /// Opens a blob that the manifest names. The stream fails at its end if the bytes are wrong.
     async fn open_blob(&self, blob: &Descriptor) -> Result<BlobStream, ContentError>;
+
+    /// Opens a blob that will be needed again soon: a run that can keep it near does.
+    async fn open_kept(&self, blob: &Descriptor) -> Result<BlobStream, ContentError> {
+        self.open_blob(blob).await
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! A registry, an image layout, an imageset and plain memory implement them, so that every direction of
 //! mirroring is one code path. This room knows nothing of HTTP or of where anything is stored. What is inside of
-//! images is read by [`filesystem`] and made by [`build`]; nothing else here knows of tar.
+//! images is read by [`filesystem`] and made by [`build`]; nothing else here knows of tar. [`documents`] cuts what is in
+//! files.
 
 use std::pin::Pin;
 
@@ -14,6 +15,7 @@ use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
 
 pub mod build;
+pub mod documents;
 mod error;
 pub mod file;
 pub mod filesystem;

@@ -24,6 +24,7 @@ async fn behaves(store: &dyn MetadataStore) {
         created: "1970-01-01T00:00:00Z".to_owned(),
         images: Vec::new(),
         plugin_state: Default::default(),
+        files: Default::default(),
     });
     store.commit(&chain, Some(&found)).await.expect("second commit");
     assert!(matches!(store.commit(&chain, Some(&found)).await, Err(MetadataError::Conflict { .. })));

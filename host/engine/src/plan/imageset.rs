@@ -111,14 +111,31 @@ fn unite(into: &mut ImageEntry, other: ImageEntry) {
     into.sparse = into.sparse && other.sparse;
 }
 
-/// Answers whether images are exactly those of an earlier imageset, so that nothing has to be shipped.
-pub fn is_unchanged(images: &[ImageEntry], last: Option<&ImagesetRecord>) -> bool {
-    let Some(last) = last else { return images.is_empty() };
+/// Answers whether images and plugins' files are exactly those of an earlier imageset, so that nothing has to be
+/// shipped.
+pub fn is_unchanged(
+    images: &[ImageEntry],
+    files: &BTreeMap<String, Digest>,
+    last: Option<&ImagesetRecord>,
+) -> bool {
+    let Some(last) = last else { return images.is_empty() && files.is_empty() };
+    if *files != last.files {
+        return false;
+    }
     let before: BTreeMap<&Destination, &Digest> =
         last.images.iter().map(|i| (&i.destination, &i.digest)).collect();
     let now: BTreeMap<&Destination, &Digest> =
         images.iter().map(|i| (&i.destination, &i.root.digest)).collect();
     before == now
+}
+
+/// What the record has of an imageset besides its images.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// State that plugins saved, by plugin.
+    pub state: BTreeMap<String, Value>,
+    /// Files and cluster resources of plugins, by their path in the imageset.
+    pub files: BTreeMap<String, Digest>,
 }
 
 /// Returns the record of a chain after an imageset, which is the same on either side of the gap.
@@ -129,7 +146,7 @@ pub fn advance(
     index: &Index,
     identity: Option<&Digest>,
     place: impl Fn(&Repository) -> Repository,
-    plugin_state: BTreeMap<String, Value>,
+    extras: Extras,
 ) -> Chain {
     let mut after = chain.clone();
     if index.base < after.sequence() {
@@ -159,7 +176,8 @@ pub fn advance(
                 digest: image.root.digest.clone(),
             })
             .collect(),
-        plugin_state,
+        plugin_state: extras.state,
+        files: extras.files,
     });
     after
 }
@@ -218,7 +236,7 @@ mod tests {
     }
 
     fn advanced(chain: &Chain, index: &Index) -> Chain {
-        advance(chain, index, None, Repository::clone, BTreeMap::new())
+        advance(chain, index, None, Repository::clone, Extras::default())
     }
 
     fn carried(content: &Content) -> Vec<Digest> {
@@ -239,7 +257,10 @@ mod tests {
         let base =
             delta.required.iter().find(|r| r.descriptor.digest == blob("base").digest).expect("required");
         assert_eq!(base.repositories, ["a".parse().expect("a repository")]);
-        assert!(is_unchanged(&first, chain.last()) && !is_unchanged(&second, chain.last()));
+        let none = BTreeMap::new();
+        assert!(is_unchanged(&first, &none, chain.last()) && !is_unchanged(&second, &none, chain.last()));
+        let file = BTreeMap::from([("files/a".to_owned(), blob("a").digest)]);
+        assert!(!is_unchanged(&first, &file, chain.last()));
     }
 
     #[test]

@@ -17,35 +17,47 @@ use crate::source::{Collected, ContentSource, PluginError, RunInfo, Services};
 /// References are shown to policies in batches: one call for each image would cost more than the judging.
 const BATCH: usize = 1000;
 
-/// What sources want, and which of them failed.
-#[derive(Debug, Default)]
+/// What one source wants.
+#[derive(Debug)]
 pub(super) struct Wanted {
-    /// What each source that ended well wants, by its name.
-    pub collected: Vec<(String, Collected)>,
-    /// Sources that broke.
-    pub failures: Vec<Failure>,
+    /// The source's place in the configuration.
+    pub place: usize,
+    /// Its name.
+    pub plugin: String,
+    /// What it said.
+    pub collected: Collected,
 }
 
-/// Runs all sources. One that breaks does not stop the others.
-pub(super) async fn collect(
+/// Lets sources do what they can do ahead, side by side. What breaks is a failure of that source.
+pub(super) async fn prepare(
     sources: &[Box<dyn ContentSource>],
     run: &RunInfo,
     services: &Services,
-) -> Wanted {
-    let mut wanted = Wanted::default();
-    for source in sources {
-        let name = source.identity().name.clone();
-        match source.collect(run, services).await {
-            Ok(collected) => wanted.collected.push((name, collected)),
-            Err(error) => wanted.failures.push(plugin_failure(&error)),
-        }
+) -> Vec<(usize, Failure)> {
+    let preparing = sources.iter().map(|source| source.prepare(run, services));
+    let ended = futures_util::future::join_all(preparing).await;
+    let failed = ended.into_iter().enumerate();
+    failed.filter_map(|(place, ended)| Some((place, plugin_failure(&ended.err()?)))).collect()
+}
+
+/// Asks one source.
+pub(super) async fn collect(
+    sources: &[Box<dyn ContentSource>],
+    place: usize,
+    run: &RunInfo,
+    services: &Services,
+) -> Result<Wanted, Failure> {
+    let source = &sources[place];
+    match source.collect(run, services).await {
+        Ok(collected) => Ok(Wanted { place, plugin: source.identity().name.clone(), collected }),
+        Err(error) => Err(plugin_failure(&error)),
     }
-    wanted
 }
 
 fn plugin_failure(error: &PluginError) -> Failure {
     Failure {
         subject: error.plugin.clone(),
+        kind: String::new(),
         message: error.to_string(),
         hint: error.hint.clone(),
         // The built-in sources are named after what they mirror, and fail under that bit.

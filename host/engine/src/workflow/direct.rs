@@ -8,14 +8,16 @@ use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::Repository;
-use oc_mirror_model::report::{ImagesetReport, RunReport, Workflow};
+use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
+use oc_mirror_model::request::kind;
 
-use super::from_disk::Destination;
+use super::from_disk::{Destination, add_totals};
 use super::images::{Origin, Origins};
-use super::prepare::{Prepared, image_failure, image_reports, prepare};
+use super::prepare::{Prepared, Request, do_without, file_records, image_reports};
+use super::publishing::publish;
 use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::metadata::MetadataStore;
-use crate::plan::imageset::{advance, is_unchanged};
+use crate::plan::imageset::{Extras, advance, is_unchanged};
 use crate::report::Event;
 use crate::transfer::publish::{Place, PublishImage, Publisher, Supply};
 
@@ -43,17 +45,42 @@ pub async fn mirror_to_mirror(
     }
 
     let scratch = workspace.scratch()?;
-    let prepared =
-        prepare(run, wishes, &chain, Workflow::MirrorToMirror, origins, scratch.path(), &mut report).await?;
+    let request = Request {
+        run,
+        wishes,
+        chain: &chain,
+        workflow: Workflow::MirrorToMirror,
+        origins,
+        workspace,
+        scratch: scratch.path(),
+    };
     let there = remote.as_ref().map(|r| &r.chain.blobs);
-    report.images = image_reports(&prepared.entries, |d| there.is_none_or(|blobs| !blobs.contains_key(d)));
-    if run.dry_run {
-        workspace.write("dry-run/mapping.txt", destination.mapping(&prepared.entries).as_bytes())?;
-        report.imagesets.push(line(chain.sequence() + 1, "planned"));
-        return Ok(report);
-    }
-    destination.check_sparse(&prepared.entries).await?;
-    copy(run, &prepared, destination, remote.as_ref().map(|r| &r.chain), &mut report).await;
+    let mut missing = Vec::new();
+    let prepared = loop {
+        let prepared = request.prepare(&missing, &mut report).await?;
+        report.images =
+            image_reports(&prepared.entries, |d| there.is_none_or(|blobs| !blobs.contains_key(d)));
+        if run.dry_run {
+            workspace.write("dry-run/mapping.txt", destination.mapping(&prepared.entries).as_bytes())?;
+            report.imagesets.push(line(chain.sequence() + 1, "planned"));
+            return Ok(report);
+        }
+        destination.check_sparse(&prepared.entries).await?;
+        let failures =
+            copy(run, &prepared, destination, remote.as_ref().map(|r| &r.chain), &mut report).await;
+        if failures.is_empty() {
+            break prepared;
+        }
+        // A catalog that was withheld is made again without what it misses.
+        let images: Vec<Failure> = failures.iter().filter(|f| f.kind != kind::CATALOG).cloned().collect();
+        match do_without(run, &images, &mut report).filter(|more| !more.is_empty()) {
+            Some(more) => missing.extend(more),
+            None => {
+                report.failures.extend(failures);
+                break prepared;
+            }
+        }
+    };
     for (name, document) in &prepared.documents {
         workspace.write(&format!("cluster-resources/{name}"), document.as_bytes())?;
     }
@@ -63,7 +90,9 @@ pub async fn mirror_to_mirror(
     let last = remote.as_ref().and_then(|r| r.chain.last());
     let moved = report.totals.blobs + report.totals.mounted_blobs + report.totals.manifests;
     if moved == 0
-        && last.is_some_and(|last| is_unchanged(&placed(&prepared.entries, destination), Some(last)))
+        && last.is_some_and(|last| {
+            is_unchanged(&placed(&prepared.entries, destination), &file_records(&prepared), Some(last))
+        })
     {
         report.imagesets.push(line(at, "nothing new"));
         return Ok(report);
@@ -72,10 +101,17 @@ pub async fn mirror_to_mirror(
     workspace.write("resolved-config.yaml", &(wishes.pinned)(&prepared.entries))?;
     let index = index(run, &chain, &prepared, &report);
     // The workspace first: a target that is ahead of its workspace would be refused by the next run.
-    let after = advance(&chain, &index, None, Repository::clone, prepared.plugin_state.clone());
+    let extras = Extras { state: prepared.plugin_state.clone(), files: file_records(&prepared) };
+    let after = advance(&chain, &index, None, Repository::clone, extras.clone());
     store.commit(&after, local.as_ref()).await?;
     let before = remote.as_ref().map_or_else(|| Chain::new(uid), |r| r.chain.clone());
-    let after = advance(&before, &index, None, |r| destination.place(r), Default::default());
+    let after = advance(
+        &before,
+        &index,
+        None,
+        |r| destination.place(r),
+        Extras { state: Default::default(), ..extras },
+    );
     destination.records.commit(&after, remote.as_ref()).await?;
     workspace.note_published(uid, &destination.target.to_string(), index.sequence)?;
     report.imagesets.push(line(index.sequence, "published"));
@@ -88,7 +124,7 @@ async fn copy(
     destination: &Destination,
     there: Option<&Chain>,
     report: &mut RunReport,
-) {
+) -> Vec<Failure> {
     let supply = Arc::new(FromOrigins { origins: prepared.origins.clone() });
     let publisher = Publisher::new(
         destination.endpoint.clone(),
@@ -98,14 +134,11 @@ async fn copy(
         run.retry,
         run.events.clone(),
     );
-    let images: Vec<PublishImage> = prepared.entries.iter().map(|i| destination.publish_image(i)).collect();
-    run.events.event(Event::Phase { name: "copying", items: Some(images.len() as u64), bytes: None });
-    for (image, error) in publisher.publish(&images).await {
-        let kind = prepared.entries.iter().find(|i| i.request.origin == image.origin);
-        let kind = kind.map(|i| i.request.kind.as_str()).unwrap_or_default();
-        report.failures.push(image_failure(&image.origin, kind, &error));
-    }
-    report.totals = publisher.totals();
+    let items = Some(prepared.entries.len() as u64);
+    run.events.event(Event::Phase { name: "copying", items, bytes: None });
+    let failures = publish(&publisher, destination, &prepared.entries).await;
+    add_totals(&mut report.totals, publisher.totals());
+    failures
 }
 
 fn placed(entries: &[ImageEntry], destination: &Destination) -> Vec<ImageEntry> {

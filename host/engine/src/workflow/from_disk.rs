@@ -12,8 +12,9 @@ use oc_mirror_model::reference::{Repository, Target};
 use oc_mirror_model::report::{ImagesetReport, RunReport, Totals, Workflow};
 use oc_mirror_model::sequence::{Admission, Refusal, admit};
 
-use super::prepare::{image_failure, image_reports, mapping};
-use super::to_disk::{CONFIGURATION, RESOURCES};
+use super::prepare::{image_reports, mapping};
+use super::publishing::publish;
+use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::{self, ImagesetFiles, Reader};
 use crate::content::ContentRead;
@@ -218,7 +219,7 @@ fn admit_all(
         let step = match admit(index, identity, chain.as_ref(), uid) {
             Ok(Admission::Publish) => {
                 let before = chain.unwrap_or_else(|| Chain::new(index.uid));
-                chain = Some(advance(&before, index, Some(identity), Repository::clone, BTreeMap::new()));
+                chain = Some(advance(&before, index, Some(identity), Repository::clone, extras(index)));
                 Step::Publish
             }
             Ok(Admission::AlreadyPublished) => Step::AlreadyPublished,
@@ -268,15 +269,11 @@ async fn publish_one(
         run.retry,
         run.events.clone(),
     );
-    let images: Vec<PublishImage> = index.images.iter().map(|i| destination.publish_image(i)).collect();
     let carried = index.entries.iter().filter(|e| e.media_type.is_some());
     let bytes = Some(carried.map(|e| e.size).sum());
-    run.events.event(Event::Phase { name: "publishing", items: Some(images.len() as u64), bytes });
-    for (image, error) in publisher.publish(&images).await {
-        let kind =
-            index.images.iter().find(|i| i.request.origin == image.origin).map(|i| i.request.kind.as_str());
-        report.failures.push(image_failure(&image.origin, kind.unwrap_or_default(), &error));
-    }
+    let items = Some(index.images.len() as u64);
+    run.events.event(Event::Phase { name: "publishing", items, bytes });
+    report.failures.extend(publish(&publisher, destination, &index.images).await);
     add_totals(&mut report.totals, publisher.totals());
     for entry in index.entries.iter().filter(|e| e.path.starts_with(RESOURCES)) {
         let name = format!("cluster-resources/{}", &entry.path[RESOURCES.len()..]);
@@ -292,7 +289,7 @@ async fn commit(
     found: Option<&Stored>,
 ) -> Result<Stored, WorkflowError> {
     let before = found.map_or_else(|| Chain::new(index.uid), |f| f.chain.clone());
-    let after = advance(&before, index, Some(identity), |r| destination.place(r), BTreeMap::new());
+    let after = advance(&before, index, Some(identity), |r| destination.place(r), extras(index));
     destination.records.commit(&after, found).await?;
     let revision = Digest::of(&after.to_bytes());
     Ok(Stored { chain: after, revision })

@@ -1,6 +1,7 @@
 //! The images of one run: [`RunImages`] opens them for plugins and for the plan, and fetches nothing twice.
 
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source};
 
+use super::kept::Kept;
 use crate::content::verify::{collect, verified};
 use crate::content::{
     BaseImage, BlobStream, ContentError, ContentErrorKind, ContentRead, ImageView, Images, Resolved,
@@ -66,6 +68,10 @@ struct Shared {
     /// Layer chains of the images opened so far, for finding common bases.
     chains: RwLock<HashMap<Digest, (String, Vec<Digest>)>>,
     known: HashSet<Digest>,
+    /// Blobs that are read more than once.
+    kept: Option<Kept>,
+    /// Layouts of which a part lies elsewhere.
+    extended: Mutex<HashMap<PathBuf, Origin>>,
 }
 
 impl RunImages {
@@ -75,6 +81,7 @@ impl RunImages {
         retry: Retry,
         events: SharedEvents,
         known: HashSet<Digest>,
+        kept: Option<Kept>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -86,13 +93,15 @@ impl RunImages {
                 configs: Mutex::default(),
                 chains: RwLock::default(),
                 known,
+                kept,
+                extended: Mutex::default(),
             }),
         }
     }
 
     /// Returns where the bytes of a source are.
     pub async fn origin(&self, source: &Source) -> Result<Origin, ContentError> {
-        self.shared.origins.origin(source).await
+        self.shared.origin(source).await
     }
 
     /// Reads a manifest that has been seen before, or fetches it.
@@ -102,7 +111,7 @@ impl RunImages {
 
     /// Opens an image with access to the manifest itself.
     pub async fn open_image(&self, source: &Source) -> Result<OpenImage, ContentError> {
-        let origin = self.shared.origins.origin(source).await?;
+        let origin = self.shared.origin(source).await?;
         let pinned = self.shared.pins.lock().expect("no holder panics").get(source).cloned();
         let selector = pinned.map_or(origin.selector.clone(), |d| Selector::Digest(d.digest));
         let manifest = self.shared.manifest(&origin, &selector).await?;
@@ -119,6 +128,19 @@ impl RunImages {
 }
 
 impl Shared {
+    async fn origin(&self, source: &Source) -> Result<Origin, ContentError> {
+        let origin = self.origins.origin(source).await?;
+        let Source::Layout(layout) = source else { return Ok(origin) };
+        let base = self.extended.lock().expect("no holder panics").get(&layout.path).cloned();
+        Ok(match base {
+            Some(base) => {
+                let extended = Extended { layout: origin.read, base, kept: self.kept.clone() };
+                Origin { read: Arc::new(extended), ..origin }
+            }
+            None => origin,
+        })
+    }
+
     async fn manifest(&self, origin: &Origin, selector: &Selector) -> Result<Arc<RawManifest>, ContentError> {
         if let Selector::Digest(digest) = selector
             && let Some(known) = self.manifests.lock().expect("no holder panics").get(digest)
@@ -149,6 +171,50 @@ impl Images for RunImages {
 
     async fn open(&self, source: &Source) -> Result<Arc<dyn ImageView>, ContentError> {
         Ok(Arc::new(self.open_image(source).await?))
+    }
+
+    async fn extend(&self, layout: &Path, base: &Source) -> Result<(), ContentError> {
+        let base = self.shared.origin(base).await?;
+        self.shared.extended.lock().expect("no holder panics").insert(layout.to_owned(), base);
+        Ok(())
+    }
+}
+
+/// A layout that an image was built into, and the image that it was built on.
+struct Extended {
+    layout: Arc<dyn ContentRead>,
+    base: Origin,
+    kept: Option<Kept>,
+}
+
+#[async_trait]
+impl ContentRead for Extended {
+    fn name(&self) -> String {
+        self.base.read.name()
+    }
+
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<RawManifest, ContentError> {
+        self.layout.manifest(repository, selector).await
+    }
+
+    async fn blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        offset: u64,
+    ) -> Result<BlobStream, ContentError> {
+        match self.layout.blob(repository, blob, offset).await {
+            Err(error) if *error.kind() == ContentErrorKind::NotFound => {}
+            found => return found,
+        }
+        match self.kept.as_ref().filter(|_| offset == 0).and_then(|kept| kept.read(blob)) {
+            Some(stream) => Ok(stream),
+            None => self.base.read.blob(&self.base.repository, blob, offset).await,
+        }
     }
 }
 
@@ -281,5 +347,13 @@ impl ImageView for OpenImage {
     async fn open_blob(&self, blob: &Descriptor) -> Result<BlobStream, ContentError> {
         let stream = self.origin.read.blob(&self.origin.repository, blob, 0).await?;
         Ok(verified(stream, blob, self.subject(&blob.digest)))
+    }
+
+    async fn open_kept(&self, blob: &Descriptor) -> Result<BlobStream, ContentError> {
+        let Some(kept) = &self.shared.kept else { return self.open_blob(blob).await };
+        match kept.read(blob) {
+            Some(stream) => Ok(stream),
+            None => Ok(kept.keep(blob, self.open_blob(blob).await?)),
+        }
     }
 }

@@ -8,8 +8,11 @@ pub mod direct;
 mod error;
 pub mod from_disk;
 pub mod images;
+mod kept;
 pub mod network;
 mod prepare;
+mod publishing;
+pub mod questions;
 mod resolve;
 pub mod serving;
 pub mod to_disk;
@@ -22,7 +25,7 @@ use oc_mirror_model::imageset::ImageEntry;
 use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
-pub use workspace::Workspace;
+pub use workspace::{Workspace, cache_in};
 
 use crate::policy::Policy;
 use crate::report::SharedEvents;
@@ -46,10 +49,22 @@ pub struct Run {
     pub parallelism: Parallelism,
     /// How often to try again.
     pub retry: Retry,
+    /// What to do about images that cannot be had.
+    pub on_error: OnError,
     /// Where to tell what happens.
     pub events: SharedEvents,
     /// Set when the run is to stop.
     pub cancelled: Arc<AtomicBool>,
+}
+
+/// What a run does about images that cannot be had. Whatever it does, an image is in wholly or not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// Go on to find all that is wrong, then end without an imageset.
+    #[default]
+    Fail,
+    /// Leave out what cannot be had, and with it every operator bundle that needs it; releases are never left out.
+    Drop,
 }
 
 /// Returns a configuration in which the given images are named by digest.

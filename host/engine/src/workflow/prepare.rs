@@ -1,25 +1,31 @@
-//! The first half of a run on the connected side: [`prepare`] finds out what is wanted, down to the last blob.
+//! The first half of a run on the connected side: [`Request::prepare`] finds out what is wanted, down to the last blob.
+//!
+//! Where something that a source wants turns out not to be had, the source is asked again for an answer without it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
+use oc_mirror_model::ImageRequest;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{ImageEntry, RefusedImage};
 use oc_mirror_model::metadata::Chain;
+use oc_mirror_model::reference::Source;
 use oc_mirror_model::report::{Failure, ImageReport, RunReport, Workflow, exit};
 use serde_json::Value;
 
-use super::collect::{Judge, collect};
+use super::collect::{Judge, Wanted, collect, prepare};
 use super::error::content_hint;
 use super::images::{Origin, Origins, RunImages};
+use super::kept::{self, Kept};
 use super::resolve::{ResolvedImage, resolve};
-use super::{Run, Wishes, WorkflowError, WorkflowErrorKind};
+use super::to_disk::RESOURCES;
+use super::{OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::content::{ContentError, Images};
 use crate::plan::imageset::merge;
 use crate::report::Event;
-use crate::source::{Artifact, RunInfo, Services};
+use crate::source::{Artifact, Reason, RunInfo, Services, Unavailable};
 
 /// What is wanted.
 pub(super) struct Prepared {
@@ -37,67 +43,241 @@ pub(super) struct Prepared {
     pub plugin_state: BTreeMap<String, Value>,
 }
 
-/// Asks sources and policies, and resolves every image. What goes wrong with one is noted in the report.
-pub(super) async fn prepare(
+/// What a preparation is made for.
+pub(super) struct Request<'a> {
+    /// How to go about it.
+    pub run: &'a Run,
+    /// What is wanted.
+    pub wishes: &'a Wishes,
+    /// What was mirrored before.
+    pub chain: &'a Chain,
+    /// Which way.
+    pub workflow: Workflow,
+    /// Where sources are found.
+    pub origins: Arc<dyn Origins>,
+    /// Where the run keeps its files.
+    pub workspace: &'a Workspace,
+    /// Files of this run only.
+    pub scratch: &'a Path,
+}
+
+/// How often sources are asked again because something they want cannot be had. Each time, less is left.
+const MOST_ROUNDS: usize = 16;
+
+impl Request<'_> {
+    /// Asks sources and policies, and resolves every image. What goes wrong with one is noted in the report.
+    ///
+    /// `missing` is what is known not to be had from an earlier attempt of this run.
+    pub(super) async fn prepare(
+        &self,
+        missing: &[Unavailable],
+        report: &mut RunReport,
+    ) -> Result<Prepared, WorkflowError> {
+        let known = self.chain.blobs.keys().cloned().collect();
+        let kept = Kept::open(&self.workspace.cache().join("blobs"));
+        kept::prune(&self.workspace.cache().join("plugins"));
+        let (retry, events) = (self.run.retry, self.run.events.clone());
+        let images = Arc::new(RunImages::new(self.origins.clone(), retry, events, known, kept));
+        let info = RunInfo {
+            host_version: self.run.program.clone(),
+            workflow: self.workflow,
+            offline: false,
+            dry_run: self.run.dry_run,
+            sequence: self.chain.sequence() + 1,
+            platforms: Vec::new(),
+        };
+        let mut services = self.services(&images);
+        services.unavailable = Arc::new(missing.to_vec());
+        self.phase("collecting", None);
+        let sources = &self.wishes.sources;
+        let broken: BTreeMap<usize, Failure> = prepare(sources, &info, &services).await.into_iter().collect();
+        let mut wanted = Vec::new();
+        for place in 0..sources.len() {
+            let collected = match broken.get(&place) {
+                Some(failure) => Err(failure.clone()),
+                None => collect(sources, place, &info, &services).await,
+            };
+            wanted.push(collected);
+        }
+        let mut refused: Vec<RefusedImage> = Vec::new();
+        for round in 0.. {
+            let judge = Judge { policies: &self.wishes.policies, run: &info, services: &services };
+            let requests = requests(&wanted, &services.unavailable);
+            if requests.is_empty() && wanted.iter().all(Result::is_ok) && round == 0 {
+                return Err(WorkflowErrorKind::NothingSelected.into());
+            }
+            let found = self.find(&images, &judge, requests).await;
+            let news = self.news(&found, &services.unavailable, report);
+            refused
+                .extend(found.refused.iter().filter(|r| !refused.contains(r)).cloned().collect::<Vec<_>>());
+            let again = affected(&wanted, &news);
+            if again.is_empty() || round == MOST_ROUNDS {
+                report.refused = refused;
+                self.note(&wanted, report);
+                self.settle(found.failures, report);
+                return finish(self.scratch, images, wanted, found.resolved);
+            }
+            self.phase("collecting again, without what cannot be had", Some(news.len() as u64));
+            services.unavailable = Arc::new([services.unavailable.as_slice(), &news].concat());
+            for place in again {
+                wanted[place] = collect(sources, place, &info, &services).await;
+            }
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    fn phase(&self, name: &str, items: Option<u64>) {
+        self.run.events.event(Event::Phase { name, items, bytes: None });
+    }
+
+    fn services(&self, images: &Arc<RunImages>) -> Services {
+        Services {
+            images: images.clone() as Arc<dyn Images>,
+            http: self.wishes.http.clone(),
+            events: self.run.events.clone(),
+            scratch: self.scratch.to_owned(),
+            cancelled: self.run.cancelled.clone(),
+            state: Arc::new(self.chain.last().map(|i| i.plugin_state.clone()).unwrap_or_default()),
+            cache: Some(self.workspace.cache().join("plugins")),
+            unavailable: Arc::default(),
+        }
+    }
+
+    /// Judges and resolves what is wanted.
+    async fn find(
+        &self,
+        images: &RunImages,
+        judge: &Judge<'_>,
+        requests: Vec<(String, ImageRequest)>,
+    ) -> Found {
+        let (requests, mut refused) = judge.references(requests).await;
+        self.phase("resolving images", Some(requests.len() as u64));
+        let (resolved, failures) = resolve_all(self.run, images, requests).await;
+        let parallel = self.run.parallelism.images * self.run.parallelism.blobs;
+        let (resolved, more) = judge.images(resolved, parallel).await;
+        refused.extend(more);
+        Found { resolved, refused, failures }
+    }
+
+    /// Returns what sources do not yet know to be unavailable. What is missing counts only where the user wants to do
+    /// without it, and is noted in the report.
+    fn news(&self, found: &Found, known: &[Unavailable], report: &mut RunReport) -> Vec<Unavailable> {
+        let refused = found.refused.iter().map(|image| Unavailable {
+            origin: image.origin.clone(),
+            reason: Reason::Refused,
+            message: format!("{} ({}, {})", image.message, image.policy, image.code),
+        });
+        let drop = self.run.on_error == OnError::Drop;
+        let missing: Vec<_> = found.failures.iter().filter(|f| drop && can_be_dropped(f)).collect();
+        for failure in &missing {
+            note_dropped(report, (*failure).clone());
+        }
+        let missing = missing.into_iter().map(unavailable);
+        refused.chain(missing).filter(|new| !known.iter().any(|k| k.origin == new.origin)).collect()
+    }
+
+    /// Reports what is left of the failures: all of them, or those that nothing can be done without.
+    fn settle(&self, failures: Vec<Failure>, report: &mut RunReport) {
+        let drop = self.run.on_error == OnError::Drop;
+        report.failures.extend(failures.into_iter().filter(|f| !(drop && can_be_dropped(f))));
+    }
+
+    /// Reports what sources remarked, and which of them broke.
+    fn note(&self, wanted: &[Result<Wanted, Failure>], report: &mut RunReport) {
+        for outcome in wanted {
+            match outcome {
+                Ok(Wanted { plugin, collected, .. }) => {
+                    let line = |(code, text): &(String, String)| format!("{plugin}: {text} ({code})");
+                    report.warnings.extend(collected.warnings.iter().map(line));
+                    report.notes.extend(collected.notes.iter().map(line));
+                }
+                Err(failure) => report.failures.push(failure.clone()),
+            }
+        }
+    }
+}
+
+/// What became of the wishes of all sources.
+struct Found {
+    resolved: Vec<ResolvedImage>,
+    refused: Vec<RefusedImage>,
+    failures: Vec<Failure>,
+}
+
+/// Answers whether the rest makes sense without it: a release without one of its images does not, nor do bundles without
+/// their catalog.
+fn can_be_dropped(failure: &Failure) -> bool {
+    use oc_mirror_model::request::kind;
+    !matches!(failure.kind.as_str(), "" | kind::RELEASE | kind::RELEASE_CONTENT | kind::GRAPH | kind::CATALOG)
+}
+
+/// Returns what to do without in another attempt, if the user wants that and all that failed can be done without.
+pub(super) fn do_without(
     run: &Run,
-    wishes: &Wishes,
-    chain: &Chain,
-    workflow: Workflow,
-    origins: Arc<dyn Origins>,
-    scratch: &Path,
+    failures: &[Failure],
     report: &mut RunReport,
+) -> Option<Vec<Unavailable>> {
+    if run.on_error != OnError::Drop || !failures.iter().all(can_be_dropped) {
+        return None;
+    }
+    failures.iter().for_each(|failure| note_dropped(report, failure.clone()));
+    Some(failures.iter().map(unavailable).collect())
+}
+
+/// Says that an image is missing, to a source that may do without it.
+fn unavailable(failure: &Failure) -> Unavailable {
+    Unavailable { origin: failure.subject.clone(), reason: Reason::Missing, message: failure.message.clone() }
+}
+
+/// Notes something that is left out, once.
+fn note_dropped(report: &mut RunReport, failure: Failure) {
+    if !report.dropped.iter().any(|f| f.subject == failure.subject) {
+        report.dropped.push(failure);
+    }
+}
+
+/// Returns what is wanted, but for what is known to be missing.
+fn requests(wanted: &[Result<Wanted, Failure>], unavailable: &[Unavailable]) -> Vec<(String, ImageRequest)> {
+    let missing: HashSet<&str> =
+        unavailable.iter().filter(|u| u.reason == Reason::Missing).map(|u| u.origin.as_str()).collect();
+    let of = |w: &Wanted| -> Vec<_> {
+        let there = w.collected.images.iter().filter(|i| !missing.contains(i.origin.as_str()));
+        there.map(|request| (w.plugin.clone(), request.clone())).collect()
+    };
+    wanted.iter().flatten().flat_map(of).collect()
+}
+
+/// Returns the sources that asked for something which is now unavailable, and would answer otherwise.
+fn affected(wanted: &[Result<Wanted, Failure>], news: &[Unavailable]) -> Vec<usize> {
+    let origins: HashSet<&str> = news.iter().map(|n| n.origin.as_str()).collect();
+    let asked = |w: &&Wanted| w.collected.images.iter().any(|i| origins.contains(i.origin.as_str()));
+    let minds = wanted.iter().flatten().filter(|w| w.collected.minds_unavailable);
+    minds.filter(asked).map(|w| w.place).collect()
+}
+
+fn finish(
+    scratch: &Path,
+    images: Arc<RunImages>,
+    wanted: Vec<Result<Wanted, Failure>>,
+    resolved: Vec<ResolvedImage>,
 ) -> Result<Prepared, WorkflowError> {
-    let known = chain.blobs.keys().cloned().collect();
-    let images = Arc::new(RunImages::new(origins, run.retry, run.events.clone(), known));
-    let services = Services {
-        images: images.clone() as Arc<dyn Images>,
-        http: wishes.http.clone(),
-        events: run.events.clone(),
-        scratch: scratch.to_owned(),
-        cancelled: run.cancelled.clone(),
-        state: Arc::new(chain.last().map(|i| i.plugin_state.clone()).unwrap_or_default()),
-    };
-    let info = RunInfo {
-        host_version: run.program.clone(),
-        workflow,
-        offline: false,
-        dry_run: run.dry_run,
-        sequence: chain.sequence() + 1,
-        platforms: Vec::new(),
-    };
-    run.events.event(Event::Phase { name: "collecting", items: None, bytes: None });
-    let wanted = collect(&wishes.sources, &info, &services).await;
-    report.failures.extend(wanted.failures);
-    let (mut requests, mut artifacts, mut documents) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut artifacts, mut documents) = (Vec::new(), Vec::new());
     let mut plugin_state = BTreeMap::new();
-    for (plugin, collected) in wanted.collected {
-        requests.extend(collected.images.into_iter().map(|request| (plugin.clone(), request)));
+    for Wanted { plugin, collected, .. } in wanted.into_iter().flatten() {
         artifacts.extend(collected.artifacts);
         documents.extend(collected.documents);
-        report
-            .warnings
-            .extend(collected.warnings.into_iter().map(|(code, text)| format!("{plugin}: {text} ({code})")));
         plugin_state.extend(collected.state.map(|state| (plugin, state)));
     }
-
-    if requests.is_empty() && report.failures.is_empty() {
-        return Err(WorkflowErrorKind::NothingSelected.into());
-    }
-    let judge = Judge { policies: &wishes.policies, run: &info, services: &services };
-    let (requests, refused) = judge.references(requests).await;
-    note_refused(report, refused);
-    let items = Some(requests.len() as u64);
-    run.events.event(Event::Phase { name: "resolving images", items, bytes: None });
-    let resolved = resolve_all(run, &images, requests, report).await;
-    let parallel = run.parallelism.images * run.parallelism.blobs;
-    let (resolved, refused) = judge.images(resolved, parallel).await;
-    note_refused(report, refused);
-
     let mut origins = HashMap::new();
     let mut entries = Vec::new();
-    for image in resolved {
+    for mut image in resolved {
         for descriptor in image.entry.manifests.iter().chain(&image.entry.blobs) {
             origins.entry(descriptor.digest.clone()).or_insert_with(|| image.origin.clone());
+        }
+        // Where a generated image was built is of no use to anybody, and another place in each run.
+        if matches!(image.entry.request.parsed_source(), Ok(Source::Layout(l)) if l.path.starts_with(scratch))
+        {
+            image.entry.request.source = image.entry.request.origin.clone();
         }
         entries.push(image.entry);
     }
@@ -108,9 +288,8 @@ pub(super) async fn prepare(
 async fn resolve_all(
     run: &Run,
     images: &RunImages,
-    requests: Vec<(String, oc_mirror_model::ImageRequest)>,
-    report: &mut RunReport,
-) -> Vec<ResolvedImage> {
+    requests: Vec<(String, ImageRequest)>,
+) -> (Vec<ResolvedImage>, Vec<Failure>) {
     let parallel = (run.parallelism.images * run.parallelism.blobs).max(1);
     let outcomes: Vec<_> = stream::iter(requests)
         .map(|(plugin, request)| async move {
@@ -122,38 +301,29 @@ async fn resolve_all(
         .buffered(parallel)
         .collect()
         .await;
-    let mut resolved = Vec::new();
+    let (mut resolved, mut failures) = (Vec::new(), Vec::new());
     for outcome in outcomes {
         match outcome {
             Ok(image) => resolved.push(image),
-            Err(failure) => report.failures.push(failure),
+            Err(failure) => failures.push(failure),
         }
     }
-    resolved
+    (resolved, failures)
 }
 
-/// Notes refused images. A policy that broke has refused too, and is a failure of the run besides, once.
-fn note_refused(report: &mut RunReport, refused: Vec<RefusedImage>) {
-    for image in &refused {
-        let broken = image.code == "policy.failed";
-        if broken && !report.failures.iter().any(|f| f.subject == image.policy) {
-            report.failures.push(Failure {
-                subject: image.policy.clone(),
-                message: image.message.clone(),
-                hint: Some(
-                    "images that it could not judge are refused; mend or remove the policy".to_owned(),
-                ),
-                exit_code: exit::GENERIC,
-            });
-        }
-    }
-    report.refused.extend(refused);
+/// Returns what plugins add besides images, by path.
+pub(super) fn file_records(prepared: &Prepared) -> BTreeMap<String, Digest> {
+    let documents = prepared.documents.iter();
+    let documents = documents.map(|(name, text)| (format!("{RESOURCES}{name}"), Digest::of(text.as_bytes())));
+    let artifacts = prepared.artifacts.iter().map(|a| (format!("files/{}", a.path), a.digest.clone()));
+    documents.chain(artifacts).collect()
 }
 
 /// Turns the error of one image into a line of the report.
 pub(super) fn image_failure(origin: &str, kind: &str, error: &ContentError) -> Failure {
     Failure {
         subject: origin.to_owned(),
+        kind: kind.to_owned(),
         message: without_subject(origin, &chain_of(error)),
         hint: content_hint(error),
         exit_code: exit::for_kind(kind),

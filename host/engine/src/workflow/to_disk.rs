@@ -1,6 +1,6 @@
 //! From registries into an imageset: [`mirror_to_disk`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use oc_mirror_model::imageset::{FORMAT, Index};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::Repository;
-use oc_mirror_model::report::{ImagesetReport, RunReport, Workflow};
+use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use uuid::Uuid;
 
 use super::images::Origins;
-use super::prepare::{Prepared, image_failure, image_reports, mapping, prepare};
+use super::prepare::{Prepared, Request, do_without, file_records, image_failure, image_reports, mapping};
 use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::{self, Reader, Writer};
 use crate::content::{ContentError, ContentWrite};
 use crate::metadata::{MetadataStore, Stored};
-use crate::plan::imageset::{Content, advance, content, is_unchanged};
+use crate::plan::imageset::{Content, Extras, advance, content, is_unchanged};
 use crate::plan::layout::{Item, finish, order};
 use crate::report::Event;
 use crate::source::Artifact;
@@ -67,43 +67,62 @@ pub async fn mirror_to_disk(
     }
 
     let scratch = workspace.scratch()?;
-    let prepared =
-        prepare(run, wishes, &chain, Workflow::MirrorToDisk, origins, scratch.path(), &mut report).await?;
-    let content = content(&prepared.entries, &chain, base);
-    let new: HashSet<Digest> = content.new.iter().map(|d| d.digest.clone()).collect();
-    report.images = image_reports(&prepared.entries, |digest| new.contains(digest));
-    if run.dry_run {
-        return dry_run(workspace, &chain, base, &prepared, &content, report);
-    }
-    if !report.failures.is_empty() {
-        // What can be had is brought all the same by the next run; an imageset with holes is not made.
-        return Ok(report);
-    }
-    let same_files = prepared.artifacts.is_empty() && prepared.documents.is_empty();
-    if to.since.is_none()
-        && content.new.is_empty()
-        && same_files
-        && is_unchanged(&prepared.entries, chain.last())
-    {
-        report.imagesets.push(imageset_report(last, base, None, Vec::new(), 0, &content, "nothing new"));
-        return Ok(report);
-    }
+    let request = Request {
+        run,
+        wishes,
+        chain: &chain,
+        workflow: Workflow::MirrorToDisk,
+        origins,
+        workspace,
+        scratch: scratch.path(),
+    };
+    let mut missing = Vec::new();
+    // A blob that cannot be had is noticed only when it is fetched; where the user can do without its image, the
+    // imageset is planned again.
+    let (prepared, content, index, writer) = loop {
+        let prepared = request.prepare(&missing, &mut report).await?;
+        let content = content(&prepared.entries, &chain, base);
+        let new: HashSet<Digest> = content.new.iter().map(|d| d.digest.clone()).collect();
+        report.images = image_reports(&prepared.entries, |digest| new.contains(digest));
+        if run.dry_run {
+            return dry_run(workspace, &chain, base, &prepared, &content, report);
+        }
+        if !report.failures.is_empty() {
+            // What can be had is brought all the same by the next run; an imageset with holes is not made.
+            return Ok(report);
+        }
+        if to.since.is_none()
+            && content.new.is_empty()
+            && is_unchanged(&prepared.entries, &file_records(&prepared), chain.last())
+        {
+            report.imagesets.push(imageset_report(last, base, None, Vec::new(), 0, &content, "nothing new"));
+            return Ok(report);
+        }
 
-    let pinned = (wishes.pinned)(&prepared.entries);
-    let files = files(wishes, &prepared, pinned.clone());
-    let items = order(files.iter().map(File::item).collect(), &prepared.entries, |d| new.contains(d));
-    let draft = draft(run, to, &chain, base, &prepared, &content, &report)?;
-    let index = finish(draft, &items, Some(to.chunk_limit), to.strict)?;
-    workspace.write("resolved-config.yaml", &pinned)?;
-    let writer = Arc::new(Writer::create_or_resume(&to.dir, index.clone())?);
-    write_files(&writer, &files).await?;
-    bring(run, &prepared, &content, writer.clone(), &mut report).await?;
-    if !report.failures.is_empty() {
-        return Ok(report);
-    }
+        let pinned = (wishes.pinned)(&prepared.entries);
+        let files = files(wishes, &prepared, pinned.clone());
+        let items = order(files.iter().map(File::item).collect(), &prepared.entries, |d| new.contains(d));
+        let draft = draft(run, to, &chain, base, &prepared, &content, &report)?;
+        let index = finish(draft, &items, Some(to.chunk_limit), to.strict)?;
+        workspace.write("resolved-config.yaml", &pinned)?;
+        let writer = Arc::new(Writer::create_or_resume(&to.dir, index.clone())?);
+        write_files(&writer, &files).await?;
+        let failures = bring(run, &prepared, &content, writer.clone()).await?;
+        if failures.is_empty() {
+            break (prepared, content, index, writer);
+        }
+        match do_without(run, &failures, &mut report) {
+            Some(more) => missing.extend(more),
+            None => {
+                report.failures = failures;
+                return Ok(report);
+            }
+        }
+    };
     let identity = writer.identity().clone();
     let paths = writer.seal().await?;
-    let after = advance(&chain, &index, Some(&identity), Repository::clone, prepared.plugin_state.clone());
+    let (state, files) = (prepared.plugin_state.clone(), file_records(&prepared));
+    let after = advance(&chain, &index, Some(&identity), Repository::clone, Extras { state, files });
     store.commit(&after, found.as_ref()).await?;
 
     let bytes = paths.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum();
@@ -156,13 +175,21 @@ async fn adopt_sealed(
             return Err(WorkflowErrorKind::OtherChain { workspace: chain.uid, wanted: index.uid }.into());
         }
         let before = Chain { uid: index.uid, ..chain };
-        chain = advance(&before, index, Some(reader.identity()), Repository::clone, BTreeMap::new());
+        chain = advance(&before, index, Some(reader.identity()), Repository::clone, extras(index));
         if !run.dry_run {
             store.commit(&chain, found.as_ref()).await?;
             found = store.load(chain.uid).await?;
         }
     }
     Ok((chain, found))
+}
+
+/// Returns what the record has of an imageset that was made before, besides its images.
+pub(super) fn extras(index: &Index) -> Extras {
+    let is_plugins = |path: &str| path.starts_with("files/") && path != CONFIGURATION && path != PINNED;
+    let files = index.entries.iter().filter(|e| is_plugins(&e.path));
+    let files = files.map(|e| (e.path.clone(), e.digest.clone())).collect();
+    Extras { files, ..Extras::default() }
 }
 
 /// A file of the imageset: in memory, or made by a plugin.
@@ -250,8 +277,7 @@ async fn bring(
     prepared: &Prepared,
     content: &Content,
     writer: Arc<Writer>,
-    report: &mut RunReport,
-) -> Result<(), WorkflowError> {
+) -> Result<Vec<Failure>, WorkflowError> {
     let (manifests, blobs): (Vec<&Descriptor>, Vec<&Descriptor>) =
         content.new.iter().partition(|d| d.is_manifest());
     for descriptor in manifests {
@@ -271,19 +297,20 @@ async fn bring(
         .collect();
     let parallel = run.parallelism.images * run.parallelism.blobs;
     let missing = fetch(wanted, writer, parallel, run.retry, run.events.clone()).await;
+    let mut failures = Vec::new();
     for missing in missing {
-        note_missing(&missing.blob, &missing.error, prepared, report);
+        note_missing(&missing.blob, &missing.error, prepared, &mut failures);
     }
-    Ok(())
+    Ok(failures)
 }
 
 /// Reports every image that a missing blob belongs to, once.
-fn note_missing(blob: &Descriptor, error: &ContentError, prepared: &Prepared, report: &mut RunReport) {
+fn note_missing(blob: &Descriptor, error: &ContentError, prepared: &Prepared, failures: &mut Vec<Failure>) {
     let affected = prepared.entries.iter().filter(|i| i.blobs.iter().any(|b| b.digest == blob.digest));
     for image in affected {
         let failure = image_failure(&image.request.origin, &image.request.kind, error);
-        if !report.failures.iter().any(|f| f.subject == failure.subject) {
-            report.failures.push(failure);
+        if !failures.iter().any(|f| f.subject == failure.subject) {
+            failures.push(failure);
         }
     }
 }

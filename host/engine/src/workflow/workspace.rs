@@ -7,6 +7,7 @@
 //! | `results/` | the report of each run |
 //! | `resolved-config.yaml` | the last configuration with everything pinned |
 //! | `cluster-resources/` | resources for clusters |
+//! | `cache/` | blobs and plugins' findings that are wanted again; can be removed at any time |
 //! | `dry-run/` | what `--dry-run` found |
 //! | `scratch/` | files of a run under way |
 //! | `lock` | held while a run uses the workspace |
@@ -43,12 +44,26 @@ pub struct Published {
     pub targets: BTreeMap<String, u64>,
 }
 
+/// Returns the directory itself of the workspace in `parent`.
+///
+/// A path that ends with `working-dir` is taken as the workspace itself, as oc-mirror v2 does.
+fn dir_of(parent: &Path) -> PathBuf {
+    if parent.ends_with(NAME) { parent.to_owned() } else { parent.join(NAME) }
+}
+
+/// Returns where the workspace in `parent` keeps what makes runs faster. It can be used beside a run.
+pub fn cache_in(parent: &Path) -> PathBuf {
+    cache_of(&dir_of(parent))
+}
+
+fn cache_of(dir: &Path) -> PathBuf {
+    dir.join("cache")
+}
+
 impl Workspace {
     /// Opens the workspace in `parent`, making it if need be, and keeps others out.
-    ///
-    /// A path that ends with `working-dir` is taken as the workspace itself, as oc-mirror v2 does.
     pub fn open(parent: &Path) -> Result<Self, WorkflowError> {
-        let dir = if parent.ends_with(NAME) { parent.to_owned() } else { parent.join(NAME) };
+        let dir = dir_of(parent);
         let failed = |source| WorkflowErrorKind::Workspace { path: dir.display().to_string(), source };
         std::fs::create_dir_all(dir.join("results")).map_err(failed)?;
         match fsx::Lock::acquire(&dir.join("lock")) {
@@ -63,6 +78,11 @@ impl Workspace {
     /// Returns the directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Returns where runs keep what makes the next one faster.
+    pub fn cache(&self) -> PathBuf {
+        cache_of(&self.dir)
     }
 
     /// Returns the record of the chain.

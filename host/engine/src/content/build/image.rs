@@ -46,6 +46,8 @@ pub struct ImageSpec<'a> {
     pub created: Option<String>,
     /// What the history says of the layers.
     pub created_by: String,
+    /// Whether the layers of the base stay where they are, because the result will be read together with it.
+    pub leave_base: bool,
 }
 
 impl ImageSpec<'_> {
@@ -138,7 +140,8 @@ impl ImageSpec<'_> {
             return Err(unfit(base, "its configuration does not list its layers"));
         }
         self.configure(&mut config);
-        for layer in image.layers.iter().filter(|l| !media_type::is_foreign_layer(&l.media_type)) {
+        let copied = image.layers.iter().filter(|l| !media_type::is_foreign_layer(&l.media_type));
+        for layer in copied.filter(|_| !self.leave_base) {
             if !output.has(layer).await? {
                 output.blob(layer, base.open_blob(layer).await?).await?;
             }

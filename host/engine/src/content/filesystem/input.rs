@@ -83,7 +83,7 @@ impl LayerReader {
 
     /// Passes over bytes.
     pub(super) fn skip(&mut self, count: u64) -> Result<(), FilesystemError> {
-        let mut buffer = vec![0; 64 << 10];
+        let mut buffer = vec![0; usize::try_from(count).unwrap_or(usize::MAX).min(64 << 10)];
         let mut left = count;
         while left > 0 {
             let now = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());

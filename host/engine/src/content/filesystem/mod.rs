@@ -1,17 +1,21 @@
 //! The files of an image as a container would see them: [`Filesystem`], all layers merged, nothing unpacked.
 //!
 //! Indexing reads every layer once and remembers where each file is; opening a file reads its layer again up to
-//! it. Links are followed in the index only, and nothing is created on disk. Layers are hostile input:
-//! [`Limits`] bound memory and time whatever they hold.
+//! it. [`Walk`] reads all files of one directory in a single pass. Links are followed in the index only, and nothing is
+//! created on disk. Layers are hostile input: [`Limits`] bound memory and time whatever they hold.
 
 use futures_util::StreamExt;
 use oc_mirror_model::manifest::Descriptor;
 
 use super::{BlobStream, CHUNK, ContentError, ContentErrorKind, ImageView};
 
+mod history;
 mod input;
 mod tarball;
 mod tree;
+mod walk;
+
+pub use walk::{Walk, Walked};
 
 use input::{Budget, with_layer};
 use tree::{Node, Place, Tree};
@@ -170,7 +174,9 @@ impl Filesystem {
             let stream = view.open_blob(layer).await?;
             let name = layer.digest.to_string();
             (tree, budget) = with_layer(stream, budget, name, move |mut reader| {
-                tarball::read(&mut reader, &limits, |entry| tree.add(entry, number))?;
+                tarball::read(&mut reader, &limits, |entry, reader| {
+                    tree.add(entry, number).map_err(|refusal| refusal.about(reader))
+                })?;
                 Ok((tree, reader.into_budget()))
             })
             .await?;

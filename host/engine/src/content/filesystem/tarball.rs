@@ -36,11 +36,11 @@ pub(super) enum What {
     Hardlink(Vec<String>),
 }
 
-/// Reads all entries and hands each to `take`, which may refuse it with a reason.
+/// Reads all entries and hands each to `take`, which may read its content, or a part of it.
 pub(super) fn read(
     reader: &mut LayerReader,
     limits: &Limits,
-    mut take: impl FnMut(TarEntry) -> Result<(), Refusal>,
+    mut take: impl FnMut(TarEntry, &mut LayerReader) -> Result<(), FilesystemError>,
 ) -> Result<(), FilesystemError> {
     let mut next = Extensions::default();
     while let Some(header) = block(reader)? {
@@ -52,8 +52,10 @@ pub(super) fn read(
             EntryType::XGlobalHeader => refuse_global(reader, stored, limits)?,
             _ => {
                 let (entry, length) = entry(reader, &header, stored, std::mem::take(&mut next), limits)?;
-                take(entry).map_err(|refusal| refusal.about(reader))?;
-                reader.skip(padded(reader, length)?)?;
+                let padded = padded(reader, length)?;
+                let start = reader.position();
+                take(entry, reader)?;
+                reader.skip(padded - (reader.position() - start))?;
             }
         }
     }
@@ -68,7 +70,8 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    fn about(self, reader: &LayerReader) -> FilesystemError {
+    /// Makes an error of it.
+    pub(super) fn about(self, reader: &LayerReader) -> FilesystemError {
         match self {
             Self::Limit(what) => reader.limit(what),
             Self::Invalid(reason) => reader.invalid(&reason),

@@ -391,3 +391,97 @@ async fn images_of_the_real_world() {
         assert_eq!(sizes.iter().sum::<u64>(), file.size, "{}", file.path);
     }
 }
+
+/// Walks through a directory of layers, lowest first, and returns what is found with its content.
+async fn walk(layers: &[Vec<u8>], directory: &str) -> Result<Vec<(String, String)>, FilesystemError> {
+    let Opened { _dir, view } = open(layers).await;
+    let mut walk = Walk::start(Arc::new(view), directory).await?;
+    let mut found = Vec::new();
+    while let Some(Walked { entry, content }) = walk.next().await? {
+        let mut bytes = Vec::new();
+        if let Some(mut content) = content {
+            while let Some(piece) = content.next().await {
+                bytes.extend_from_slice(&piece?);
+            }
+        }
+        let text = entry.link_target.unwrap_or_else(|| String::from_utf8(bytes).expect("text"));
+        found.push((entry.path, text));
+    }
+    assert!(walk.next().await?.is_none(), "the end stays the end");
+    Ok(found)
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn a_walk_sees_what_a_container_would() {
+    let lowest = Archive::new()
+        .file("configs/a/catalog.json", "old a")
+        .file("configs/b/catalog.json", "b")
+        .file("configs/c/catalog.json", "c")
+        .file("configs/d", "a file")
+        .file("configs/e/below", "hidden by a file")
+        .file("other", "elsewhere")
+        .end();
+    let middle = Archive::new()
+        .file("configs/a/catalog.json", "new a")
+        .file("configs/c/.wh.catalog.json", "")
+        .file("configs/d/catalog.json", "d")
+        .file("configs/e", "e")
+        .symlink("configs/link", "a/catalog.json")
+        .end();
+    let found = walk(&[lowest.clone(), gzip(&middle)], "/configs/").await.expect("readable");
+    let expected = [
+        ("configs/a/catalog.json", "new a"),
+        ("configs/d/catalog.json", "d"),
+        ("configs/e", "e"),
+        ("configs/link", "a/catalog.json"),
+        ("configs/b/catalog.json", "b"),
+    ];
+    assert_eq!(found, pairs(&expected));
+
+    let opaque = Archive::new().file("configs/.wh..wh..opq", "").file("configs/x", "x").end();
+    let found = walk(&[lowest.clone(), opaque], "configs").await.expect("readable");
+    assert_eq!(found, pairs(&[("configs/x", "x")]));
+    let removed = Archive::new().file(".wh.configs", "").end();
+    assert_eq!(walk(&[lowest.clone(), removed], "configs").await.expect("readable"), []);
+    assert_eq!(walk(&[lowest], "nothing").await.expect("readable"), []);
+}
+
+#[tokio::test]
+async fn a_walk_through_a_linked_directory_finds_what_is_behind() {
+    let layers = [
+        Archive::new().file("srv/catalog/a", "1").file("srv/catalog/b/c", "2").end(),
+        Archive::new().symlink("configs", "srv/catalog").end(),
+    ];
+    let found = walk(&layers, "configs").await.expect("readable");
+    assert_eq!(found, pairs(&[("configs/a", "1"), ("configs/b/c", "2")]));
+}
+
+#[tokio::test]
+async fn what_is_not_read_is_passed_over() {
+    let large = "x".repeat(3 * CHUNK);
+    let layer = Archive::new().file("c/1", &large).file("c/2", &large).file("c/3", "last").end();
+    let Opened { _dir, view } = open(&[gzip(&layer)]).await;
+    let mut walk = Walk::start(Arc::new(view), "c").await.expect("started");
+    let first = walk.next().await.expect("readable").expect("there").content;
+    let mut second = walk.next().await.expect("readable").expect("there").content.expect("a file");
+    let mut late = first.expect("a file");
+    assert!(late.next().await.expect("an answer").is_err(), "it is gone");
+    assert_eq!(second.next().await.expect("there").expect("read").len(), CHUNK);
+    let third = walk.next().await.expect("readable").expect("there");
+    assert_eq!((third.entry.path.as_str(), third.entry.size), ("c/3", 4));
+    assert!(walk.next().await.expect("readable").is_none());
+}
+
+#[tokio::test]
+async fn a_walk_ends_with_an_error_when_a_layer_is_wrong() {
+    let cut = Archive::new().file("c/1", "whole").raw(EntryType::Regular, "c/2", "", 9000, b"short").0;
+    let error = walk(&[gzip(&cut)], "c").await.expect_err("it is cut off");
+    assert!(error.to_string().contains("ends in the middle"), "{error}");
+    let twice = Archive::new().file("c/1", "a").file("c/1", "b").end();
+    let error = walk(&[twice], "c").await.expect_err("two of one name");
+    assert!(error.to_string().contains("is in it twice"), "{error}");
+}

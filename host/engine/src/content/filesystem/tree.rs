@@ -7,10 +7,10 @@ use super::tarball::{Refusal, TarEntry, What};
 use super::{Kind, Limits, components, shown};
 
 /// What begins the name of a whiteout.
-const WHITEOUT: &str = ".wh.";
+pub(super) const WHITEOUT: &str = ".wh.";
 
 /// The name of a whiteout of everything that the layers below have in a directory.
-const OPAQUE: &str = ".wh..wh..opq";
+pub(super) const OPAQUE: &str = ".wh..wh..opq";
 
 /// How many links are followed for one path, as Linux has it.
 const MAX_LINKS: usize = 40;
@@ -245,7 +245,7 @@ impl Tree {
 
 static ROOT: Node = Node { kind: Kind::Directory, size: 0, mode: 0o755, link: None, layer: 0, place: None };
 
-fn join(parent: &str, name: &str) -> String {
+pub(super) fn join(parent: &str, name: &str) -> String {
     if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") }
 }
 

@@ -1,0 +1,60 @@
+//! Puts the images of an imageset or a direct run at the target: [`publish`]. Catalogs come last, and only where all that
+//! they offer is there.
+
+use oc_mirror_model::imageset::ImageEntry;
+use oc_mirror_model::report::{Failure, exit};
+use oc_mirror_model::request::kind;
+
+use super::from_disk::Destination;
+use super::prepare::image_failure;
+use crate::transfer::publish::{PublishImage, Publisher};
+
+/// The attribute by which an image says which catalog offers it.
+const CATALOG: &str = "catalog";
+
+/// Publishes images; returns what went wrong with each that is not there now.
+pub(super) async fn publish(
+    publisher: &Publisher,
+    destination: &Destination,
+    images: &[ImageEntry],
+) -> Vec<Failure> {
+    let (catalogs, others): (Vec<_>, Vec<_>) = images.iter().partition(|i| i.request.kind == kind::CATALOG);
+    let mut failures = all(publisher, destination, &others).await;
+    let (whole, broken): (Vec<_>, Vec<_>) =
+        catalogs.into_iter().partition(|catalog| missing_of(catalog, &others, &failures) == 0);
+    let withheld = broken.iter().map(|catalog| withheld(catalog, missing_of(catalog, &others, &failures)));
+    let withheld: Vec<Failure> = withheld.collect();
+    failures.extend(withheld);
+    failures.extend(all(publisher, destination, &whole).await);
+    failures
+}
+
+async fn all(publisher: &Publisher, destination: &Destination, images: &[&ImageEntry]) -> Vec<Failure> {
+    let wanted: Vec<PublishImage> = images.iter().map(|image| destination.publish_image(image)).collect();
+    let failed = publisher.publish(&wanted).await.into_iter().map(|(failed, error)| {
+        let of = images.iter().find(|image| image.request.origin == failed.origin);
+        let kind = of.map(|image| image.request.kind.as_str()).unwrap_or_default();
+        image_failure(&failed.origin, kind, &error)
+    });
+    failed.collect()
+}
+
+/// Counts the images of a catalog that are not there.
+fn missing_of(catalog: &ImageEntry, others: &[&ImageEntry], failures: &[Failure]) -> usize {
+    let offers =
+        |image: &&&ImageEntry| image.request.provenance.get(CATALOG) == Some(&catalog.request.origin);
+    let failed = |image: &&&ImageEntry| failures.iter().any(|f| f.subject == image.request.origin);
+    others.iter().filter(offers).filter(failed).count()
+}
+
+fn withheld(catalog: &ImageEntry, missing: usize) -> Failure {
+    let images = if missing == 1 { "1 image that it offers is" } else { "images that it offers are" };
+    let count = if missing == 1 { String::new() } else { format!("{missing} ") };
+    Failure {
+        subject: catalog.request.origin.clone(),
+        kind: catalog.request.kind.clone(),
+        message: format!("the catalog was not published, since {count}{images} not there"),
+        hint: Some("see what is wrong with those images; the same command goes on from here".to_owned()),
+        exit_code: exit::for_kind(&catalog.request.kind),
+    }
+}
