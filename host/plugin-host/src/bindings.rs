@@ -9,7 +9,7 @@ wasmtime::component::bindgen!({
     inline: "
         package oc-mirror:host;
         world host {
-            include oc-mirror:plugin/content-source@0.1.0;
+            include oc-mirror:plugin/catalog-source@0.1.0;
             include oc-mirror:plugin/policy@0.1.0;
             include oc-mirror:plugin/static-policy@0.1.0;
         }
@@ -26,6 +26,8 @@ wasmtime::component::bindgen!({
         "oc-mirror:plugin/registry.image": crate::imports::image::Image,
         "oc-mirror:plugin/registry.filesystem": crate::imports::filesystem::Filesystem,
         "oc-mirror:plugin/registry.entries": crate::imports::filesystem::Entries,
+        "oc-mirror:plugin/registry.files": crate::imports::files::Files,
+        "oc-mirror:plugin/cache.draft": crate::imports::cache::Draft,
         "oc-mirror:plugin/plan.sink": crate::imports::plan::Sink,
         "oc-mirror:plugin/plan.image-builder": crate::imports::build::Builder,
     },

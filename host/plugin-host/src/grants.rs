@@ -9,7 +9,7 @@ use oc_mirror_model::reference::Reference;
 use url::Url;
 
 /// The capabilities there are, as they are written.
-pub const CAPABILITIES: [&str; 9] = [
+pub const CAPABILITIES: [&str; 10] = [
     "registry",
     "registry:<host/path pattern>",
     "http:<host, *.domain or scheme://host:port>",
@@ -19,6 +19,7 @@ pub const CAPABILITIES: [&str; 9] = [
     "artifact",
     "resources",
     "state",
+    "cache",
 ];
 
 /// One thing that a plugin may do.
@@ -40,6 +41,8 @@ enum Capability {
     Resources,
     /// Keep state from sequence to sequence.
     State,
+    /// Keep things from run to run.
+    Cache,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +122,7 @@ impl Capability {
             "artifact" => plain(Self::Artifact),
             "resources" => plain(Self::Resources),
             "state" => plain(Self::State),
+            "cache" => plain(Self::Cache),
             _ => Err(invalid(format!("valid are {}", CAPABILITIES.map(|c| format!("`{c}`")).join(", ")))),
         }
     }
@@ -138,7 +142,8 @@ impl Capability {
             (Self::Build, Access::Build)
             | (Self::Artifact, Access::Artifact)
             | (Self::Resources, Access::Resources)
-            | (Self::State, Access::State) => true,
+            | (Self::State, Access::State)
+            | (Self::Cache, Access::Cache) => true,
             _ => false,
         }
     }
@@ -243,6 +248,7 @@ pub(crate) enum Access<'a> {
     Artifact,
     Resources,
     State,
+    Cache,
 }
 
 /// The capability that covers it, as one would write it to grant just that.
@@ -260,6 +266,7 @@ impl fmt::Display for Access<'_> {
             Self::Artifact => f.write_str("artifact"),
             Self::Resources => f.write_str("resources"),
             Self::State => f.write_str("state"),
+            Self::Cache => f.write_str("cache"),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use oc_mirror_engine::policy::{Mode, Policy};
-use oc_mirror_engine::source::{ContentSource, PluginIdentity};
+use oc_mirror_engine::source::{ContentSource, Inspector, PluginIdentity};
 use oc_mirror_model::digest::Digest;
 use serde_json::Value;
 use wasmtime::Engine;
@@ -19,7 +19,7 @@ use crate::limits::{Limits, human_bytes};
 use crate::meta::{Inspection, MAX_COMPONENT_BYTES, PluginMeta};
 use crate::plugin::Plugin;
 use crate::policy::PluginPolicy;
-use crate::source::PluginSource;
+use crate::source::{PluginInspector, PluginSource};
 use crate::state::{Shared, StoreState};
 use crate::{builtin, engine, schema};
 
@@ -177,6 +177,17 @@ impl Host {
         match plugin.exports.source {
             Some(_) => Ok(Box::new(PluginSource { plugin })),
             None => Err(wrong_role(&name, "content source", "source")),
+        }
+    }
+
+    /// Makes something that answers questions: metadata, settings and code are checked; nothing is asked yet.
+    pub async fn inspector(&self, spec: PluginSpec) -> Result<Box<dyn Inspector>, LoadError> {
+        let limits = self.inner.settings.source.clone();
+        let name = spec.name.clone();
+        let plugin = self.plugin(spec, limits).await?;
+        match plugin.exports.inspection {
+            Some(_) => Ok(Box::new(PluginInspector { plugin })),
+            None => Err(wrong_role(&name, "source that answers questions", "inspection")),
         }
     }
 

@@ -15,8 +15,12 @@ const PACKAGE: &str = "oc-mirror:plugin/";
 pub(crate) const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 
 /// The worlds of the contract that this host runs, and the interface that shows each.
-const WORLDS: [(&str, &str); 3] =
-    [("content-source", "source"), ("policy", "image-policy"), ("static-policy", "reference-policy")];
+const WORLDS: [(&str, &str); 4] = [
+    ("content-source", "source"),
+    ("catalog-source", "inspection"),
+    ("policy", "image-policy"),
+    ("static-policy", "reference-policy"),
+];
 
 /// What a plugin says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -18,6 +18,8 @@ use crate::text::{MESSAGE, clean};
 pub(crate) struct Exports {
     pub(crate) settings: Option<exports::settings::GuestIndices>,
     pub(crate) source: Option<exports::source::GuestIndices>,
+    pub(crate) preparation: Option<exports::preparation::GuestIndices>,
+    pub(crate) inspection: Option<exports::inspection::GuestIndices>,
     pub(crate) image_policy: Option<exports::image_policy::GuestIndices>,
     pub(crate) reference_policy: Option<exports::reference_policy::GuestIndices>,
 }
@@ -27,6 +29,8 @@ impl Exports {
         Self {
             settings: exports::settings::GuestIndices::new(pre).ok(),
             source: exports::source::GuestIndices::new(pre).ok(),
+            preparation: exports::preparation::GuestIndices::new(pre).ok(),
+            inspection: exports::inspection::GuestIndices::new(pre).ok(),
             image_policy: exports::image_policy::GuestIndices::new(pre).ok(),
             reference_policy: exports::reference_policy::GuestIndices::new(pre).ok(),
         }

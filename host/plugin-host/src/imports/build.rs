@@ -3,7 +3,7 @@
 //! The result is a layout below the run's scratch directory, and a wish for it as for any other image.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use oc_mirror_engine::content::ImageView;
@@ -11,8 +11,9 @@ use oc_mirror_engine::content::build::{BuildError, ImageSpec, LayerBuilder};
 use oc_mirror_engine::content::filesystem::Kind;
 use oc_mirror_model::manifest::RawManifest;
 use oc_mirror_model::platform::Platform;
-use oc_mirror_model::reference::Repository;
+use oc_mirror_model::reference::{Repository, Source, Tag};
 use oc_mirror_model::request::ImageRequest;
+use tokio::io::AsyncWriteExt;
 use wasmtime::component::Resource;
 
 use crate::bindings::oc_mirror::plugin::plan::{BuildSpec, HostImageBuilder};
@@ -34,10 +35,19 @@ const MAX_TEXT: usize = 64 << 10;
 /// An image that a plugin is describing.
 pub struct Builder {
     request: ImageRequest,
+    /// Whether the tag is made of the result's digest.
+    tag_by_digest: bool,
     platforms: Vec<Platform>,
-    base: Option<Arc<dyn ImageView>>,
+    base: Option<(Source, Arc<dyn ImageView>)>,
     layer: LayerBuilder,
     files: Files,
+    /// Files that grow piece by piece, by their path in the image. They may be many, so none is held open.
+    growing: BTreeMap<String, (u32, PathBuf)>,
+    /// Directories of which nothing of the base remains, with their modes.
+    cleared: BTreeMap<String, u32>,
+    entrypoint: Option<Vec<String>>,
+    /// The directories that were cleared, for the image's history.
+    about: String,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
     cmd: Option<Vec<String>>,
@@ -74,6 +84,17 @@ impl From<BuildError> for Fault {
     }
 }
 
+async fn append(file: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = tokio::fs::File::options().create(true).append(true).open(file).await?;
+    file.write_all(content).await?;
+    file.flush().await
+}
+
+/// Answers whether a path is below a directory.
+fn is_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// Paths in images are written with or without a slash in front.
 fn in_image(path: &str) -> &str {
     path.strip_prefix('/').unwrap_or(path)
@@ -95,10 +116,10 @@ impl StoreState {
             origin: spec.origin,
             kind: spec.kind,
             target_repository: Some(spec.target_repository),
-            target_tag: Some(spec.target_tag),
+            target_tag: Some(spec.target_tag).filter(|tag| !tag.is_empty()),
             platforms: spec.platforms,
             with_referrers: false,
-            provenance: Vec::new(),
+            provenance: spec.provenance,
         };
         let (mut request, _) = convert::from_request(wish)?;
         // What is built has these platforms and no others, so there is nothing to choose from later.
@@ -109,16 +130,22 @@ impl StoreState {
                 self.check_source(&source)?;
                 self.charge_requests(1)?;
                 let images = self.services()?.images.clone();
-                Some(images.open(&source).await?)
+                let view = images.open(&source).await?;
+                Some((source, view))
             }
             None => None,
         };
         Ok(Builder {
+            tag_by_digest: request.target_tag.is_none(),
             request,
             platforms,
             base,
             layer: LayerBuilder::new(),
             files: Files::default(),
+            growing: BTreeMap::new(),
+            cleared: BTreeMap::new(),
+            entrypoint: None,
+            about: String::new(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             cmd: None,
@@ -165,9 +192,32 @@ impl Builder {
         if Arc::strong_count(&self.files) > 1 {
             return Err(Fault::invalid("a file of the image is still being written"));
         }
-        let files = std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut files = std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner));
+        let growing = std::mem::take(&mut self.growing);
+        files.extend(growing.into_iter().map(|(path, (mode, file))| (path, mode, file)));
+        self.add_directories(files.iter().map(|(path, ..)| path.as_str()))?;
         for (path, mode, file) in files {
             self.layer.file(&path, mode, file)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the directories that were cleared, and those of the new files in them: nothing else would say how they
+    /// may be entered.
+    fn add_directories<'a>(&mut self, files: impl Iterator<Item = &'a str>) -> Answer<()> {
+        let cleared = std::mem::take(&mut self.cleared);
+        let mut directories: BTreeMap<&str, u32> = BTreeMap::new();
+        for path in files {
+            let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+            let below = |dir: &&str| cleared.keys().any(|top| is_below(dir, top));
+            directories.extend(above.filter(below).map(|dir| (dir, 0o755)));
+        }
+        directories.extend(cleared.iter().map(|(dir, mode)| (dir.as_str(), *mode)));
+        for (dir, mode) in directories {
+            self.layer.directory(dir, mode)?;
+        }
+        for dir in cleared.keys() {
+            self.layer.opaque(dir)?;
         }
         Ok(())
     }
@@ -180,19 +230,24 @@ impl Builder {
         let layout = ScratchLayout::create(&dir).await.map_err(disk)?;
         let layer = std::mem::take(&mut self.layer).finish(&dir).await?;
         let spec = ImageSpec {
-            base: self.base.as_deref(),
+            base: self.base.as_ref().map(|(_, view)| &**view),
             platforms: self.platforms.clone(),
             layers: vec![&layer],
             labels: self.labels.clone(),
             annotations: self.annotations.clone(),
             cmd: self.cmd.clone(),
-            created_by: "oc-mirror".to_owned(),
+            entrypoint: self.entrypoint.clone(),
+            created_by: format!("oc-mirror {}", self.about),
+            leave_base: true,
             ..ImageSpec::default()
         };
         let repository: Repository = "generated".parse().expect("a repository's name");
         let image = spec.build(&layout, &repository).await?;
         layout.finish(&image).await.map_err(disk)?;
         self.request.source = format!("oci:{text}@{}", image.digest());
+        if self.tag_by_digest {
+            self.request.target_tag = Some(Tag::for_digest(image.digest()));
+        }
         Ok(image)
     }
 }
@@ -222,6 +277,37 @@ impl HostImageBuilder for StoreState {
             b.cmd = Some(args);
             fits
         })
+    }
+
+    async fn entrypoint(&mut self, builder: Resource<Builder>, args: Vec<String>) -> wasmtime::Result<()> {
+        self.change_builder(&builder, |b| {
+            let fits = args.len() <= MAX_ENTRIES && args.iter().map(String::len).sum::<usize>() <= MAX_TEXT;
+            b.entrypoint = Some(args);
+            fits
+        })
+    }
+
+    async fn clear(&mut self, builder: Resource<Builder>, path: String, mode: u32) -> Answer<()> {
+        self.charge_items(1)?;
+        let path = in_image(&path).trim_end_matches('/').to_owned();
+        self.builder(&builder)?.cleared.insert(path, mode & 0o7777);
+        Ok(())
+    }
+
+    async fn append(
+        &mut self,
+        builder: Resource<Builder>,
+        path: String,
+        mode: u32,
+        content: Vec<u8>,
+    ) -> Answer<()> {
+        self.charge_items(1)?;
+        self.charge_written(content.len() as u64)?;
+        let path = in_image(&path).to_owned();
+        let new = self.collecting()?.next_file();
+        let growing = &mut self.builder(&builder)?.growing;
+        let (_, file) = growing.entry(path).or_insert_with(|| (mode & 0o7777, new));
+        append(file, &content).await.map_err(|e| Fault::disk("a file cannot be written", &e))
     }
 
     async fn remove(&mut self, builder: Resource<Builder>, path: String) -> Answer<()> {
@@ -289,12 +375,18 @@ impl HostImageBuilder for StoreState {
     }
 
     async fn finish(&mut self, builder: Resource<Builder>) -> Answer<String> {
-        self.builder(&builder)?.gather()?;
         let dir = self.collecting()?.next_file();
         let builder = self.builder(&builder)?;
-        let image = builder.write(dir).await?;
+        builder.about = builder.cleared.keys().map(|dir| format!("/{dir}")).collect::<Vec<_>>().join(" ");
+        builder.gather()?;
+        let image = builder.write(dir.clone()).await?;
         builder.finished = true;
         let request = builder.request.clone();
+        if let Some((base, _)) = &builder.base {
+            let base = base.clone();
+            let images = self.services()?.images.clone();
+            images.extend(&dir, &base).await?;
+        }
         self.collecting()?.add_image(request);
         Ok(image.digest().to_string())
     }

@@ -91,7 +91,7 @@ impl StoreState {
         Ok(Filesystem { view, files: Arc::new(files), _open: open })
     }
 
-    fn one_more_open(&self) -> Answer<OpenCount> {
+    pub(crate) fn one_more_open(&self) -> Answer<OpenCount> {
         // One is the state's own. An index that is shared by a copy in progress is counted twice, and rightly so.
         match Arc::strong_count(&self.open_files) > MOST_OPEN {
             true => {
@@ -102,7 +102,7 @@ impl StoreState {
     }
 }
 
-fn entry(entry: engine::Entry) -> Entry {
+pub(crate) fn entry(entry: engine::Entry) -> Entry {
     let kind = match entry.kind {
         Kind::File => "file",
         Kind::Directory => "dir",

@@ -15,6 +15,7 @@ use crate::bindings::oc_mirror::plugin::registry::{BaseImage, HostImage, Layer, 
 use crate::bindings::oc_mirror::plugin::types as wit;
 use crate::convert;
 use crate::fault::{Answer, Fault};
+use crate::imports::files::Files;
 use crate::imports::filesystem::Filesystem;
 use crate::imports::streams::Reader;
 use crate::state::StoreState;
@@ -211,6 +212,13 @@ impl HostImage for StoreState {
         view.manifest().image().ok_or_else(|| no_image(&*view))?;
         let filesystem = self.index_files(view).await?;
         Ok(self.table.push(filesystem)?)
+    }
+
+    async fn files(&mut self, image: Resource<Image>, directory: String) -> Answer<Resource<Files>> {
+        let view = self.view(&image)?;
+        view.manifest().image().ok_or_else(|| no_image(&*view))?;
+        let files = self.walk_files(&image, &directory).await?;
+        Ok(self.table.push(files)?)
     }
 
     async fn drop(&mut self, image: Resource<Image>) -> wasmtime::Result<()> {

@@ -2,8 +2,10 @@
 //! the engine's traits; nothing here knows a registry, a file format or a terminal.
 
 pub(crate) mod build;
+pub(crate) mod cache;
 mod config;
 pub(crate) mod documents;
+pub(crate) mod files;
 pub(crate) mod filesystem;
 mod http;
 pub(crate) mod image;

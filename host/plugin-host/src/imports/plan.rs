@@ -13,7 +13,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use wasmtime::component::Resource;
 
-use crate::bindings::oc_mirror::plugin::plan::{BuildSpec, Host, HostSink};
+use crate::bindings::oc_mirror::plugin::plan::{BuildSpec, Host, HostSink, Unavailable};
 use crate::bindings::oc_mirror::plugin::types as wit;
 use crate::convert;
 use crate::fault::{Answer, Fault};
@@ -279,6 +279,16 @@ impl HostSink for StoreState {
         Ok(())
     }
 
+    async fn note(&mut self, _: Resource<Sink>, code: String, message: String) -> wasmtime::Result<()> {
+        let note = (clean(&code, 128), clean(&message, MESSAGE));
+        if self.charge_items(1).is_ok()
+            && let Ok(collecting) = self.collecting()
+        {
+            collecting.collected.notes.push(note);
+        }
+        Ok(())
+    }
+
     async fn drop(&mut self, sink: Resource<Sink>) -> wasmtime::Result<()> {
         self.table.delete(sink)?;
         Ok(())
@@ -305,6 +315,19 @@ fn check_document(document: &str) -> Answer<()> {
 }
 
 impl Host for StoreState {
+    async fn withheld(&mut self) -> wasmtime::Result<Vec<Unavailable>> {
+        if let Ok(collecting) = self.collecting() {
+            collecting.collected.minds_unavailable = true;
+        }
+        let known = self.run.as_ref().map(|run| run.services.unavailable.clone()).unwrap_or_default();
+        let told = known.iter().map(|image| Unavailable {
+            origin: image.origin.clone(),
+            reason: image.reason.as_str().to_owned(),
+            message: clean(&image.message, MESSAGE),
+        });
+        Ok(told.collect())
+    }
+
     /// Without the capability there is no state, as for a plugin that runs for the first time.
     async fn load_state(&mut self) -> wasmtime::Result<Option<String>> {
         if !self.shared.permissions.allow(&Access::State) {

@@ -129,6 +129,10 @@ impl Images for World {
     async fn open(&self, _: &Source) -> Result<Arc<dyn ImageView>, ContentError> {
         Ok(self.0.clone())
     }
+
+    async fn extend(&self, _: &std::path::Path, _: &Source) -> Result<(), ContentError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -178,6 +182,8 @@ async fn state(scratch: &Path) -> StoreState {
         scratch: scratch.to_owned(),
         cancelled: Arc::default(),
         state: Arc::default(),
+        cache: None,
+        unavailable: Arc::default(),
     };
     state.run = Some(Run { info, services });
     state.collecting = Some(Collecting::new(scratch).expect("a directory"));
@@ -200,6 +206,7 @@ fn build_spec(base: Option<&str>) -> BuildSpec {
         target_tag: "1".to_owned(),
         base: base.map(str::to_owned),
         platforms: vec![],
+        provenance: vec![],
     }
 }
 

@@ -139,6 +139,8 @@ impl World {
             scratch: self.scratch.path().to_owned(),
             cancelled: self.cancelled.clone(),
             state: Arc::new(self.state.clone()),
+            cache: None,
+            unavailable: Arc::default(),
         }
     }
 
@@ -203,6 +205,10 @@ impl Images for FakeImages {
 
     async fn open(&self, source: &Source) -> Result<Arc<dyn ImageView>, ContentError> {
         Ok(self.find(source)?)
+    }
+
+    async fn extend(&self, _: &std::path::Path, _: &Source) -> Result<(), ContentError> {
+        Ok(())
     }
 }
 
