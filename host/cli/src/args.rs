@@ -28,6 +28,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Print the version
     Version(VersionArgs),
+    /// List what there is to mirror
+    List(ListArgs),
     /// Serve a directory or an imageset as a registry
     Serve(ServeArgs),
     /// Print the JSON Schema of a configuration
@@ -82,6 +84,18 @@ pub(crate) struct MirrorArgs {
 
     #[command(flatten)]
     pub network: NetworkArgs,
+
+    /// What to do about images that cannot be had
+    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnError::Fail)]
+    pub on_error: OnError,
+
+    /// Accepted for oc-mirror v1: as --on-error drop
+    #[arg(long, hide = true)]
+    pub continue_on_error: bool,
+
+    /// Accepted for oc-mirror v1: as --on-error drop
+    #[arg(long, hide = true)]
+    pub skip_missing: bool,
 
     /// Work on this many images at a time
     #[arg(long, value_name = "N", default_value_t = 4)]
@@ -157,6 +171,14 @@ pub(crate) enum Format {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnError {
+    /// Find all that is wrong, then end without an imageset
+    Fail,
+    /// Leave out whole images, and operator bundles that need them, and mirror the rest
+    Drop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogLevel {
     Error,
     Warn,
@@ -205,6 +227,81 @@ pub(crate) enum SchemaKind {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(subcommand)]
+    pub what: ListCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ListCommand {
+    /// List operator catalogs, the packages of one, or the channels and versions of a package
+    Operators(ListOperatorsArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is found out about a catalog is kept, and the next question needs no network. A tag that was looked up
+before is not looked up again without --refresh.")]
+pub(crate) struct ListOperatorsArgs {
+    /// List the catalogs of the OpenShift version that --version names
+    #[arg(long, conflicts_with = "catalog")]
+    pub catalogs: bool,
+
+    /// Of this version of OpenShift, such as 4.20
+    #[arg(long, value_name = "X.Y", conflicts_with = "catalog")]
+    pub version: Option<String>,
+
+    /// Look for the catalogs of --version below this path
+    #[arg(long, value_name = "HOST/PATH", default_value = "registry.redhat.io/redhat", requires = "version")]
+    pub registry: String,
+
+    /// List the packages of this catalog: host/path:tag, host/path@sha256:… or oci://DIR
+    #[arg(long, value_name = "CATALOG")]
+    pub catalog: Option<String>,
+
+    /// List the channels of this package
+    #[arg(long, value_name = "PACKAGE", requires = "catalog")]
+    pub package: Option<String>,
+
+    /// List the versions in this channel
+    #[arg(long, value_name = "CHANNEL", requires = "package")]
+    pub channel: Option<String>,
+
+    /// Look the catalog's tag up again
+    #[arg(long)]
+    pub refresh: bool,
+
+    /// Use what runs with this workspace have found out [default: the user's cache directory]
+    #[arg(long, value_name = "file://DIR")]
+    pub workspace: Option<String>,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
+
+    /// How to print the list
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Text)]
+    pub output: ListFormat,
+
+    /// Accepted for oc-mirror v2
+    #[arg(long, hide = true)]
+    pub v2: bool,
+
+    /// Accepted for oc-mirror v1
+    #[arg(long, hide = true, conflicts_with = "v2")]
+    pub v1: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For programs, and people
+    Yaml,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DebugArgs {
     #[command(subcommand)]
     pub command: DebugCommand,
@@ -217,6 +314,16 @@ pub(crate) enum DebugCommand {
         /// Print it for programs
         #[arg(long)]
         json: bool,
+    },
+    /// Say what configurations select of catalogs: a JSON object with `rules` and `entry` on each line of the standard
+    /// input, an answer on each line of the standard output
+    Select {
+        /// Where what is found out is kept
+        #[arg(long, value_name = "DIR")]
+        cache: PathBuf,
+
+        #[command(flatten)]
+        network: NetworkArgs,
     },
 }
 

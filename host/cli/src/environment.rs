@@ -43,11 +43,20 @@ pub(crate) fn created() -> Result<Created, CliError> {
 
 /// Returns where compiled plugins are kept.
 pub(crate) fn plugin_cache() -> Option<PathBuf> {
+    Some(user_cache()?.join("plugins"))
+}
+
+/// Returns where that is kept which was found out about catalogs outside of any workspace.
+pub(crate) fn catalog_cache() -> Option<PathBuf> {
+    Some(user_cache()?.join("catalogs"))
+}
+
+fn user_cache() -> Option<PathBuf> {
     let base = variable("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|p| p.is_absolute())
         .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")))?;
-    Some(base.join("oc-mirror").join("plugins"))
+    Some(base.join("oc-mirror"))
 }
 
 /// Returns the proxies that the usual variables name, in either case.

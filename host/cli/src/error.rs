@@ -53,6 +53,11 @@ impl CliError {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Sets the exit code.
+    pub(crate) fn code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
     /// Returns the exit code.
     pub(crate) fn exit_code(&self) -> u8 {
         self.code

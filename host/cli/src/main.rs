@@ -8,6 +8,8 @@ mod commands;
 mod environment;
 mod error;
 mod logging;
+mod network;
+mod operators;
 mod output;
 mod plugins;
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Some(Command::Version(args)) => commands::version::run(args),
         Some(Command::Schema(args)) => commands::schema::run(args),
+        Some(Command::List(args)) => commands::list::run(args),
         Some(Command::Serve(args)) => commands::serve::run(args),
         Some(Command::Debug(args)) => commands::debug::run(args),
         None => commands::mirror::run(&cli.mirror),

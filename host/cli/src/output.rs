@@ -32,6 +32,22 @@ pub(crate) fn line(text: &str) {
     println!("{text}");
 }
 
+/// Writes rows below a head, in columns as wide as what is in them.
+pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
+    let head = head.iter().map(|cell| (*cell).to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let width = width(column).unwrap_or_default();
+            format!("{:width$}  ", clean(cell).replace('\n', " "))
+        });
+        format!("{}\n", cells.collect::<String>().trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
 /// Replaces what a terminal would act on. Names and messages come from registries and plugins.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
@@ -142,6 +158,9 @@ pub(crate) fn report(report: &RunReport) {
         let subject = if named { String::new() } else { format!("{}: ", clean(&image.origin)) };
         println!("refused: {subject}{} ({}, {})", clean(&image.message), image.policy, image.code);
     }
+    for note in &report.notes {
+        println!("note: {}", clean(note));
+    }
     for warning in &report.warnings {
         println!("warning: {}", clean(warning));
     }
@@ -149,6 +168,9 @@ pub(crate) fn report(report: &RunReport) {
 
 /// Shows what failed in a run, on stderr.
 pub(crate) fn failures(report: &RunReport) {
+    for dropped in &report.dropped {
+        eprintln!("left out: {}: {}", clean(&dropped.subject), clean(&dropped.message));
+    }
     for failure in &report.failures {
         eprintln!("error: {}: {}", clean(&failure.subject), clean(&failure.message));
     }
@@ -192,6 +214,7 @@ mod tests {
         assert_eq!(headline(&report), "0 images, 0 B in all, mirrored to disk");
         let failure = oc_mirror_model::report::Failure {
             subject: "x".to_owned(),
+            kind: String::new(),
             message: "gone".to_owned(),
             hint: None,
             exit_code: 8,

@@ -8,23 +8,21 @@ use oc_mirror_engine::policy::{Mode, Policy};
 use oc_mirror_engine::source::{ContentSource, HttpFetch};
 use oc_mirror_engine::workflow::Wishes;
 use oc_mirror_model::config::{
-    AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, PolicyMode,
+    AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, Operator, PolicyMode,
 };
+use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::ImageEntry;
 use oc_mirror_model::reference::Source;
+use oc_mirror_model::request::kind;
 use oc_mirror_plugin_host::{Binary, Grants, Host, HostSettings, LoadError, LoadErrorKind, PluginSpec};
 use serde_json::{Value, json};
 
-use crate::environment;
 use crate::error::CliError;
+use crate::{environment, operators};
 
 /// Sections that no plugin of this version serves.
-const UNSERVED: [(&str, &str); 4] = [
-    ("platform", "releases"),
-    ("operators", "operator catalogs"),
-    ("helm", "Helm charts"),
-    ("samples", "samples"),
-];
+const UNSERVED: [(&str, &str); 3] =
+    [("platform", "releases"), ("helm", "Helm charts"), ("samples", "samples")];
 
 /// Makes the plugins that a configuration asks for.
 pub(crate) async fn wishes(
@@ -96,10 +94,15 @@ impl Loader<'_> {
     ) -> Result<Vec<Box<dyn ContentSource>>, CliError> {
         let mirror = &configuration.mirror;
         let mut sources = Vec::new();
+        if !mirror.operators.is_empty() {
+            let settings = operators::settings(configuration.api, &mirror.operators, &self.directory)?;
+            let grants = operators::grants(mirror.operators.iter().map(|o| o.catalog.as_str()));
+            sources.push(self.source(builtin(self.host, operators::NAME, settings, &grants)?).await?);
+        }
         if !mirror.additional_images.is_empty() {
             let untagged = if configuration.api == ApiVersion::V1Alpha2 { "latest" } else { "error" };
             let settings = json!({"images": mirror.additional_images, "untagged": untagged});
-            let spec = self.builtin("additional", settings, grants_of(&mirror.additional_images))?;
+            let spec = builtin(self.host, "additional", settings, &grants_of(&mirror.additional_images))?;
             sources.push(self.source(spec).await?);
         }
         for entry in &mirror.plugins {
@@ -113,7 +116,7 @@ impl Loader<'_> {
         let mut policies = Vec::new();
         if !mirror.blocked_images.is_empty() {
             let rules: Vec<Value> = mirror.blocked_images.iter().map(rule).collect();
-            let spec = self.builtin("block", json!({"rules": rules}), vec!["registry".to_owned()])?;
+            let spec = builtin(self.host, "block", json!({"rules": rules}), &["registry".to_owned()])?;
             policies.push(self.policy(spec, Mode::Protect).await?);
         }
         for entry in &mirror.policies {
@@ -137,12 +140,6 @@ impl Loader<'_> {
         self.host.policy(spec, mode).await.map_err(|error| failed(heading, &error))
     }
 
-    fn builtin(&self, name: &str, settings: Value, grants: Vec<String>) -> Result<PluginSpec, CliError> {
-        let binary =
-            self.host.builtin(name).map_err(|error| failed("a built-in plugin is missing", &error))?;
-        Ok(PluginSpec { name: name.to_owned(), binary, settings, grants: parse_grants(name, &grants)? })
-    }
-
     fn custom(
         &self,
         name: &str,
@@ -159,6 +156,17 @@ impl Loader<'_> {
         let settings = if config.is_null() { json!({}) } else { config.clone() };
         Ok(PluginSpec { name: name.to_owned(), binary: Binary::new(name, bytes), settings, grants })
     }
+}
+
+/// Asks for a plugin that ships with the program.
+pub(crate) fn builtin(
+    host: &Host,
+    name: &str,
+    settings: Value,
+    grants: &[String],
+) -> Result<PluginSpec, CliError> {
+    let binary = host.builtin(name).map_err(|error| failed("a built-in plugin is missing", &error))?;
+    Ok(PluginSpec { name: name.to_owned(), binary, settings, grants: parse_grants(name, grants)? })
 }
 
 fn parse_grants(name: &str, grants: &[String]) -> Result<Grants, CliError> {
@@ -204,10 +212,44 @@ fn pinned(configuration: &ImageSetConfiguration, images: &[ImageEntry]) -> Vec<u
         .collect();
     let mut pinned = configuration.clone();
     pinned.api = ApiVersion::V2Alpha1;
+    for operator in &mut pinned.mirror.operators {
+        pin_catalog(operator, images);
+    }
     for image in &mut pinned.mirror.additional_images {
         if let Some(name) = image.source().ok().and_then(|s| digests.get(&s.to_string())) {
             image.name = name.clone();
         }
     }
-    pinned.to_yaml().into_bytes()
+    let mut text = pinned.to_yaml();
+    if configuration.api == ApiVersion::V1Alpha2 && !pinned.mirror.operators.is_empty() {
+        // What v1alpha2 selects of a catalog has no exact counterpart.
+        text.insert_str(
+            0,
+            "# Made from a configuration of v1alpha2, whose rules for operators are others.\n",
+        );
+    }
+    text.into_bytes()
+}
+
+/// Names a catalog by the digest that it had in this run. Its tag is kept for the target, as oc-mirror v2 does.
+fn pin_catalog(operator: &mut Operator, images: &[ImageEntry]) {
+    let of = |image: &&ImageEntry| image.request.kind == kind::CATALOG;
+    let catalog = images
+        .iter()
+        .filter(of)
+        .find(|image| image.request.provenance.get("catalog") == Some(&operator.catalog));
+    let digest =
+        catalog.and_then(|image| image.request.provenance.get("catalog-digest")?.parse::<Digest>().ok());
+    let (Some(digest), Ok(source)) = (digest, operator.source()) else { return };
+    operator.catalog = match source {
+        Source::Registry(mut reference) => {
+            operator.target_tag = operator.target_tag.take().or(reference.tag.take());
+            reference.digest = Some(digest);
+            reference.to_string()
+        }
+        Source::Layout(mut layout) => {
+            layout.digest = Some(digest);
+            Source::Layout(layout).to_string()
+        }
+    };
 }

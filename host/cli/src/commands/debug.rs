@@ -1,8 +1,12 @@
 //! `oc-mirror debug`.
 
-use serde_json::json;
+use std::io::BufRead;
+use std::path::Path;
 
-use crate::args::{DebugArgs, DebugCommand};
+use serde_json::{Value, json};
+
+use super::list::Questions;
+use crate::args::{DebugArgs, DebugCommand, NetworkArgs};
 use crate::error::CliError;
 use crate::{output, plugins};
 
@@ -10,6 +14,7 @@ use crate::{output, plugins};
 pub(crate) fn run(args: &DebugArgs) -> Result<u8, CliError> {
     match args.command {
         DebugCommand::Startup { json } => startup(json),
+        DebugCommand::Select { ref cache, ref network } => select(cache, network),
     }
 }
 
@@ -31,4 +36,27 @@ fn startup(as_json: bool) -> Result<u8, CliError> {
         output::line(&format!("all: {:.2} ms", millis(start.total)));
     }
     Ok(0)
+}
+
+/// Says what configurations select, a line each.
+fn select(cache: &Path, network: &NetworkArgs) -> Result<u8, CliError> {
+    let lines = std::io::stdin().lock().lines();
+    let questions: Vec<Value> = lines
+        .map(|line| line.map_err(|e| CliError::caused("the standard input cannot be read", &e)))
+        .map(|line| serde_json::from_str(&line?).map_err(|e| CliError::caused("a line is not JSON", &e)))
+        .collect::<Result<_, CliError>>()?;
+    let catalogs: Vec<&str> = questions.iter().filter_map(|q| q["entry"]["catalog"].as_str()).collect();
+    super::runtime()?.block_on(async {
+        let asking = Questions::prepare(cache.to_owned(), network, &catalogs).await?;
+        for question in &questions {
+            let mut arguments = question.clone();
+            arguments["now"] = asking.now.as_str().into();
+            let answer = match asking.ask("select", &arguments).await {
+                Ok(answer) => answer,
+                Err(error) => json!({ "failed": error.heading, "hint": error.hint }),
+            };
+            output::line(&answer.to_string());
+        }
+        Ok(0)
+    })
 }

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
-use oc_mirror_engine::workflow::network::{Network, NetworkSettings};
+use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_engine::workflow::to_disk::{ToDisk, mirror_to_disk};
-use oc_mirror_engine::workflow::{Run, Wishes, Workspace, direct, from_disk};
+use oc_mirror_engine::workflow::{OnError, Run, Wishes, Workspace, direct, from_disk};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
 use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::RunReport;
 use uuid::Uuid;
 
-use crate::args::{Format, MirrorArgs};
+use crate::args::{self, Format, MirrorArgs};
 use crate::error::CliError;
 use crate::output::{self, Console};
-use crate::{environment, logging, plugins};
+use crate::{environment, logging, network, plugins};
 
 /// Which way, and from where to where.
 enum Way {
@@ -62,8 +62,7 @@ async fn execute(
     let events: SharedEvents = Arc::new(Console { quiet: args.quiet });
     let run = settings(args, events.clone())?;
     let stop = run.cancelled.clone();
-    let network = Network::new(network(args, &run)?).map_err(|error| CliError::from_error(&error))?;
-    let network = Arc::new(network);
+    let network = network::open(&args.network, &run)?;
     let work = async {
         match way {
             Way::ToDisk { dir } => {
@@ -261,6 +260,11 @@ fn settings(args: &MirrorArgs, events: SharedEvents) -> Result<Run, CliError> {
         created_is_fixed: created.is_fixed,
         new_uid: args.uid.unwrap_or_else(Uuid::new_v4),
         dry_run: args.dry_run,
+        on_error: match args.on_error {
+            _ if args.continue_on_error || args.skip_missing => OnError::Drop,
+            args::OnError::Fail => OnError::Fail,
+            args::OnError::Drop => OnError::Drop,
+        },
         parallelism: Parallelism { images: args.parallel_images, blobs: args.parallel_layers },
         retry: Retry {
             times: args.retry_times,
@@ -273,37 +277,5 @@ fn settings(args: &MirrorArgs, events: SharedEvents) -> Result<Run, CliError> {
         },
         events,
         cancelled: Arc::new(AtomicBool::new(false)),
-    })
-}
-
-fn network(args: &MirrorArgs, run: &Run) -> Result<NetworkSettings, CliError> {
-    let network = &args.network;
-    let paths = oc_mirror_engine::registry::credential_search_paths(
-        &|name| environment::variable(name),
-        network.authfile.as_deref(),
-    );
-    if let Some(explicit) = &network.authfile {
-        // A file that was named must be there; the usual places need not.
-        environment::read(explicit, "the file of --authfile")?;
-    }
-    let credentials = paths
-        .into_iter()
-        .filter_map(|path| Some((path.clone(), std::fs::read_to_string(&path).ok()?)))
-        .collect();
-    Ok(NetworkSettings {
-        user_agent: run.program.replace(' ', "/"),
-        source_tls_verify: network.src_tls_verify,
-        target_tls_verify: network.dest_tls_verify,
-        extra_ca: network
-            .ca_file
-            .as_deref()
-            .map(|p| environment::read(p, "the file of --ca-file"))
-            .transpose()?
-            .unwrap_or_default(),
-        proxies: environment::proxies(),
-        credentials,
-        retry: run.retry,
-        max_requests: (args.parallel_images * args.parallel_layers).max(2),
-        events: run.events.clone(),
     })
 }
