@@ -27,7 +27,7 @@ const TO_DISK: [&str; 3] = ["-c", "isc.yaml", "file://disk"];
 #[case::duplicate_key("duplicate_key", "mirror:\n  additionalImages: []\nmirror:\n  operators: []\n")]
 #[case::wrong_kind("wrong_kind", "archiveSize: many\nmirror: {}\n")]
 #[case::not_yaml("not_yaml", "mirror: [\n")]
-#[case::operators("section_operators", "mirror:\n  operators:\n  - catalog: quay.io/a/index:v1\n")]
+#[case::untagged_catalog("untagged_catalog", "mirror:\n  operators:\n  - catalog: quay.io/a/index\n")]
 #[case::platform("section_platform", "mirror:\n  platform:\n    channels:\n    - name: stable-4.20\n")]
 #[case::helm("section_helm", "mirror:\n  helm:\n    local:\n    - name: a\n      path: ./a.tgz\n")]
 #[case::bad_reference("bad_reference", "mirror:\n  additionalImages:\n  - name: \"quay.io/A B\"\n")]

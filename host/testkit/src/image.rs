@@ -25,6 +25,14 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// Returns a tar of regular files and its gzip form, both the same on every run.
 pub fn tar_gz<P: AsRef<str>, B: AsRef<[u8]>>(files: &[(P, B)]) -> (Vec<u8>, Vec<u8>) {
+    tar_gz_with_links(files, &[])
+}
+
+/// The same, with symbolic links (path and target) behind the files.
+fn tar_gz_with_links<P: AsRef<str>, B: AsRef<[u8]>>(
+    files: &[(P, B)],
+    links: &[(&str, &str)],
+) -> (Vec<u8>, Vec<u8>) {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, bytes) in files {
         let bytes = bytes.as_ref();
@@ -34,6 +42,14 @@ pub fn tar_gz<P: AsRef<str>, B: AsRef<[u8]>>(files: &[(P, B)]) -> (Vec<u8>, Vec<
         header.set_mtime(0);
         header.set_entry_type(tar::EntryType::Regular);
         builder.append_data(&mut header, path.as_ref(), bytes).expect("a path that fits a tar header");
+    }
+    for (path, target) in links {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(0);
+        header.set_mode(0o777);
+        header.set_mtime(0);
+        header.set_entry_type(tar::EntryType::Symlink);
+        builder.append_link(&mut header, path, target).expect("a path that fits a tar header");
     }
     let tar = builder.into_inner().expect("writing to memory succeeds");
     let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(6));
@@ -139,6 +155,8 @@ pub struct ImageBuilder {
     platform: String,
     labels: Vec<(String, String)>,
     env: Vec<String>,
+    run: Map<String, Value>,
+    history: Vec<String>,
     annotations: Vec<(String, String)>,
     config: Option<Blob>,
     artifact_type: Option<String>,
@@ -160,6 +178,8 @@ impl ImageBuilder {
             platform: "linux/amd64".to_string(),
             labels: Vec::new(),
             env: Vec::new(),
+            run: Map::new(),
+            history: Vec::new(),
             annotations: Vec::new(),
             config: None,
             artifact_type: None,
@@ -190,8 +210,16 @@ impl ImageBuilder {
     }
 
     /// Adds a layer of files.
-    pub fn layer<P: AsRef<str>, B: AsRef<[u8]>>(mut self, files: &[(P, B)]) -> Self {
-        let (tar, gzip) = tar_gz(files);
+    pub fn layer<P: AsRef<str>, B: AsRef<[u8]>>(self, files: &[(P, B)]) -> Self {
+        self.archive(tar_gz(files))
+    }
+
+    /// Adds a layer of symbolic links, each with its target.
+    pub fn links(self, links: &[(&str, &str)]) -> Self {
+        self.archive(tar_gz_with_links::<&str, &str>(&[], links))
+    }
+
+    fn archive(mut self, (tar, gzip): (Vec<u8>, Vec<u8>)) -> Self {
         let media_type = if self.docker { DOCKER_LAYER } else { OCI_LAYER };
         self.layers.push(Layer { blob: Blob::new(media_type, gzip), diff_id: sha256(&tar) });
         self
@@ -226,6 +254,24 @@ impl ImageBuilder {
     /// Adds an environment variable, as `NAME=value`.
     pub fn env(mut self, variable: &str) -> Self {
         self.env.push(variable.to_string());
+        self
+    }
+
+    /// Sets what the image runs.
+    pub fn entrypoint(mut self, words: &[&str]) -> Self {
+        self.run.insert("Entrypoint".to_string(), json!(words));
+        self
+    }
+
+    /// Sets the arguments of what the image runs.
+    pub fn cmd(mut self, words: &[&str]) -> Self {
+        self.run.insert("Cmd".to_string(), json!(words));
+        self
+    }
+
+    /// Says how the layers were made, one line for each.
+    pub fn history(mut self, lines: &[&str]) -> Self {
+        self.history = lines.iter().map(|line| line.to_string()).collect();
         self
     }
 
@@ -277,7 +323,7 @@ impl ImageBuilder {
     fn default_config(&self) -> Blob {
         let (os, architecture, variant) = split_platform(&self.platform);
         let diff_ids: Vec<&str> = self.layers.iter().map(|layer| layer.diff_id.as_str()).collect();
-        let mut inner = Map::new();
+        let mut inner = self.run.clone();
         if !self.env.is_empty() {
             inner.insert("Env".to_string(), json!(self.env));
         }
@@ -291,6 +337,10 @@ impl ImageBuilder {
             "config": inner,
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
         });
+        if !self.history.is_empty() {
+            let lines: Vec<Value> = self.history.iter().map(|by| json!({ "created_by": by })).collect();
+            config["history"] = lines.into();
+        }
         set_some(&mut config, "variant", variant.map(|v| Value::String(v.to_string())));
         let media_type = if self.docker { DOCKER_CONFIG } else { OCI_CONFIG };
         Blob::new(media_type, config.to_string().into_bytes())

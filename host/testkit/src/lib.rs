@@ -1,10 +1,12 @@
-//! What the tests of every crate share: small valid images ([`ImageBuilder`], [`IndexBuilder`]), Debian's
+//! What the tests of every crate share: small valid images ([`ImageBuilder`], [`IndexBuilder`]),
+//! catalogs of operators ([`CatalogBuilder`]), Debian's
 //! `docker-registry` as a child process ([`Registry`]), `skopeo` as a second opinion ([`Skopeo`]), a registry that
 //! misbehaves on command ([`FaultRegistry`]) and a place to run whole commands in ([`TestContext`]).
 //!
 //! It is a development dependency only and shares no code with the crates it tests, so that a mistake in one is not
 //! repeated in the other. Its functions panic with a message when the machine cannot do what a test asks.
 
+mod catalog;
 #[cfg(feature = "registries")]
 mod context;
 #[cfg(feature = "registries")]
@@ -22,6 +24,7 @@ mod tls;
 
 use std::path::{Path, PathBuf};
 
+pub use catalog::{CatalogBuilder, Fbc};
 #[cfg(feature = "registries")]
 pub use context::{CommandOutput, TestContext};
 #[cfg(feature = "registries")]
