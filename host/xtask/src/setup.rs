@@ -15,12 +15,17 @@ pub(crate) enum Need {
     Skopeo,
     /// A compiler for WebAssembly, for the plugins.
     Guests,
+    /// Python with a reader of YAML, for the oracle in `tests/oracle`.
+    Oracle,
     /// `cargo fmt` and `cargo clippy`.
     Lints,
 }
 
 /// All there is.
-pub(crate) const ALL: [Need; 4] = [Need::Registry, Need::Skopeo, Need::Guests, Need::Lints];
+pub(crate) const ALL: [Need; 5] = [Need::Registry, Need::Skopeo, Need::Guests, Need::Oracle, Need::Lints];
+
+/// Debian's Python, whatever else is on the path: its packages are installed for this one.
+const PYTHON: &str = "/usr/bin/python3";
 
 impl Need {
     /// The Debian packages that are missing; none when the need is met.
@@ -35,9 +40,16 @@ impl Need {
                 ("rust-web-src", Path::new("/usr/lib/rustlib/src/rust/library/std").is_dir()),
                 ("lld-19", on_path("wasm-ld-19")),
             ]),
+            Self::Oracle => python_packages(Path::new(PYTHON)),
             Self::Lints => Vec::new(),
         }
     }
+}
+
+/// The packages of Debian that a Python lacks to read YAML.
+fn python_packages(python: &Path) -> Vec<&'static str> {
+    let reads_yaml = || Tool::new(python).args(["-c", "import yaml"]).succeeds();
+    absent(&[("python3", python.is_file()), ("python3-yaml", python.is_file() && reads_yaml())])
 }
 
 fn absent(packages: &[(&'static str, bool)]) -> Vec<&'static str> {
@@ -132,5 +144,12 @@ mod tests {
     #[test]
     fn only_what_is_absent_is_installed() {
         assert_eq!(absent(&[("a", true), ("b", false)]), ["b"]);
+    }
+
+    #[test]
+    fn a_python_that_reads_no_yaml_lacks_a_package() {
+        assert_eq!(python_packages(Path::new("/nonexistent/python3")), ["python3", "python3-yaml"]);
+        assert_eq!(python_packages(Path::new("/bin/false")), ["python3-yaml"]);
+        assert!(python_packages(Path::new("/bin/true")).is_empty());
     }
 }
