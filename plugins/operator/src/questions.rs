@@ -79,11 +79,12 @@ fn parse<T: DeserializeOwned>(arguments: &str) -> Result<T, Error> {
 }
 
 fn about(question: &str, asked: &About) -> Result<Value, Error> {
-    let (looked_up, mut index) = open(&asked.catalog, asked.refresh, &asked.now)?;
+    let Opened { looked_up, remembered, mut index } = open(&asked.catalog, asked.refresh, &asked.now)?;
     let head = json!({
         "catalog": asked.catalog,
         "digest": looked_up.digest,
         "lookedUp": looked_up.looked_up,
+        "remembered": remembered,
     });
     let rest = match question {
         "catalog" => {
@@ -154,13 +155,21 @@ fn versions(index: &mut Index, asked: &About) -> Result<Value, Error> {
     Ok(json!({ "package": package.name, "channel": channel.name, "versions": versions }))
 }
 
+/// The index of a catalog, and where it is from.
+struct Opened {
+    looked_up: LookedUp,
+    /// Whether it was known already.
+    remembered: bool,
+    index: Index,
+}
+
 /// Opens the index of a catalog; only where it is not known needs that a network.
-fn open(catalog: &str, refresh: bool, now: &str) -> Result<(LookedUp, Index), Error> {
+fn open(catalog: &str, refresh: bool, now: &str) -> Result<Opened, Error> {
     let known = if refresh { None } else { remembered(catalog) };
-    if let Some(known) = known
-        && let Some(index) = Index::open(&known.digest)?
+    if let Some(looked_up) = known
+        && let Some(index) = Index::open(&looked_up.digest)?
     {
-        return Ok((known, index));
+        return Ok(Opened { looked_up, remembered: true, index });
     }
     let image = CatalogImage::open(catalog)?;
     index::make(&image)?;
@@ -169,7 +178,7 @@ fn open(catalog: &str, refresh: bool, now: &str) -> Result<(LookedUp, Index), Er
     let index = Index::open(&looked_up.digest)?;
     let index = index
         .ok_or_else(|| other("operator.cache", "what was found out about the catalog cannot be kept"))?;
-    Ok((looked_up, index))
+    Ok(Opened { looked_up, remembered: false, index })
 }
 
 fn key(catalog: &str) -> String {
@@ -204,7 +213,7 @@ fn exist(asked: &Candidates) -> Result<Value, Error> {
 
 /// Says what an entry selects, of a catalog that may be mirrored for the first time.
 fn selected(asked: &Choice) -> Result<Value, Error> {
-    let (_, index) = open(&asked.entry.catalog, false, &asked.now)?;
+    let Opened { index, .. } = open(&asked.entry.catalog, false, &asked.now)?;
     let catalog = relevant(index, &asked.entry, asked.rules)?;
     Ok(match select(&catalog, &asked.entry, asked.rules, &State::default()) {
         Ok(selection) => described(&selection),

@@ -65,7 +65,8 @@ async fn ask(args: &ListOperatorsArgs, catalog: &str) -> Result<Value, CliError>
         (None, None) => "catalog",
     };
     let answer = questions.ask(question, &arguments).await?;
-    if let Some(looked_up) = answer["lookedUp"].as_str().filter(|when| *when != questions.now) {
+    if answer["remembered"] == true {
+        let looked_up = answer["lookedUp"].as_str().unwrap_or_default();
         output::status(&format!(
             "as of {looked_up}, from what is kept of `{catalog}`; --refresh looks it up again"
         ));

@@ -220,8 +220,12 @@ fn yaml_to_json(text: &str) -> Result<Option<String>, DocumentError> {
     if !text.lines().any(is_content) {
         return Ok(None);
     }
-    // In catalogs `y` is a letter; YAML 1.1 would make it a boolean.
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    // In catalogs `y` is a letter; YAML 1.1 would make it a boolean. Of two values for one key `opm` takes the last.
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
+    };
     let value: serde_json::Value =
         serde_saphyr::from_str_with_options(text, options).map_err(|e| yaml_error(&e))?;
     match value.is_null() {

@@ -4,7 +4,7 @@
 
 mod account;
 mod images;
-mod server;
+pub(crate) mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -15,15 +15,15 @@ use crate::run::Tool;
 const START: Duration = Duration::from_secs(20);
 
 /// A directory served as a registry.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     /// The host and port.
-    pub(super) host: String,
+    pub(crate) host: String,
 }
 
 impl Server {
     /// Makes the directory, serves it and waits for the first answer.
-    pub(super) fn start(program: &Path, dir: &Path) -> Result<Self, String> {
+    pub(crate) fn start(program: &Path, dir: &Path) -> Result<Self, String> {
         fs::create_dir_all(dir).map_err(|e| format!("cannot make `{}`: {e}", dir.display()))?;
         let host = free_address().map_err(|e| format!("no free port on the loopback interface: {e}"))?;
         let mut command =

@@ -1,0 +1,9 @@
+//! `cargo xtask bench …`: what the release build needs of time and memory, held to limits.
+
+mod catalog;
+mod process;
+mod startup;
+mod synthetic;
+
+pub(crate) use catalog::catalog;
+pub(crate) use startup::startup;
