@@ -255,8 +255,14 @@ async fn an_image_is_built_on_another_the_same_way_every_time() {
     let config: serde_json::Value = serde_json::from_slice(&read(&image.config.digest)).expect("JSON");
     assert_eq!(config["config"], json!({"Labels": {"k": "v"}, "Cmd": ["serve"]}));
 
+    // The layer of the base is left where it is: only what was made is written.
+    let base = OneLayer::new(scratch.path()).await;
+    assert_eq!(image.layers[0].digest, base.manifest.image().expect("an image").layers[0].digest);
+    let written = |layer: &Descriptor| layout.path.join(layer.digest.layout_path()).exists();
+    assert_eq!(image.layers.iter().map(written).collect::<Vec<_>>(), [false, true]);
+
     // What a container would see.
-    let view = Built { manifest, dir: layout.path.clone() };
+    let view = Built { manifest, dir: layout.path.clone(), base };
     let files = Files::index(&view).await.expect("readable");
     let seen: Vec<_> = files.list("").map(|e| e.path).collect();
     let expected = [
@@ -279,10 +285,11 @@ async fn an_image_is_built_on_another_the_same_way_every_time() {
     assert_eq!(files.stat("configs/deep/er").expect("there").mode, 0o600);
 }
 
-/// What was built, read from its layout.
+/// What was built, read from its layout and, where it is not there, from its base.
 struct Built {
     manifest: RawManifest,
     dir: std::path::PathBuf,
+    base: OneLayer,
 }
 
 #[async_trait]
@@ -320,8 +327,10 @@ impl ImageView for Built {
     }
 
     async fn open_blob(&self, blob: &Descriptor) -> Result<BlobStream, ContentError> {
-        let bytes = std::fs::read(self.dir.join(blob.digest.layout_path())).map_err(|_| gone())?;
-        Ok(Box::pin(futures_util::stream::iter([Ok(bytes.into())])))
+        match std::fs::read(self.dir.join(blob.digest.layout_path())) {
+            Ok(bytes) => Ok(Box::pin(futures_util::stream::iter([Ok(bytes.into())]))),
+            Err(_) => self.base.open_blob(blob).await,
+        }
     }
 }
 

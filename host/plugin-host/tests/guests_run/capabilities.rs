@@ -34,7 +34,7 @@ fn answers(collected: &Collected) -> BTreeMap<String, String> {
     told.filter_map(|(code, text)| Some((code.strip_prefix("reach.")?.to_owned(), text.clone()))).collect()
 }
 
-const GUARDED: [(&str, &str); 9] = [
+const GUARDED: [(&str, &str); 11] = [
     ("registry.resolve", "registry:registry.example/reach"),
     ("registry.tags", "registry:registry.example/reach"),
     ("registry.open", "registry:registry.example/reach"),
@@ -44,6 +44,8 @@ const GUARDED: [(&str, &str); 9] = [
     ("sink.resource-document", "resources"),
     ("sink.build", "build"),
     ("plan.save-state", "state"),
+    ("cache.commit", "cache"),
+    ("cache.open", "cache"),
 ];
 
 #[tokio::test]
@@ -78,6 +80,8 @@ async fn what_is_granted_answers() {
     }
     assert_eq!(answers["config.has-credential"], "ok true");
     assert_eq!(answers["plan.load-state"], "ok {\"kept\":7}");
+    assert_eq!((answers["cache.open"].as_str(), answers["plan.withheld"].as_str()), ("ok true", "ok 0"));
+    assert!(collected.minds_unavailable, "it had a look at what cannot be had");
     assert_eq!(answers["registry.tags"], "ok 1");
     assert_eq!(collected.state, Some(json!({"reached": true})));
     assert_eq!(collected.documents.len(), 1);

@@ -60,7 +60,7 @@ pub(crate) fn host() -> Host {
     host_with(|_| {})
 }
 
-pub(crate) const ALL_GRANTS: [&str; 8] = [
+pub(crate) const ALL_GRANTS: [&str; 9] = [
     "registry",
     "http:www.example",
     "credential:reach",
@@ -69,6 +69,7 @@ pub(crate) const ALL_GRANTS: [&str; 8] = [
     "artifact",
     "resources",
     "state",
+    "cache",
 ];
 
 pub(crate) fn spec(binary: Binary, settings: Value, grants: &[&str]) -> PluginSpec {
@@ -139,7 +140,7 @@ impl World {
             scratch: self.scratch.path().to_owned(),
             cancelled: self.cancelled.clone(),
             state: Arc::new(self.state.clone()),
-            cache: None,
+            cache: Some(self.scratch.path().join("cache")),
             unavailable: Arc::default(),
         }
     }

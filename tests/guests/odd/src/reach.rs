@@ -1,6 +1,6 @@
 //! Calls every function of the host and tells what each answered: `ok …`, or the error in words.
 
-use oc_mirror_plugin_sdk::host::{config, http, log, plan, progress, registry, streams};
+use oc_mirror_plugin_sdk::host::{cache, config, http, log, plan, progress, registry, streams};
 use oc_mirror_plugin_sdk::{Error, Image, Platform, Sink, explain};
 
 use crate::Settings;
@@ -85,8 +85,26 @@ pub(crate) fn from_source(settings: &Settings, out: &Sink) -> Answers {
     answers.push(("sink.build", told(build(out), |digest| digest)));
     answers
         .push(("plan.load-state", format!("ok {}", plan::load_state().unwrap_or_else(|| "none".to_owned()))));
+    answers.push(("plan.withheld", format!("ok {}", plan::withheld().len())));
+    answers.push(("cache.commit", told(keep("mine"), |()| String::new())));
+    answers.push(("cache.open", told(cache::open("mine"), |found| found.is_some().to_string())));
     answers.push(("plan.save-state", told(plan::save_state(r#"{"reached":true}"#), |()| String::new())));
     answers
+}
+
+/// Puts something into the cache; something that is not committed must not get there.
+fn keep(key: &str) -> Result<(), Error> {
+    cache::Draft::new("given up").write(b"half")?;
+    let draft = cache::Draft::new(key);
+    draft.write(b"reach")?;
+    draft.write(b"ed\n")?;
+    draft.commit()?;
+    match (cache::open("given up")?, draft.write(b"late")) {
+        (None, Err(_)) => Ok(()),
+        _ => Err(Error::Invalid(
+            "what was given up is there, or what is committed can be written to".to_owned(),
+        )),
+    }
 }
 
 fn build(out: &Sink) -> Result<String, Error> {
@@ -97,10 +115,15 @@ fn build(out: &Sink) -> Result<String, Error> {
         target_tag: "1".to_owned(),
         base: None,
         platforms: vec![Platform { os: "linux".to_owned(), arch: "amd64".to_owned(), variant: None }],
+        provenance: Vec::new(),
     })?;
     builder.label("reach", "1");
     builder.annotation("reach", "1");
+    builder.entrypoint(&["/reach".to_owned()]);
     builder.file("etc/reach", 0o644)?.write(b"reached\n")?;
+    builder.clear("configs", 0o755)?;
+    builder.append("configs/a/reach", 0o644, b"rea")?;
+    builder.append("configs/a/reach", 0o644, b"ched\n")?;
     builder.finish()
 }
 
@@ -122,6 +145,7 @@ pub(crate) fn from_policy(settings: &Settings, image: &Image) -> Answers {
         ("image.referrers", told(image.referrers(None), |r| count(r.len()))),
         ("image.signers", told(image.signers(), |s| count(s.len()))),
         ("image.open-blob", told(blob(image), count)),
+        ("image.files", told(image.files("etc").and_then(|f| walk(&f)), count)),
         ("image.filesystem", told(image.filesystem().and_then(|f| files(&f)), count)),
     ]);
     answers
@@ -140,6 +164,19 @@ fn blob(image: &Image) -> Result<usize, Error> {
         }
         read += chunk.len();
     }
+}
+
+/// Reads every second file.
+fn walk(files: &registry::Files) -> Result<usize, Error> {
+    let mut count = 0;
+    while let Some((entry, content)) = files.next()? {
+        count += 1;
+        if let Some(content) = content.filter(|_| count % 2 == 1) {
+            content.read(1)?;
+        }
+        drop(entry);
+    }
+    Ok(count)
 }
 
 fn files(filesystem: &registry::Filesystem) -> Result<usize, Error> {
