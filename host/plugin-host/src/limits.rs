@@ -85,6 +85,8 @@ pub(crate) struct Meter {
     pub(crate) host_calls: u64,
     pub(crate) requests: u64,
     pub(crate) items: u64,
+    /// Bytes written to the cache.
+    pub(crate) cached: u64,
     pub(crate) log_bytes: u64,
     pub(crate) dropped_logs: u64,
 }

@@ -34,7 +34,8 @@ impl Kept {
         Some(Self { dir: dir.to_owned() })
     }
 
-    /// Opens a blob, if it is there. The stream is verified; a blob that turns out wrong is not kept any longer.
+    /// Opens a blob, if it is there. The stream is verified; a blob that is not read to a good end is not kept any
+    /// longer, since whoever decodes it may give up on a wrong one before the stream itself does.
     pub fn read(&self, blob: &Descriptor) -> Option<BlobStream> {
         let path = self.path(&blob.digest);
         let opened = File::options().read(true).write(true).open(&path).ok()?;
@@ -45,10 +46,16 @@ impl Kept {
         let _ = opened.set_times(FileTimes::new().set_modified(SystemTime::now()));
         let subject = format!("kept blob {}", blob.digest);
         let stream = verified(file::stream(opened, 0, blob.size, subject.clone()), blob, subject);
-        Some(Box::pin(stream.inspect(move |piece| {
-            if piece.is_err() {
-                let _ = std::fs::remove_file(&path);
+        let reading = Reading { stream, unproven: Some(path), failed: false };
+        Some(Box::pin(futures_util::stream::unfold(reading, |mut reading| async move {
+            let piece = reading.stream.next().await;
+            match &piece {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => reading.failed = true,
+                None if reading.failed => {}
+                None => reading.unproven = None,
             }
+            piece.map(|piece| (piece, reading))
         })))
     }
 
@@ -71,6 +78,23 @@ impl Kept {
     }
 }
 
+/// A kept blob that is being read.
+struct Reading {
+    stream: BlobStream,
+    /// The file, until it has proved right.
+    unproven: Option<PathBuf>,
+    failed: bool,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(path) = &self.unproven {
+            // Still there, it is found wrong again.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 /// A stream whose pieces are written down.
 struct Passing {
     stream: BlobStream,
@@ -84,8 +108,8 @@ impl Passing {
         match piece {
             Some(Ok(bytes)) if file.write_all(bytes).await.is_ok() => {}
             None => {
-                let flushed = file.flush().await.is_ok();
-                if let Some((_, path)) = self.copy.take().filter(|_| flushed) {
+                let written = file.flush().await.is_ok() && file.sync_data().await.is_ok();
+                if let Some((_, path)) = self.copy.take().filter(|_| written) {
                     // Not kept, it is fetched again.
                     let _ = path.persist(&self.path);
                 }
@@ -141,6 +165,11 @@ mod tests {
         std::fs::write(left[0].path(), "hello w0rld").expect("written");
         assert!(collect(kept.read(&blob).expect("there"), &blob).await.is_err());
         assert!(kept.read(&blob).is_none(), "it was damaged, and is fetched again");
+
+        let again = || kept.keep(&blob, verified(stream(&[b"hello", b" world"]), &blob, "x"));
+        collect(again(), &blob).await.expect("right");
+        drop(kept.read(&blob).expect("kept"));
+        assert!(kept.read(&blob).is_none(), "whoever read it gave up, perhaps since it is damaged");
     }
 
     #[tokio::test]

@@ -24,6 +24,9 @@ const MAX_KEY: usize = 1024;
 /// The most bytes of one entry.
 const MAX_ENTRY: u64 = 1 << 30;
 
+/// The most bytes of all entries that one call writes.
+const MAX_CACHED: u64 = 4 << 30;
+
 /// An entry that is being written.
 pub struct Draft {
     key: String,
@@ -48,6 +51,10 @@ impl StoreState {
     async fn write_draft(&mut self, draft: &Resource<Draft>, chunk: &[u8]) -> Answer<()> {
         let key = self.table.get(draft)?.key.clone();
         let path = self.cache_path(&key)?;
+        self.meter.cached = self.meter.cached.saturating_add(chunk.len() as u64);
+        if self.meter.cached > MAX_CACHED {
+            return Err(Fault::limit(format!("used up its {} GiB of the cache", MAX_CACHED >> 30)));
+        }
         let draft = self.table.get_mut(draft)?;
         draft.written = draft.written.saturating_add(chunk.len() as u64);
         if draft.written > MAX_ENTRY {
@@ -101,7 +108,10 @@ impl HostDraft for StoreState {
         let draft = self.table.get_mut(&draft)?;
         draft.committed = true;
         let (Some((mut file, partial)), Some(path)) = (draft.file.take(), path) else { return Ok(()) };
-        file.flush().await.map_err(|e| Fault::disk("the cache cannot be written", &e))?;
+        let disk = |e| Fault::disk("the cache cannot be written", &e);
+        file.flush().await.map_err(disk)?;
+        // A name without its content, after a loss of power, would look like damage.
+        file.sync_data().await.map_err(disk)?;
         partial.persist(path).map_err(|e| Fault::disk("the cache cannot be written", &e.error))
     }
 

@@ -34,9 +34,14 @@ pub(super) fn layers_of(config: &[u8], layers: usize, directory: &str) -> Option
     let named = steps
         .iter()
         .enumerate()
-        .filter(|(_, step)| names(&step.created_by, &path) && !step.created_by.contains(CACHE_ONLY));
+        .filter(|(_, step)| names(&step.created_by, &path) && !makes_cache(&step.created_by));
     let found: Vec<usize> = named.map(|(place, _)| place).collect();
     (!found.is_empty()).then_some(found)
+}
+
+/// Answers whether a command makes the cache and does nothing besides.
+fn makes_cache(command: &str) -> bool {
+    command.contains(CACHE_ONLY) && !command.contains(['&', ';', '|', '\n'])
 }
 
 /// Answers whether a command names a path, or something below it.
@@ -69,6 +74,9 @@ mod tests {
         ];
         assert_eq!(layers(&built, 3), Some(vec![1]));
         assert_eq!(layers(&built, 4), None, "the history is of another image");
+        let mut more = built;
+        more[3].0 = "RUN rm -r /configs/foo && /bin/opm serve /configs --cache-only";
+        assert_eq!(layers(&more, 3), Some(vec![1, 2]), "the step does more than make a cache");
     }
 
     #[rstest]

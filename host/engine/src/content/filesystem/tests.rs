@@ -476,6 +476,20 @@ async fn what_is_not_read_is_passed_over() {
     assert!(walk.next().await.expect("readable").is_none());
 }
 
+#[test]
+fn a_walk_that_is_given_up_does_not_go_on() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let names: Vec<_> = (0..200).map(|n| format!("c/{n}")).collect();
+        let layer = names.iter().fold(Archive::new(), |archive, name| archive.file(name, "content")).end();
+        let Opened { _dir, view } = open(&[gzip(&layer)]).await;
+        let mut walk = Walk::start(Arc::new(view), "c").await.expect("started");
+        assert!(walk.next().await.expect("readable").is_some());
+    });
+    // Waits for threads that read, without a limit.
+    drop(runtime);
+}
+
 #[tokio::test]
 async fn a_walk_ends_with_an_error_when_a_layer_is_wrong() {
     let cut = Archive::new().file("c/1", "whole").raw(EntryType::Regular, "c/2", "", 9000, b"short").0;

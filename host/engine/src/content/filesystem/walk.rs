@@ -36,10 +36,12 @@ pub struct Walk {
     ended: bool,
 }
 
+/// What the walk and the contents of its files share. The sending side has no part in it: once both are dropped, nobody
+/// listens, and it ends.
 struct Shared {
     steps: Mutex<mpsc::Receiver<Step>>,
     /// The file that is wanted: content of earlier ones need not be sent any more.
-    wanted: AtomicU64,
+    wanted: Arc<AtomicU64>,
 }
 
 /// What the reading side is sent.
@@ -67,9 +69,10 @@ impl Walk {
             return Err(FilesystemError::NotAnImage { image: view.reference() });
         }
         let (sender, steps) = mpsc::channel(PIECES);
-        let shared = Arc::new(Shared { steps: Mutex::new(steps), wanted: AtomicU64::new(0) });
+        let wanted = Arc::new(AtomicU64::new(0));
+        let shared = Arc::new(Shared { steps: Mutex::new(steps), wanted: Arc::clone(&wanted) });
         let directory = super::components(directory).collect::<Vec<_>>().join("/");
-        let out = Out { sender, shared: Arc::clone(&shared), sent: 0 };
+        let out = Out { sender, wanted, sent: 0 };
         tokio::spawn(feed(view, directory, limits, out));
         Ok(Self { shared, ended: false })
     }
@@ -129,7 +132,7 @@ fn content(shared: Arc<Shared>, number: u64, size: u64) -> BlobStream {
 /// The sending side.
 struct Out {
     sender: mpsc::Sender<Step>,
-    shared: Arc<Shared>,
+    wanted: Arc<AtomicU64>,
     /// How many files have been sent; the number of the last one.
     sent: u64,
 }
@@ -151,7 +154,7 @@ impl Out {
         self.send(Step::Found { number, entry, has_content })?;
         while has_content && left > 0 {
             // The reader has gone on to a later file.
-            if self.shared.wanted.load(Ordering::Relaxed) > number {
+            if self.wanted.load(Ordering::Relaxed) > number {
                 return Ok(());
             }
             let count = usize::try_from(left.min(CHUNK as u64)).expect("at most one chunk");
