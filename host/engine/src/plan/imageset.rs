@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use oc_mirror_model::ImageRequest;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{ImageEntry, Index, RequiredBlob};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord};
 use oc_mirror_model::reference::Repository;
-use oc_mirror_model::request::Destination;
+use oc_mirror_model::request::{Destination, kind};
 use serde_json::Value;
 
 /// What images need, split by who has it.
@@ -60,6 +61,9 @@ pub fn content(images: &[ImageEntry], chain: &Chain, base: u64) -> Content {
     content
 }
 
+/// The attribute by which an image says which catalogs offer it, a line each.
+const CATALOG: &str = "catalog";
+
 /// Two images would be published under one name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{first}` and `{second}` are different images that would both be published as `{repository}:{tag}`", repository = destination.repository, tag = destination.tag)]
@@ -106,9 +110,29 @@ fn unite(into: &mut ImageEntry, other: ImageEntry) {
     };
     add(&mut into.manifests, other.manifests);
     add(&mut into.blobs, other.blobs);
+    offered_by(&mut into.request, &other.request);
     // Manifests that only the other one wanted were added behind the root, which comes last.
     into.manifests.sort_by_key(|m| m.digest == root);
     into.sparse = into.sparse && other.sparse;
+}
+
+/// Notes that an image is offered by the catalogs of another request too.
+fn offered_by(into: &mut ImageRequest, other: &ImageRequest) {
+    let Some(more) = other.provenance.get(CATALOG).filter(|_| into.kind != kind::CATALOG) else { return };
+    let offered = into.provenance.entry(CATALOG.to_owned()).or_default();
+    for catalog in more.lines() {
+        if offered.lines().all(|line| line != catalog) {
+            if !offered.is_empty() {
+                offered.push('\n');
+            }
+            offered.push_str(catalog);
+        }
+    }
+}
+
+/// Answers whether an image is one that a catalog offers, given the origin of the catalog.
+pub fn is_offered_by(image: &ImageRequest, catalog: &str) -> bool {
+    image.provenance.get(CATALOG).is_some_and(|catalogs| catalogs.lines().any(|line| line == catalog))
 }
 
 /// Answers whether images and plugins' files are exactly those of an earlier imageset, so that nothing has to be
@@ -287,5 +311,18 @@ mod tests {
         two.request.origin = "other.example/a:1".to_owned();
         let collision = merge(vec![one, two]).expect_err("both are `a:1`");
         assert!(collision.to_string().contains("would both be published as `a:1`"), "{collision}");
+    }
+
+    #[test]
+    fn an_image_of_two_catalogs_is_offered_by_both() {
+        let of = |catalog: &str| {
+            let mut image = image("a", &["x"]);
+            image.request.provenance.insert(CATALOG.to_owned(), catalog.to_owned());
+            image
+        };
+        let merged = merge(vec![of("index:1"), of("index:2"), of("index:1")]).expect("one image");
+        let [image] = merged.as_slice() else { panic!("{merged:?}") };
+        let offers = ["index:1", "index:2", "index"].map(|catalog| is_offered_by(&image.request, catalog));
+        assert_eq!(offers, [true, true, false]);
     }
 }

@@ -13,6 +13,7 @@ use oc_mirror_model::imageset::{ImageEntry, RefusedImage};
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::Source;
 use oc_mirror_model::report::{Failure, ImageReport, RunReport, Workflow, exit};
+use oc_mirror_model::request::kind;
 use serde_json::Value;
 
 use super::collect::{Judge, Wanted, collect, prepare};
@@ -61,6 +62,9 @@ pub(super) struct Request<'a> {
     pub scratch: &'a Path,
 }
 
+/// The code with which a policy that broke refuses.
+const BROKEN_POLICY: &str = "policy.failed";
+
 /// How often sources are asked again because something they want cannot be had. Each time, less is left.
 const MOST_ROUNDS: usize = 16;
 
@@ -103,7 +107,8 @@ impl Request<'_> {
         for round in 0.. {
             let judge = Judge { policies: &self.wishes.policies, run: &info, services: &services };
             let requests = requests(&wanted, &services.unavailable);
-            if requests.is_empty() && wanted.iter().all(Result::is_ok) && round == 0 {
+            let is_first = round == 0 && missing.is_empty();
+            if requests.is_empty() && wanted.iter().all(Result::is_ok) && is_first {
                 return Err(WorkflowErrorKind::NothingSelected.into());
             }
             let found = self.find(&images, &judge, requests).await;
@@ -112,9 +117,11 @@ impl Request<'_> {
                 .extend(found.refused.iter().filter(|r| !refused.contains(r)).cloned().collect::<Vec<_>>());
             let again = affected(&wanted, &news);
             if again.is_empty() || round == MOST_ROUNDS {
+                note_broken(&refused, report);
                 report.refused = refused;
                 self.note(&wanted, report);
                 self.settle(found.failures, report);
+                report.failures.extend(again.into_iter().map(|place| endless(&wanted[place], &news)));
                 return finish(self.scratch, images, wanted, found.resolved);
             }
             self.phase("collecting again, without what cannot be had", Some(news.len() as u64));
@@ -168,7 +175,7 @@ impl Request<'_> {
             message: format!("{} ({}, {})", image.message, image.policy, image.code),
         });
         let drop = self.run.on_error == OnError::Drop;
-        let missing: Vec<_> = found.failures.iter().filter(|f| drop && can_be_dropped(f)).collect();
+        let missing: Vec<_> = found.failures.iter().filter(|f| drop && can_be_dropped(&f.kind)).collect();
         for failure in &missing {
             note_dropped(report, (*failure).clone());
         }
@@ -179,7 +186,8 @@ impl Request<'_> {
     /// Reports what is left of the failures: all of them, or those that nothing can be done without.
     fn settle(&self, failures: Vec<Failure>, report: &mut RunReport) {
         let drop = self.run.on_error == OnError::Drop;
-        report.failures.extend(failures.into_iter().filter(|f| !(drop && can_be_dropped(f))));
+        let left = failures.into_iter().filter(|f| !(drop && can_be_dropped(&f.kind)));
+        extend(&mut report.failures, left);
     }
 
     /// Reports what sources remarked, and which of them broke.
@@ -188,10 +196,10 @@ impl Request<'_> {
             match outcome {
                 Ok(Wanted { plugin, collected, .. }) => {
                     let line = |(code, text): &(String, String)| format!("{plugin}: {text} ({code})");
-                    report.warnings.extend(collected.warnings.iter().map(line));
-                    report.notes.extend(collected.notes.iter().map(line));
+                    extend(&mut report.warnings, collected.warnings.iter().map(line));
+                    extend(&mut report.notes, collected.notes.iter().map(line));
                 }
-                Err(failure) => report.failures.push(failure.clone()),
+                Err(failure) => extend(&mut report.failures, [failure.clone()]),
             }
         }
     }
@@ -206,9 +214,8 @@ struct Found {
 
 /// Answers whether the rest makes sense without it: a release without one of its images does not, nor do bundles without
 /// their catalog.
-fn can_be_dropped(failure: &Failure) -> bool {
-    use oc_mirror_model::request::kind;
-    !matches!(failure.kind.as_str(), "" | kind::RELEASE | kind::RELEASE_CONTENT | kind::GRAPH | kind::CATALOG)
+fn can_be_dropped(kind: &str) -> bool {
+    !matches!(kind, "" | kind::RELEASE | kind::RELEASE_CONTENT | kind::GRAPH | kind::CATALOG)
 }
 
 /// Returns what to do without in another attempt, if the user wants that and all that failed can be done without.
@@ -217,7 +224,7 @@ pub(super) fn do_without(
     failures: &[Failure],
     report: &mut RunReport,
 ) -> Option<Vec<Unavailable>> {
-    if run.on_error != OnError::Drop || !failures.iter().all(can_be_dropped) {
+    if run.on_error != OnError::Drop || !failures.iter().all(|f| can_be_dropped(&f.kind)) {
         return None;
     }
     failures.iter().for_each(|failure| note_dropped(report, failure.clone()));
@@ -231,17 +238,59 @@ fn unavailable(failure: &Failure) -> Unavailable {
 
 /// Notes something that is left out, once.
 fn note_dropped(report: &mut RunReport, failure: Failure) {
-    if !report.dropped.iter().any(|f| f.subject == failure.subject) {
+    if !report.dropped.iter().any(|f| (&f.subject, &f.kind) == (&failure.subject, &failure.kind)) {
         report.dropped.push(failure);
     }
 }
 
-/// Returns what is wanted, but for what is known to be missing.
+/// Adds to a list what it does not have yet: a run that is planned again says most things again.
+fn extend<T: PartialEq>(list: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for item in more {
+        if !list.contains(&item) {
+            list.push(item);
+        }
+    }
+}
+
+/// Reports the policies that broke. They have refused what they could not judge, and are failures of the run besides,
+/// once each.
+fn note_broken(refused: &[RefusedImage], report: &mut RunReport) {
+    for image in refused.iter().filter(|image| image.code == BROKEN_POLICY) {
+        if report.failures.iter().any(|f| f.subject == image.policy) {
+            continue;
+        }
+        report.failures.push(Failure {
+            subject: image.policy.clone(),
+            kind: String::new(),
+            message: image.message.clone(),
+            hint: Some("images that it could not judge are refused; mend or remove the policy".to_owned()),
+            exit_code: exit::GENERIC,
+        });
+    }
+}
+
+/// Says that a source wants something else that cannot be had, each time it is asked.
+fn endless(source: &Result<Wanted, Failure>, news: &[Unavailable]) -> Failure {
+    let name = source.as_ref().map_or_else(|f| f.subject.clone(), |wanted| wanted.plugin.clone());
+    let last = news.first().map_or_else(String::new, |n| format!(", at last `{}`", n.origin));
+    Failure {
+        subject: name,
+        kind: String::new(),
+        message: format!("wants more that cannot be had each of the {MOST_ROUNDS} times it is asked{last}"),
+        hint: Some(
+            "see which images are refused or missing, and leave them out of the configuration".to_owned(),
+        ),
+        exit_code: exit::GENERIC,
+    }
+}
+
+/// Returns what is wanted, but for what is known to be missing and can be done without.
 fn requests(wanted: &[Result<Wanted, Failure>], unavailable: &[Unavailable]) -> Vec<(String, ImageRequest)> {
     let missing: HashSet<&str> =
         unavailable.iter().filter(|u| u.reason == Reason::Missing).map(|u| u.origin.as_str()).collect();
     let of = |w: &Wanted| -> Vec<_> {
-        let there = w.collected.images.iter().filter(|i| !missing.contains(i.origin.as_str()));
+        let is_missing = |i: &ImageRequest| missing.contains(i.origin.as_str()) && can_be_dropped(&i.kind);
+        let there = w.collected.images.iter().filter(|i| !is_missing(i));
         there.map(|request| (w.plugin.clone(), request.clone())).collect()
     };
     wanted.iter().flatten().flat_map(of).collect()
@@ -374,4 +423,28 @@ pub(super) fn mapping(entries: &[ImageEntry], to: impl Fn(&ImageEntry) -> String
         format!("{transport}{origin}={}\n", to(image))
     };
     entries.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_breaks_is_a_failure_once() {
+        let refused = |origin: &str, code: &str| RefusedImage {
+            origin: origin.to_owned(),
+            policy: "labels".to_owned(),
+            code: code.to_owned(),
+            message: "it trapped".to_owned(),
+            kind: String::new(),
+            digest: None,
+            details: BTreeMap::new(),
+        };
+        let mut report = RunReport::new(Workflow::MirrorToDisk, false);
+        note_broken(&[refused("a", "label.denied")], &mut report);
+        assert_eq!(report.failures, [], "a judgement is no failure");
+        note_broken(&[refused("a", BROKEN_POLICY), refused("b", BROKEN_POLICY)], &mut report);
+        let [failure] = report.failures.as_slice() else { panic!("{:?}", report.failures) };
+        assert_eq!((failure.subject.as_str(), failure.exit_code), ("labels", exit::GENERIC));
+    }
 }

@@ -7,10 +7,8 @@ use oc_mirror_model::request::kind;
 
 use super::from_disk::Destination;
 use super::prepare::image_failure;
+use crate::plan::imageset::is_offered_by;
 use crate::transfer::publish::{PublishImage, Publisher};
-
-/// The attribute by which an image says which catalog offers it.
-const CATALOG: &str = "catalog";
 
 /// Publishes images; returns what went wrong with each that is not there now.
 pub(super) async fn publish(
@@ -41,8 +39,7 @@ async fn all(publisher: &Publisher, destination: &Destination, images: &[&ImageE
 
 /// Counts the images of a catalog that are not there.
 fn missing_of(catalog: &ImageEntry, others: &[&ImageEntry], failures: &[Failure]) -> usize {
-    let offers =
-        |image: &&&ImageEntry| image.request.provenance.get(CATALOG) == Some(&catalog.request.origin);
+    let offers = |image: &&&ImageEntry| is_offered_by(&image.request, &catalog.request.origin);
     let failed = |image: &&&ImageEntry| failures.iter().any(|f| f.subject == image.request.origin);
     others.iter().filter(offers).filter(failed).count()
 }

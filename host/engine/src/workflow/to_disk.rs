@@ -78,7 +78,7 @@ pub async fn mirror_to_disk(
     };
     let mut missing = Vec::new();
     // A blob that cannot be had is noticed only when it is fetched; where the user can do without its image, the
-    // imageset is planned again.
+    // imageset is planned again. That is another imageset, for which all is fetched again.
     let (prepared, content, index, writer) = loop {
         let prepared = request.prepare(&missing, &mut report).await?;
         let content = content(&prepared.entries, &chain, base);
