@@ -93,10 +93,12 @@ fn wildcard(text: &str) -> Option<(Version, Version)> {
     let number = |place: usize| parts.get(place)?.parse::<u64>().ok();
     let x = |place: usize| parts.get(place) == Some(&"x");
     match parts.len() {
-        2 | 3 if x(1) => Some((Version::new(number(0)?, 0, 0), Version::new(number(0)? + 1, 0, 0))),
+        2 | 3 if x(1) => {
+            Some((Version::new(number(0)?, 0, 0), Version::new(number(0)?.checked_add(1)?, 0, 0)))
+        }
         3 if x(2) => {
             let (major, minor) = (number(0)?, number(1)?);
-            Some((Version::new(major, minor, 0), Version::new(major, minor + 1, 0)))
+            Some((Version::new(major, minor, 0), Version::new(major, minor.checked_add(1)?, 0)))
         }
         _ => None,
     }

@@ -24,7 +24,7 @@ mod version;
 mod whole;
 
 pub use blang::VersionRange;
-pub use depend::{Selected, resolve_dependencies};
+pub use depend::{Selected, report_dependencies, resolve_dependencies};
 pub use graph::GraphFault;
 pub use hash::filter_hash;
 pub use images::{Image, ImageKind, Images};

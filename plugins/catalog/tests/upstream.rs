@@ -77,7 +77,7 @@ fn v2_what_foo_needs_is_named() {
     let entry = entry(json!({"packages": [{"name": "foo"}]}));
     let selection = select(&catalog, &entry, Rules::V2Alpha1, &State::default()).expect("a selection");
     let mut all = [(&catalog, &entry, selection)];
-    oc_mirror_catalog::resolve_dependencies(&mut all);
+    oc_mirror_catalog::report_dependencies(&mut all);
     let notes: Vec<_> = all[0].2.notes.iter().map(|note| note.message.as_str()).collect();
     assert_eq!(notes.len(), 2, "{notes:?}");
     assert!(notes[1].contains("package `bar` 0.1.0 of channel `alpha`"), "{notes:?}");

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oc_mirror_catalog::{
-    Catalog, Entry, ImageKind, IncompleteBundles, Selection, State, filter_hash, resolve_dependencies, select,
+    Catalog, Entry, ImageKind, IncompleteBundles, Selection, State, filter_hash, report_dependencies,
+    resolve_dependencies, select,
 };
 use oc_mirror_plugin_sdk::host::plan;
 use oc_mirror_plugin_sdk::host::progress;
@@ -48,11 +49,14 @@ pub(crate) fn collect(settings: &Settings, out: &Sink) -> Result<Summary, Error>
         read.iter().zip(selections).map(|(r, s)| (&r.catalog, &r.settings.entry, s)).collect();
     resolve_dependencies(&mut selected);
     let mut summary = Summary { images: 0, generated: 0, skipped: 0 };
-    for (r, (_, _, mut selection)) in read.iter().zip(selected) {
+    for (r, (_, _, selection)) in read.iter().zip(&mut selected) {
+        summary.skipped += withheld.take_out(r, selection, out);
+    }
+    report_dependencies(&mut selected);
+    for (r, (_, _, selection)) in read.iter().zip(selected) {
         if progress::cancelled() {
             return Err(Error::Cancelled);
         }
-        summary.skipped += withheld.take_out(r, &mut selection, out);
         hand_over(r, &selection, out, &mut summary)?;
         state.update(selection.state());
     }

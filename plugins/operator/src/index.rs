@@ -66,9 +66,8 @@ impl Index {
     pub(crate) fn open(digest: &str) -> Result<Option<Self>, Error> {
         let Some(reader) = cache::open(&key(digest))? else { return Ok(None) };
         let mut reader = LineReader { reader, buffer: Vec::new(), start: 0, ended: false };
-        let first = reader.line()?;
+        let Ok(first) = reader.line() else { return Ok(None) };
         let contents = std::str::from_utf8(&first).ok().and_then(|line| Contents::parse(line).ok());
-        reader.forget_position();
         Ok(contents.map(|contents| Self { contents, reader }))
     }
 
@@ -111,7 +110,7 @@ impl LineReader {
         Ok(())
     }
 
-    /// Reads the next line, without its end.
+    /// Reads the first line, without its end. Positions count from there.
     fn line(&mut self) -> Result<Vec<u8>, Error> {
         let mut searched = 0;
         loop {
@@ -126,11 +125,6 @@ impl LineReader {
             searched = self.buffer.len();
             self.fill()?;
         }
-    }
-
-    /// From here on, positions count from what was read last.
-    fn forget_position(&mut self) {
-        self.start = 0;
     }
 
     /// Reads a range that lies behind all that were read before.

@@ -1,4 +1,5 @@
-//! [`resolve_dependencies`]: what kept bundles need, over several catalogs at once.
+//! What kept bundles need, over several catalogs at once: [`resolve_dependencies`] adds it, [`report_dependencies`] says
+//! what is missing.
 
 mod provide;
 mod world;
@@ -25,29 +26,27 @@ struct Wish<'a> {
     requirement: &'a Requirement,
 }
 
-/// Adds or reports what kept bundles need, as each entry's `dependencies` says.
+/// Adds what kept bundles need, where an entry's `dependencies` says `resolve`.
 ///
-/// A requirement is met by any kept bundle of any of the catalogs. With `resolve` the highest version that meets it
-/// is kept too, with whatever keeps its channel in one piece, and so on until nothing is missing. What cannot be
-/// added, and with `warn` everything that is missing, becomes a note of the selection. v1alpha2 has rules of its
-/// own, which were applied before.
+/// A requirement is met by any kept bundle of any of the catalogs. The highest version that meets it is kept too, with
+/// whatever keeps its channel in one piece, and so on until nothing is missing that could be added. v1alpha2 has rules
+/// of its own, which were applied before.
 pub fn resolve_dependencies(catalogs: &mut [Selected<'_>]) {
-    let mut hopeless: Vec<*const Requirement> = Vec::new();
+    let mut hopeless: Vec<&Need> = Vec::new();
     while let Some(wish) = next_to_resolve(catalogs, &hopeless) {
         if !provide::resolve(catalogs, &wish, &wish.requirement.need) {
-            hopeless.push(wish.requirement);
+            hopeless.push(&wish.requirement.need);
         }
     }
-    report(catalogs);
 }
 
 /// Finds something missing that is to be added.
-fn next_to_resolve<'a>(catalogs: &[Selected<'a>], hopeless: &[*const Requirement]) -> Option<Wish<'a>> {
+fn next_to_resolve<'a>(catalogs: &[Selected<'a>], hopeless: &[&Need]) -> Option<Wish<'a>> {
     let world = World::of(catalogs);
     let wishes = (0..catalogs.len()).filter(|place| mode(&catalogs[*place]) == Dependencies::Resolve);
     wishes.flat_map(|place| wishes_of(catalogs, place)).find(|wish| {
         let missing = world.meets(&wish.requirement.need) == Some(false);
-        missing && !hopeless.contains(&std::ptr::from_ref(wish.requirement))
+        missing && !hopeless.contains(&&wish.requirement.need)
     })
 }
 
@@ -73,8 +72,9 @@ fn wishes_of<'a>(catalogs: &[Selected<'a>], from: usize) -> Vec<Wish<'a>> {
     wishes
 }
 
-/// Notes what is missing.
-fn report(catalogs: &mut [Selected<'_>]) {
+/// Notes what kept bundles need and is not kept, where an entry's `dependencies` says `resolve` or `warn`: after all
+/// that may add and remove bundles.
+pub fn report_dependencies(catalogs: &mut [Selected<'_>]) {
     for place in 0..catalogs.len() {
         if mode(&catalogs[place]) == Dependencies::Ignore {
             continue;

@@ -32,6 +32,7 @@ fn run(mode: &str, packages: Value, more: &[(&str, Value)]) -> (String, Vec<Note
     let selection = select(&catalog, &entry, Rules::V2Alpha1, &State::default()).expect("a selection");
     let mut all = [(&catalog, &entry, selection)];
     resolve_dependencies(&mut all);
+    report_dependencies(&mut all);
     let [(_, _, selection)] = all;
     (kept(&selection), selection.notes)
 }
@@ -105,11 +106,13 @@ fn another_catalog_may_have_it() {
     };
     let mut all = [(&left, &resolve, selected(&left, &resolve)), (&right, &plain, selected(&right, &plain))];
     resolve_dependencies(&mut all);
+    report_dependencies(&mut all);
     // It is kept already, in a channel that is kept whole.
     assert_eq!(kept(&all[1].2), "q/fast=2.0.0 q/slow=1.0.0");
     assert_eq!(all[0].2.notes, []);
     let one = entry(json!({"packages": [{"name": "q", "channels": [{"name": "fast"}]}]}));
     all[1] = (&right, &one, selected(&right, &one));
     resolve_dependencies(&mut all);
+    report_dependencies(&mut all);
     assert_eq!(kept(&all[1].2), "q/fast=1.0.0,2.0.0");
 }

@@ -44,7 +44,8 @@ pub fn select(
         (false, Rules::V2Alpha1) => v2::select(catalog, entry, &mut selection, &mut problems),
         (false, Rules::V1Alpha2) => v1::select(catalog, entry, before, &mut selection, &mut problems),
     }
-    if rules == Rules::V2Alpha1 && entry.keep_upgrade_paths && problems.is_empty() {
+    let keep_paths = rules == Rules::V2Alpha1 && entry.keep_upgrade_paths && !selection.untouched;
+    if keep_paths && problems.is_empty() {
         upgrade::keep_paths(catalog, &mut selection);
     }
     check::result(catalog, entry, &mut selection, &mut problems);

@@ -19,7 +19,7 @@ pub struct Selection {
     pub catalog: String,
     /// Whether all of it is kept as it is, so that its image needs no change.
     pub untouched: bool,
-    /// Whether packages were not listed, so that what belongs to no package stays.
+    /// Whether packages were not listed, so that documents of packages which the catalog does not declare stay.
     pub whole: bool,
     /// The packages, sorted by name.
     pub packages: Vec<SelectedPackage>,

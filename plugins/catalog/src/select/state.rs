@@ -23,7 +23,7 @@ pub struct PackageState {
 /// What was mirrored of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelState {
-    /// The version from which content is kept (v1).
+    /// The version from which content is kept. Only v1alpha2 asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<Version>,
     /// The bundles and their versions.

@@ -111,3 +111,15 @@ fn dependencies_come_with_their_way_to_the_head() {
     assert_eq!(selection.packages[1].reasons[0].to_string(), "required by p.v1.0.0: package q <2.0.0");
     assert_eq!(kept(&select(true)), "p/stable=1.0.0");
 }
+
+#[test]
+fn what_is_between_a_provider_and_the_head_may_need_more() {
+    let need = |name: &str, range: &str| json!({"type": "olm.package.required", "value": {"packageName": name, "versionRange": range}});
+    let text = "p stable: p.v1.0.0
+                q stable: q.v1.0.0 q.v2.0.0>q.v1.0.0
+                r stable: r.v1.0.0";
+    let needs = [("p.v1.0.0", need("q", "<2.0.0")), ("q.v2.0.0", need("r", ""))];
+    let catalog = with_properties(text, &needs);
+    let selection = v1(&catalog, json!({"packages": [{"name": "p"}]}), &State::default()).expect("selected");
+    assert_eq!(kept(&selection), "p/stable=1.0.0 q/stable=1.0.0,2.0.0 r/stable=1.0.0");
+}

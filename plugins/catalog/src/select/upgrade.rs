@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 
 use semver::Version;
 
-use super::{Selection, State};
+use super::Selection;
 use crate::blang::VersionRange;
 use crate::model::{Catalog, Channel, ChannelEntry, Package};
 use crate::problem::Note;
 
 /// Adds what clusters on bundles mirrored before need to reach the kept heads.
 pub(super) fn keep_paths(catalog: &Catalog, selection: &mut Selection) {
-    let state = State::of(&selection.catalog, selection.before.clone());
-    let mut notes = Vec::new();
-    for kept in &mut selection.packages {
-        let before = state.catalog(&selection.catalog).and_then(|packages| packages.get(&kept.name));
-        let (Some(package), Some(before)) = (catalog.package(&kept.name), before) else { continue };
+    let Selection { packages, before, notes, .. } = selection;
+    for kept in packages {
+        let (Some(package), Some(before)) = (catalog.package(&kept.name), before.get(&kept.name)) else {
+            continue;
+        };
         for (name, mirrored) in &before.channels {
             let (Some(channel), Some(selected)) = (package.channel(name), kept.channel(name)) else {
                 continue;
@@ -30,7 +30,6 @@ pub(super) fn keep_paths(catalog: &Catalog, selection: &mut Selection) {
         }
         kept.settle(package);
     }
-    selection.notes.extend(notes);
 }
 
 /// Adds a path to the kept names; notes what that adds.

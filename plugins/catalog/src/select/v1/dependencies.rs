@@ -22,27 +22,32 @@ struct Wish<'a> {
 pub(super) fn add(run: &mut Run<'_>) {
     let catalog = run.catalog;
     let mut apis: Option<Apis<'_>> = None;
-    let mut visited: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
-    let mut found: BTreeMap<(&str, &str, &str), (Place<'_>, Reason)> = BTreeMap::new();
-    let mut current = kept_bundles(run);
-    while !current.is_empty() {
-        let wishes: Vec<_> = current.drain(..).flat_map(wishes).collect();
-        for wish in wishes {
+    let mut provided: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
+    let mut searched: BTreeSet<(&str, String)> = BTreeSet::new();
+    // What is added for one provider, up to its channel's head, may need more.
+    loop {
+        let mut current = kept_bundles(run);
+        current.retain(|key, _| searched.insert(key.clone()));
+        if current.is_empty() {
+            return;
+        }
+        let mut found: BTreeMap<(&str, &str, &str), (Place<'_>, Reason)> = BTreeMap::new();
+        for wish in current.into_values().flat_map(wishes) {
             let apis = apis.get_or_insert_with(|| Apis::of(catalog));
             let Some(place) = provider(catalog, apis, wish.need) else { continue };
             let key = (place.0.name.as_str(), place.1.name.as_str(), place.2.name.as_str());
-            if visited.insert(key) {
-                current.push(place.2);
+            if provided.insert(key) {
                 found.insert(key, (place, wish.reason));
             }
         }
-    }
-    for (place, reason) in found.into_values() {
-        keep(run, place, reason);
+        for (place, reason) in found.into_values() {
+            keep(run, place, reason);
+        }
     }
 }
 
-fn kept_bundles<'a>(run: &Run<'a>) -> Vec<&'a Bundle> {
+/// Returns the bundles that are kept, by package and name.
+fn kept_bundles<'a>(run: &Run<'a>) -> BTreeMap<(&'a str, String), &'a Bundle> {
     let mut bundles = BTreeMap::new();
     for (name, kept) in &run.kept {
         let Some(package) = run.catalog.package(name) else { continue };
@@ -53,7 +58,7 @@ fn kept_bundles<'a>(run: &Run<'a>) -> Vec<&'a Bundle> {
             }),
         );
     }
-    bundles.into_values().collect()
+    bundles
 }
 
 fn wishes(bundle: &Bundle) -> impl Iterator<Item = Wish<'_>> {
