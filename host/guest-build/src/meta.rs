@@ -238,7 +238,7 @@ mod tests {
     #[case("id = \"block\"", "id = \"../x\"", "lower-case")]
     #[case("wit = \"0.1.0\"", "wit = \"0.2.0\"", "this build makes `0.1.0`")]
     #[case("wit = \"0.1.0\"", "wit = \"0.1.0\"\nversion = \"1\"", "three numbers")]
-    #[case("\"policy\", ", "\"polizei\", ", "valid: content-source, policy")]
+    #[case("\"policy\", ", "\"polizei\", ", "valid: content-source, catalog-source, policy")]
     #[case("\"policy\", ", "\"static-policy\", ", "named twice")]
     #[case("\"registry\"", "\"network\"", "valid: registry, layout, http")]
     #[case("http:example.com", "http:", "empty argument")]
