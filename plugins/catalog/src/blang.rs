@@ -36,6 +36,11 @@ impl VersionRange {
         }
     }
 
+    /// Reads the range of a requirement; an empty one is none, and leaves every version.
+    pub fn optional(text: &str) -> Result<Option<Self>, VersionError> {
+        if text.is_empty() { Ok(None) } else { Self::parse(text).map(Some) }
+    }
+
     /// Tells whether a version is in the range.
     pub fn contains(&self, version: &Version) -> bool {
         self.alternatives.iter().any(|all| all.iter().all(|comparison| comparison.holds(version)))

@@ -35,10 +35,7 @@ impl<'a> World<'a> {
         match need {
             Need::Gvk(gvk) => Some(self.apis.contains(gvk)),
             Need::Package(name, range) => {
-                let range = match range.as_str() {
-                    "" => None,
-                    range => Some(VersionRange::parse(range).ok()?),
-                };
+                let range = VersionRange::optional(range).ok()?;
                 let fits = |version: &&Version| range.as_ref().is_none_or(|range| range.contains(version));
                 Some(self.versions.get(name.as_str()).is_some_and(|versions| versions.iter().any(fits)))
             }

@@ -95,10 +95,7 @@ fn provider<'a>(catalog: &'a Catalog, apis: &Apis<'a>, need: &Need) -> Option<Pl
     match need {
         Need::Gvk(gvk) => best(apis.0.get(gvk)?.iter().copied()),
         Need::Package(name, range) => {
-            let range = match range.as_str() {
-                "" => None,
-                range => Some(VersionRange::parse(range).ok()?),
-            };
+            let range = VersionRange::optional(range).ok()?;
             let fits = |version: &Version| range.as_ref().is_none_or(|range| range.contains(version));
             let places = places(catalog.package(name)?);
             best(places.filter(|(_, _, bundle)| bundle.version.as_ref().is_some_and(fits)))
