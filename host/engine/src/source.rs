@@ -2,6 +2,8 @@
 //!
 //! Whether one is built in or somebody's own cannot be seen from here.
 
+mod signatures;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +16,10 @@ use serde_json::Value;
 
 use crate::content::{BlobStream, Images};
 use crate::report::SharedEvents;
+
+pub use signatures::{
+    Keyring, Payload, SignatureError, SignatureFault, SignatureFaultKind, Signatures, VerifiedSignature,
+};
 
 /// Who a plugin is.
 #[derive(Clone, Debug, PartialEq, Eq)]
