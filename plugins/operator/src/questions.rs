@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use oc_mirror_catalog::{Catalog, Entry, PackageFacts, Rules, Selection, State, nearest, select};
 use oc_mirror_plugin_sdk::host::cache::{self, Draft};
 use oc_mirror_plugin_sdk::host::registry;
-use oc_mirror_plugin_sdk::{Error, explain, other};
+use oc_mirror_plugin_sdk::{Error, explain, other, with_hint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -136,7 +136,7 @@ fn unknown<'a>(what: &str, name: &str, of: &str, names: impl Iterator<Item = &'a
     let quoted: Vec<String> = shown.iter().map(|name| format!("`{name}`")).collect();
     match quoted.is_empty() {
         true => error,
-        false => fault::with_hint(error, &format!("it has {}", quoted.join(", "))),
+        false => with_hint(error, &format!("it has {}", quoted.join(", "))),
     }
 }
 

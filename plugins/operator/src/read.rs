@@ -4,7 +4,7 @@ use oc_mirror_catalog::{Builder, Catalog};
 use oc_mirror_plugin_sdk::host::registry::{self, Entry, Image};
 use oc_mirror_plugin_sdk::host::streams::{Documents, Reader};
 use oc_mirror_plugin_sdk::host::{progress, types};
-use oc_mirror_plugin_sdk::{Descriptor, Error, about, other};
+use oc_mirror_plugin_sdk::{Descriptor, Error, about, other, read_all, with_hint};
 
 use crate::fault;
 use crate::target::pinned;
@@ -43,7 +43,7 @@ impl CatalogImage {
     pub(crate) fn open(catalog: &str) -> Result<Self, Error> {
         let named = |error| about(error, catalog);
         let image = registry::open(catalog).map_err(|error| match error {
-            Error::NotFound(_) => fault::with_hint(Error::NotFound(catalog.to_owned()), NO_SUCH_CATALOG),
+            Error::NotFound(_) => with_hint(Error::NotFound(catalog.to_owned()), NO_SUCH_CATALOG),
             error => named(error),
         })?;
         let digest = image.descriptor().digest;
@@ -108,7 +108,7 @@ impl CatalogImage {
         let reason =
             format!("there is nothing in `/{}`, where its label says that the catalog is", self.directory);
         let hint = "the catalog is at fault: ask whoever publishes it";
-        Err(named(fault::with_hint(other("operator.catalog", reason), hint)))
+        Err(named(with_hint(other("operator.catalog", reason), hint)))
     }
 }
 
@@ -157,20 +157,8 @@ fn opened(image: &Image, entry: &Entry, content: Option<Reader>) -> Result<Optio
 }
 
 fn text(content: &Reader) -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    loop {
-        let piece = content.read(64 << 10)?;
-        if piece.is_empty() {
-            return Ok(String::from_utf8_lossy(&bytes).into_owned());
-        }
-        bytes.extend(piece);
-        if bytes.len() > MAX_IGNORE {
-            return Err(other(
-                "operator.catalog",
-                format!("an `{IGNORE_FILE}` has more than {MAX_IGNORE} bytes"),
-            ));
-        }
-    }
+    let bytes = read_all(content, MAX_IGNORE, &format!("an `{IGNORE_FILE}`"))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn below<'a>(path: &'a str, directory: &str) -> Option<&'a str> {
@@ -208,14 +196,14 @@ fn directory(image: &Image) -> Result<String, Error> {
     let label = |name: &str| labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     match (label(CONFIGS_LABEL), label(DATABASE_LABEL)) {
         (Some(directory), _) => Ok(directory.trim_matches('/').to_owned()),
-        (None, Some(_)) => Err(fault::with_hint(
+        (None, Some(_)) => Err(with_hint(
             other(
                 "operator.catalog",
                 "it is a catalog with a database, which no version of OpenShift that is supported takes",
             ),
             "use a file-based catalog, or make one of it with `opm migrate`",
         )),
-        (None, None) => Err(fault::with_hint(
+        (None, None) => Err(with_hint(
             other(
                 "operator.catalog",
                 format!("it is not a catalog of operators: it has no label `{CONFIGS_LABEL}`"),

@@ -23,6 +23,7 @@ pub mod imports {
                 import oc-mirror:plugin/registry@0.1.0;
                 import oc-mirror:plugin/http@0.1.0;
                 import oc-mirror:plugin/cache@0.1.0;
+                import oc-mirror:plugin/signatures@0.1.0;
                 import oc-mirror:plugin/plan@0.1.0;
             }
         ",

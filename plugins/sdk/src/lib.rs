@@ -46,13 +46,15 @@ pub use bindings::imports::oc_mirror::plugin::types::{
     Coded, Descriptor, Error, Finding, ImageRequest, Platform, Problem, Verdict,
 };
 pub use bindings::source::exports::oc_mirror::plugin::source::Summary;
-pub use helpers::{about, explain, finding, info, note, other, problem, warning};
+pub use helpers::{
+    about, explain, finding, in_one, info, note, other, problem, read_all, together, warning, with_hint,
+};
 pub use plugin::{ContentSource, Inspection, Plugin, Policy, Preparation, StaticPolicy, Transformer};
 
 /// What a plugin may ask of the host, interface by interface.
 pub mod host {
     pub use crate::bindings::imports::oc_mirror::plugin::{
-        cache, config, http, log, plan, progress, registry, streams, types,
+        cache, config, http, log, plan, progress, registry, signatures, streams, types,
     };
 }
 
