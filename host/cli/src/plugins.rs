@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oc_mirror_engine::policy::{Mode, Policy};
-use oc_mirror_engine::source::{ContentSource, HttpFetch};
+use oc_mirror_engine::source::{ContentSource, HttpFetch, NoKeys};
 use oc_mirror_engine::workflow::Wishes;
 use oc_mirror_model::config::{
     AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, Operator, PolicyMode,
@@ -41,6 +41,7 @@ pub(crate) async fn wishes(
         configuration: written,
         pinned: Box::new(move |images| pinned(&configuration, images)),
         http,
+        signatures: Arc::new(NoKeys),
     })
 }
 

@@ -18,7 +18,7 @@ use crate::content::{BlobStream, Images};
 use crate::report::SharedEvents;
 
 pub use signatures::{
-    Keyring, Payload, SignatureError, SignatureFault, SignatureFaultKind, Signatures, VerifiedSignature,
+    Keyring, NoKeys, Payload, SignatureError, SignatureFault, SignatureFaultKind, Signatures, VerifiedSignature,
 };
 
 /// Who a plugin is.
@@ -86,6 +86,8 @@ pub struct Services {
     pub cache: Option<PathBuf>,
     /// What sources have asked for in this run and cannot be had.
     pub unavailable: Arc<Vec<Unavailable>>,
+    /// Signatures of releases.
+    pub signatures: Arc<dyn Signatures>,
 }
 
 /// An image that a source has asked for and that cannot be mirrored.

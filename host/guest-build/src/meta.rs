@@ -19,10 +19,20 @@ pub const WORLDS: [(&str, &str); 5] = [
 ];
 
 /// What a plugin can ask for and a user can grant. `wit/README.md` says what each opens.
-pub const CAPABILITIES: [&str; 9] =
-    ["registry", "layout", "http", "credential", "state", "cache", "artifact", "resources", "build"];
+pub const CAPABILITIES: [&str; 10] = [
+    "registry",
+    "layout",
+    "http",
+    "credential",
+    "state",
+    "cache",
+    "artifact",
+    "resources",
+    "build",
+    "signatures",
+];
 /// Those of them that stand alone; the others take an argument after a colon.
-const WITHOUT_ARGUMENT: [&str; 5] = ["state", "cache", "artifact", "resources", "build"];
+const WITHOUT_ARGUMENT: [&str; 6] = ["state", "cache", "artifact", "resources", "build", "signatures"];
 
 /// When a policy wants to be asked.
 pub const STAGES: [&str; 3] = ["reference", "manifest", "content"];

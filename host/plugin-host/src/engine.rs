@@ -42,6 +42,7 @@ pub(crate) fn linker(engine: &Engine, wasi: bool) -> wasmtime::Result<Linker<Sto
     wit::registry::add_to_linker::<_, Own>(&mut linker, StoreState::enter)?;
     wit::http::add_to_linker::<_, Own>(&mut linker, StoreState::enter)?;
     wit::cache::add_to_linker::<_, Own>(&mut linker, StoreState::enter)?;
+    wit::signatures::add_to_linker::<_, Own>(&mut linker, StoreState::enter)?;
     wit::plan::add_to_linker::<_, Own>(&mut linker, StoreState::enter)?;
     if wasi {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

@@ -9,7 +9,7 @@ use oc_mirror_model::reference::Reference;
 use url::Url;
 
 /// The capabilities there are, as they are written.
-pub const CAPABILITIES: [&str; 10] = [
+pub const CAPABILITIES: [&str; 11] = [
     "registry",
     "registry:<host/path pattern>",
     "http:<host, *.domain or scheme://host:port>",
@@ -20,6 +20,7 @@ pub const CAPABILITIES: [&str; 10] = [
     "resources",
     "state",
     "cache",
+    "signatures",
 ];
 
 /// One thing that a plugin may do.
@@ -43,6 +44,8 @@ enum Capability {
     State,
     /// Keep things from run to run.
     Cache,
+    /// Have signatures of releases verified.
+    Signatures,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +126,7 @@ impl Capability {
             "resources" => plain(Self::Resources),
             "state" => plain(Self::State),
             "cache" => plain(Self::Cache),
+            "signatures" => plain(Self::Signatures),
             _ => Err(invalid(format!("valid are {}", CAPABILITIES.map(|c| format!("`{c}`")).join(", ")))),
         }
     }
@@ -143,7 +147,8 @@ impl Capability {
             | (Self::Artifact, Access::Artifact)
             | (Self::Resources, Access::Resources)
             | (Self::State, Access::State)
-            | (Self::Cache, Access::Cache) => true,
+            | (Self::Cache, Access::Cache)
+            | (Self::Signatures, Access::Signatures) => true,
             _ => false,
         }
     }
@@ -249,6 +254,7 @@ pub(crate) enum Access<'a> {
     Resources,
     State,
     Cache,
+    Signatures,
 }
 
 /// The capability that covers it, as one would write it to grant just that.
@@ -267,6 +273,7 @@ impl fmt::Display for Access<'_> {
             Self::Resources => f.write_str("resources"),
             Self::State => f.write_str("state"),
             Self::Cache => f.write_str("cache"),
+            Self::Signatures => f.write_str("signatures"),
         }
     }
 }

@@ -29,7 +29,7 @@ pub use workspace::{Workspace, cache_in};
 
 use crate::policy::Policy;
 use crate::report::SharedEvents;
-use crate::source::{ContentSource, HttpFetch};
+use crate::source::{ContentSource, HttpFetch, Signatures};
 use crate::transfer::{Parallelism, Retry};
 
 /// What a run is told from outside.
@@ -82,4 +82,6 @@ pub struct Wishes {
     pub pinned: Pin,
     /// HTTP for plugins.
     pub http: Arc<dyn HttpFetch>,
+    /// Signatures of releases.
+    pub signatures: Arc<dyn Signatures>,
 }

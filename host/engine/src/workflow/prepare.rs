@@ -147,6 +147,7 @@ impl Request<'_> {
             state: Arc::new(self.chain.last().map(|i| i.plugin_state.clone()).unwrap_or_default()),
             cache: Some(self.workspace.cache().join("plugins")),
             unavailable: Arc::default(),
+            signatures: self.wishes.signatures.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::Run;
 use super::images::{Origins, RunImages};
 use super::kept::{self, Kept};
 use crate::content::Images;
-use crate::source::{HttpFetch, Inspector, PluginError, RunInfo, Services};
+use crate::source::{HttpFetch, Inspector, NoKeys, PluginError, RunInfo, Services};
 
 /// What is lent to a source while it answers.
 pub struct Asking {
@@ -41,6 +41,7 @@ impl Asking {
             state: Arc::default(),
             cache: Some(plugins),
             unavailable: Arc::default(),
+            signatures: Arc::new(NoKeys),
         };
         let run = RunInfo {
             host_version: run.program.clone(),

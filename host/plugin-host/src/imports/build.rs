@@ -2,13 +2,13 @@
 //!
 //! The result is a layout below the run's scratch directory, and a wish for it as for any other image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use oc_mirror_engine::content::ImageView;
 use oc_mirror_engine::content::build::{BuildError, ImageSpec, LayerBuilder};
-use oc_mirror_engine::content::filesystem::Kind;
+use oc_mirror_engine::content::filesystem::{FilesystemError, Kind, Limits, Unpacked, unpack};
 use oc_mirror_model::manifest::RawManifest;
 use oc_mirror_model::platform::Platform;
 use oc_mirror_model::reference::{Repository, Source, Tag};
@@ -22,7 +22,7 @@ use crate::convert;
 use crate::fault::{Answer, Fault};
 use crate::imports::filesystem::{Copied, Filesystem};
 use crate::imports::plan::Spool;
-use crate::imports::streams::Writer;
+use crate::imports::streams::{Reader, Writer};
 use crate::scratch_layout::ScratchLayout;
 use crate::state::StoreState;
 use crate::text::clean;
@@ -31,6 +31,11 @@ use crate::text::clean;
 const MAX_ENTRIES: usize = 1_000;
 /// The longest of them.
 const MAX_TEXT: usize = 64 << 10;
+
+/// The most files and directories of an archive that is unpacked into an image.
+const MAX_UNPACKED: usize = 100_000;
+/// The most bytes of them.
+const MAX_UNPACKED_BYTES: u64 = 1 << 30;
 
 /// An image that a plugin is describing.
 pub struct Builder {
@@ -222,6 +227,30 @@ impl Builder {
         Ok(())
     }
 
+    /// Adds what an archive holds, each directory named once: whoever unpacks the layer need not make any up.
+    fn add_unpacked(&mut self, dest: &str, found: Vec<Unpacked>) -> Answer<u64> {
+        let mut directories = BTreeSet::from([dest.to_owned()]);
+        let mut files = 0;
+        for unpacked in found {
+            let path = format!("{dest}/{}", unpacked.path);
+            let above = path.match_indices('/').map(|(at, _)| path[..at].to_owned());
+            directories.extend(above.filter(|dir| is_below(dir, dest)));
+            match unpacked.file {
+                Some(file) => {
+                    files += 1;
+                    self.layer.file(&path, if unpacked.is_executable { 0o755 } else { 0o644 }, file)?;
+                }
+                None => {
+                    directories.insert(path);
+                }
+            }
+        }
+        for directory in directories {
+            self.layer.directory(&directory, 0o755)?;
+        }
+        Ok(files)
+    }
+
     async fn write(&mut self, dir: PathBuf) -> Answer<RawManifest> {
         let text = dir.to_str().filter(|text| !text.contains([':', '@']));
         let text =
@@ -372,6 +401,30 @@ impl HostImageBuilder for StoreState {
             }
         }
         Ok(total)
+    }
+
+    async fn unpack(
+        &mut self,
+        builder: Resource<Builder>,
+        archive: Resource<Reader>,
+        dest: String,
+    ) -> Answer<u64> {
+        self.charge_items(1)?;
+        self.builder(&builder)?;
+        let scratch = self.collecting()?.next_file();
+        let stream = self.table.get_mut(&archive)?.take();
+        let limits = Limits { entries: MAX_UNPACKED, output_bytes: MAX_UNPACKED_BYTES, ..Limits::default() };
+        let found = unpack(stream, &scratch, limits).await.map_err(|error| match error {
+            FilesystemError::Limit { what, .. } => Fault::limit(format!("an archive goes beyond a limit: {what}")),
+            FilesystemError::Invalid { reason, .. } => {
+                Fault::invalid(clean(&format!("the archive cannot be read: {reason}"), 1024))
+            }
+            error => error.into(),
+        })?;
+        self.charge_items(found.len() as u64)?;
+        self.charge_written(found.iter().map(|u| u.size).sum())?;
+        let dest = in_image(&dest).trim_end_matches('/');
+        self.builder(&builder)?.add_unpacked(dest, found)
     }
 
     async fn finish(&mut self, builder: Resource<Builder>) -> Answer<String> {

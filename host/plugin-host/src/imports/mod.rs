@@ -13,6 +13,7 @@ mod log;
 pub(crate) mod plan;
 pub(crate) mod progress;
 mod registry;
+mod signatures;
 pub(crate) mod streams;
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,17 @@ impl Reader {
         Ok(self.rest.split_to(length))
     }
 
+    /// Takes what is left of the stream; nothing is left for others.
+    pub(crate) fn take(&mut self) -> BlobStream {
+        let rest = std::mem::take(&mut self.rest);
+        let ended = self.end.replace(Ok(()));
+        let stream = std::mem::replace(&mut self.stream, Box::pin(futures_util::stream::empty()));
+        match ended {
+            Some(_) => Box::pin(futures_util::stream::iter([Ok(rest)])),
+            None => Box::pin(futures_util::stream::iter([Ok(rest)]).chain(stream)),
+        }
+    }
+
     /// Leaves out up to `count` bytes and returns how many there were.
     async fn skip(&mut self, count: u64) -> Answer<u64> {
         let mut left = count;

@@ -184,6 +184,7 @@ async fn state(scratch: &Path) -> StoreState {
         state: Arc::default(),
         cache: None,
         unavailable: Arc::default(),
+        signatures: Arc::new(oc_mirror_engine::source::NoKeys),
     };
     state.run = Some(Run { info, services });
     state.collecting = Some(Collecting::new(scratch).expect("a directory"));

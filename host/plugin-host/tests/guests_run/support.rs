@@ -142,6 +142,7 @@ impl World {
             state: Arc::new(self.state.clone()),
             cache: Some(self.scratch.path().join("cache")),
             unavailable: Arc::default(),
+            signatures: Arc::new(oc_mirror_engine::source::NoKeys),
         }
     }
 

@@ -13,8 +13,10 @@ mod history;
 mod input;
 mod tarball;
 mod tree;
+mod unpack;
 mod walk;
 
+pub use unpack::{Unpacked, unpack};
 pub use walk::{Walk, Walked};
 
 use input::{Budget, with_layer};
