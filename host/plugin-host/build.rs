@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use oc_mirror_guest_build::GuestBuild;
 
 /// The guests that are part of the program, by the names of their packages.
-const BUILTINS: [&str; 3] =
-    ["oc-mirror-plugin-additional", "oc-mirror-plugin-block", "oc-mirror-plugin-operator"];
+const BUILTINS: [&str; 4] = [
+    "oc-mirror-plugin-additional",
+    "oc-mirror-plugin-block",
+    "oc-mirror-plugin-operator",
+    "oc-mirror-plugin-release",
+];
 
 fn main() {
     let root = PathBuf::from(env("CARGO_MANIFEST_DIR")).join("../..");

@@ -97,6 +97,14 @@ pub(crate) struct MirrorArgs {
     #[arg(long, hide = true)]
     pub skip_missing: bool,
 
+    /// Mirror releases whether they are signed or not
+    #[arg(long)]
+    pub ignore_release_signature: bool,
+
+    /// Take updates with these risks for paths through update graphs like all others; `all` takes every update
+    #[arg(long, value_name = "RISK", value_delimiter = ',')]
+    pub accept_risks: Vec<String>,
+
     /// Work on this many images at a time
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub parallel_images: usize,
@@ -236,6 +244,106 @@ pub(crate) struct ListArgs {
 pub(crate) enum ListCommand {
     /// List operator catalogs, the packages of one, or the channels and versions of a package
     Operators(ListOperatorsArgs),
+    /// List versions of OpenShift, their channels, or the releases in a channel
+    Releases(ListReleasesArgs),
+    /// List the updates that lead from one release to another, with the risks of those that have any
+    Updates(ListUpdatesArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+UPDATE_URL_OVERRIDE names another server of update graphs than that of OpenShift.")]
+pub(crate) struct ListReleasesArgs {
+    /// List the channels that the releases of --version are in
+    #[arg(long, conflicts_with = "channel")]
+    pub channels: bool,
+
+    /// List the releases in this channel, such as fast-4.20
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+
+    /// List the releases in the channel stable-X.Y
+    #[arg(long, value_name = "X.Y", conflicts_with = "channel")]
+    pub version: Option<String>,
+
+    /// For these architectures
+    #[arg(long, value_enum, value_name = "ARCH", value_delimiter = ',', default_value = "amd64")]
+    pub filter_by_archs: Vec<Architecture>,
+
+    /// Of OKD instead of OpenShift
+    #[arg(long)]
+    pub okd: bool,
+
+    /// Look in this repository for versions
+    #[arg(long, value_name = "HOST/PATH", default_value = "quay.io/openshift-release-dev/ocp-release")]
+    pub repository: String,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
+
+    /// How to print the list
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Text)]
+    pub output: ListFormat,
+
+    /// Accepted for oc-mirror v2
+    #[arg(long, hide = true)]
+    pub v2: bool,
+
+    /// Accepted for oc-mirror v1
+    #[arg(long, hide = true, conflicts_with = "v2")]
+    pub v1: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --channel the stable channels of all versions on the way are searched, then fast and candidate ones.
+UPDATE_URL_OVERRIDE names another server of update graphs than that of OpenShift.")]
+pub(crate) struct ListUpdatesArgs {
+    /// Begin with this release, such as 4.18.3
+    #[arg(long, value_name = "VERSION")]
+    pub from: String,
+
+    /// End with this release
+    #[arg(long, value_name = "VERSION")]
+    pub to: String,
+
+    /// Look in this channel only
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+
+    /// For this architecture
+    #[arg(long, value_enum, value_name = "ARCH", default_value_t = Architecture::Amd64)]
+    pub arch: Architecture,
+
+    /// Of OKD instead of OpenShift
+    #[arg(long)]
+    pub okd: bool,
+
+    /// Take updates with these risks like all others; `all` takes every update
+    #[arg(long, value_name = "RISK", value_delimiter = ',')]
+    pub accept_risks: Vec<String>,
+
+    /// Draw the releases and the way through them into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
+
+    /// How to print the updates
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Text)]
+    pub output: ListFormat,
+}
+
+/// Architectures of releases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Architecture {
+    Amd64,
+    Arm64,
+    Ppc64le,
+    S390x,
+    /// One release for several architectures
+    Multi,
 }
 
 #[derive(Debug, Args)]

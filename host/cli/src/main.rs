@@ -12,6 +12,8 @@ mod network;
 mod operators;
 mod output;
 mod plugins;
+mod releases;
+mod signatures;
 
 use std::process::ExitCode;
 

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oc_mirror_engine::policy::{Mode, Policy};
-use oc_mirror_engine::source::{ContentSource, HttpFetch, NoKeys};
+use oc_mirror_engine::source::{ContentSource, HttpFetch, Signatures};
 use oc_mirror_engine::workflow::Wishes;
 use oc_mirror_model::config::{
     AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, Operator, PolicyMode,
+    ReleasePlatform,
 };
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::ImageEntry;
@@ -18,30 +19,40 @@ use oc_mirror_plugin_host::{Binary, Grants, Host, HostSettings, LoadError, LoadE
 use serde_json::{Value, json};
 
 use crate::error::CliError;
+use crate::releases::{self, Servers};
 use crate::{environment, operators};
 
 /// Sections that no plugin of this version serves.
-const UNSERVED: [(&str, &str); 3] =
-    [("platform", "releases"), ("helm", "Helm charts"), ("samples", "samples")];
+const UNSERVED: [(&str, &str); 2] = [("helm", "Helm charts"), ("samples", "samples")];
+
+/// What the plugins of a configuration are lent, besides what is in it.
+pub(crate) struct Lent {
+    /// HTTP.
+    pub http: Arc<dyn HttpFetch>,
+    /// Signatures of releases.
+    pub signatures: Arc<dyn Signatures>,
+    /// Risks of updates that the user accepts.
+    pub accept_risks: Vec<String>,
+}
 
 /// Makes the plugins that a configuration asks for.
 pub(crate) async fn wishes(
     written: Vec<u8>,
     path: &Path,
     configuration: ImageSetConfiguration,
-    http: Arc<dyn HttpFetch>,
+    lent: Lent,
 ) -> Result<Wishes, CliError> {
     refuse_unserved(path, &configuration.mirror)?;
     let host = host()?;
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-    let loader = Loader { host: &host, directory };
+    let loader = Loader { host: &host, directory, accept_risks: &lent.accept_risks };
     Ok(Wishes {
         sources: loader.sources(&configuration).await?,
         policies: loader.policies(&configuration.mirror).await?,
         configuration: written,
         pinned: Box::new(move |images| pinned(&configuration, images)),
-        http,
-        signatures: Arc::new(NoKeys),
+        http: lent.http,
+        signatures: lent.signatures,
     })
 }
 
@@ -86,6 +97,7 @@ fn refuse_unserved(path: &Path, mirror: &Mirror) -> Result<(), CliError> {
 struct Loader<'a> {
     host: &'a Host,
     directory: PathBuf,
+    accept_risks: &'a [String],
 }
 
 impl Loader<'_> {
@@ -95,6 +107,12 @@ impl Loader<'_> {
     ) -> Result<Vec<Box<dyn ContentSource>>, CliError> {
         let mirror = &configuration.mirror;
         let mut sources = Vec::new();
+        if let Some(platform) = mirror.platform.as_ref().filter(|platform| !platform.asks_for_nothing()) {
+            let servers = Servers::of(platform)?;
+            let settings = servers.settings(configuration.api, platform, self.accept_risks);
+            sources
+                .push(self.source(builtin(self.host, releases::NAME, settings, &servers.grants())?).await?);
+        }
         if !mirror.operators.is_empty() {
             let settings = operators::settings(configuration.api, &mirror.operators, &self.directory)?;
             let grants = operators::grants(mirror.operators.iter().map(|o| o.catalog.as_str()));
@@ -213,6 +231,9 @@ fn pinned(configuration: &ImageSetConfiguration, images: &[ImageEntry]) -> Vec<u
         .collect();
     let mut pinned = configuration.clone();
     pinned.api = ApiVersion::V2Alpha1;
+    if let Some(platform) = &mut pinned.mirror.platform {
+        pin_releases(platform, images);
+    }
     for operator in &mut pinned.mirror.operators {
         pin_catalog(operator, images);
     }
@@ -230,6 +251,26 @@ fn pinned(configuration: &ImageSetConfiguration, images: &[ImageEntry]) -> Vec<u
         );
     }
     text.into_bytes()
+}
+
+/// Names the releases that channels had in this run by their versions, and the one that was named by its digest.
+fn pin_releases(platform: &mut ReleasePlatform, images: &[ImageEntry]) {
+    let releases: Vec<&ImageEntry> = images.iter().filter(|i| i.request.kind == kind::RELEASE).collect();
+    if let (Some(release), Some(image)) = (&mut platform.release, releases.first()) {
+        release.clone_from(&image.request.source);
+    }
+    for channel in &mut platform.channels {
+        let end = |key: &str| {
+            let ends = |image: &&&ImageEntry| {
+                let channels = image.request.provenance.get(key);
+                channels.is_some_and(|channels| channels.split(' ').any(|name| name == channel.name))
+            };
+            releases.iter().find(ends).and_then(|image| image.request.provenance.get("release").cloned())
+        };
+        let (lowest, highest) = (end("lowest-of"), end("highest-of"));
+        channel.min_version = lowest.or(channel.min_version.take());
+        channel.max_version = highest.or(channel.max_version.take());
+    }
 }
 
 /// Names a catalog by the digest that it had in this run. Its tag is kept for the target, as oc-mirror v2 does.

@@ -18,7 +18,8 @@ use crate::content::{BlobStream, Images};
 use crate::report::SharedEvents;
 
 pub use signatures::{
-    Keyring, NoKeys, Payload, SignatureError, SignatureFault, SignatureFaultKind, Signatures, VerifiedSignature,
+    Keyring, NoKeys, Payload, SignatureError, SignatureFault, SignatureFaultKind, Signatures,
+    VerifiedSignature,
 };
 
 /// Who a plugin is.

@@ -47,7 +47,7 @@ fn select(cache: &Path, network: &NetworkArgs) -> Result<u8, CliError> {
         .collect::<Result<_, CliError>>()?;
     let catalogs: Vec<&str> = questions.iter().filter_map(|q| q["entry"]["catalog"].as_str()).collect();
     super::runtime()?.block_on(async {
-        let asking = Questions::prepare(cache.to_owned(), network, &catalogs).await?;
+        let asking = Questions::of_catalogs(cache.to_owned(), network, &catalogs).await?;
         for question in &questions {
             let mut arguments = question.clone();
             arguments["now"] = asking.now.as_str().into();

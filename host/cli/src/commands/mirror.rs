@@ -17,7 +17,8 @@ use uuid::Uuid;
 use crate::args::{self, Format, MirrorArgs};
 use crate::error::CliError;
 use crate::output::{self, Console};
-use crate::{environment, logging, network, plugins};
+use crate::plugins::{self, Lent};
+use crate::{environment, logging, network, signatures};
 
 /// Which way, and from where to where.
 enum Way {
@@ -68,7 +69,7 @@ async fn execute(
             Way::ToDisk { dir } => {
                 let configured = configured.ok_or_else(no_configuration)?;
                 let to = to_disk(args, dir, &configured)?;
-                let wishes = wishes(configured, &network).await?;
+                let wishes = wishes(args, &run, configured, &network).await?;
                 Ok(mirror_to_disk(&run, &wishes, network.clone(), workspace, &to).await?)
             }
             Way::FromDisk { from, target } => {
@@ -81,7 +82,7 @@ async fn execute(
             Way::Direct { target } => {
                 let configured = configured.ok_or_else(no_configuration)?;
                 let destination = network.destination(target, nested(args)).map_err(failed_target(target))?;
-                let wishes = wishes(configured, &network).await?;
+                let wishes = wishes(args, &run, configured, &network).await?;
                 Ok(direct::mirror_to_mirror(&run, &wishes, network.clone(), workspace, &destination).await?)
             }
         }
@@ -103,9 +104,16 @@ fn failed_target(target: &Target) -> impl Fn(oc_mirror_engine::content::ContentE
     move |error| CliError::caused(format!("the target `{target}` cannot be used"), &error)
 }
 
-async fn wishes(configured: Configured, network: &Arc<Network>) -> Result<Wishes, CliError> {
+async fn wishes(
+    args: &MirrorArgs,
+    run: &Run,
+    configured: Configured,
+    network: &Arc<Network>,
+) -> Result<Wishes, CliError> {
     let http = network.fetch().map_err(|error| CliError::from_error(&error))?;
-    plugins::wishes(configured.written, &configured.path, configured.configuration, http).await
+    let signatures = signatures::open(args, run, http.clone())?;
+    let lent = Lent { http, signatures, accept_risks: args.accept_risks.clone() };
+    plugins::wishes(configured.written, &configured.path, configured.configuration, lent).await
 }
 
 fn is_same(given: &ImageSetConfiguration, written: &[u8]) -> bool {

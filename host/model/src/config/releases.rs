@@ -12,6 +12,16 @@ pub struct ReleasePlatform {
     /// Whether the data of the update graph is mirrored.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub graph: bool,
+    /// An image with the data of the update graph that is mirrored as it is, instead of one that is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph_image: Option<String>,
+    /// What the image with the data of the update graph is built on; `registry.access.redhat.com/ubi9/ubi:latest` where
+    /// nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph_base: Option<String>,
+    /// Where the data of the update graph is, a tar archive; that of OpenShift where nothing is said.
+    #[serde(rename = "graphDataURL", skip_serializing_if = "Option::is_none")]
+    pub graph_data_url: Option<String>,
     /// Update channels.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<ReleaseChannel>,

@@ -119,6 +119,7 @@ impl Validator<'_> {
         for (index, architecture) in platform.architectures.iter().enumerate() {
             self.architecture(&format!("{path}.architectures[{index}]"), architecture);
         }
+        self.graph(platform, path);
         if let Some(release) = &platform.release {
             let path = format!("{path}.release");
             self.reference(&path, release);
@@ -129,6 +130,30 @@ impl Validator<'_> {
                     "remove one of them",
                 );
             }
+        }
+    }
+
+    fn graph(&mut self, platform: &ReleasePlatform, path: &str) {
+        for (key, image) in [("graphImage", &platform.graph_image), ("graphBase", &platform.graph_base)] {
+            if let Some(image) = image {
+                self.reference(&format!("{path}.{key}"), image);
+            }
+        }
+        if let Some(url) = &platform.graph_data_url
+            && !url.starts_with("https://")
+            && !url.starts_with("http://")
+        {
+            let message = format!("`{url}` is not a URL");
+            self.error(&format!("{path}.graphDataURL"), message, "write `https://HOST/PATH`");
+        }
+        let how = [
+            ("graphImage", &platform.graph_image),
+            ("graphBase", &platform.graph_base),
+            ("graphDataURL", &platform.graph_data_url),
+        ];
+        if let Some((key, _)) = how.iter().find(|(_, value)| value.is_some() && !platform.graph) {
+            let message = format!("`{key}` is not looked at where no `graph` is wanted");
+            self.warn(&format!("{path}.{key}"), message, "write `graph: true`");
         }
     }
 

@@ -415,7 +415,9 @@ impl HostImageBuilder for StoreState {
         let stream = self.table.get_mut(&archive)?.take();
         let limits = Limits { entries: MAX_UNPACKED, output_bytes: MAX_UNPACKED_BYTES, ..Limits::default() };
         let found = unpack(stream, &scratch, limits).await.map_err(|error| match error {
-            FilesystemError::Limit { what, .. } => Fault::limit(format!("an archive goes beyond a limit: {what}")),
+            FilesystemError::Limit { what, .. } => {
+                Fault::limit(format!("an archive goes beyond a limit: {what}"))
+            }
             FilesystemError::Invalid { reason, .. } => {
                 Fault::invalid(clean(&format!("the archive cannot be read: {reason}"), 1024))
             }

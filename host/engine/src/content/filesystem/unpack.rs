@@ -50,11 +50,7 @@ pub async fn unpack(
     .await
 }
 
-fn take(
-    entry: TarEntry,
-    reader: &mut LayerReader,
-    to: &Path,
-) -> Result<Option<Unpacked>, FilesystemError> {
+fn take(entry: TarEntry, reader: &mut LayerReader, to: &Path) -> Result<Option<Unpacked>, FilesystemError> {
     let path = entry.path.join("/");
     if path.is_empty() {
         return Ok(None);
@@ -66,7 +62,11 @@ fn take(
             copy(reader, size, to)?;
             Some(to.to_owned())
         }
-        _ => return Err(reader.invalid(&format!("`{}` is neither a plain file nor a directory", super::shown(&path)))),
+        _ => {
+            return Err(
+                reader.invalid(&format!("`{}` is neither a plain file nor a directory", super::shown(&path)))
+            );
+        }
     };
     Ok(Some(Unpacked { path, file, size, is_executable: entry.mode & 0o111 != 0 }))
 }
@@ -135,8 +135,11 @@ mod tests {
                 (u.path.as_str(), content, u.is_executable && u.file.is_some())
             })
             .collect();
-        let expected =
-            [("a", None, false), ("a/tool", Some(b"#!".to_vec()), true), ("b", Some(b"text".to_vec()), false)];
+        let expected = [
+            ("a", None, false),
+            ("a/tool", Some(b"#!".to_vec()), true),
+            ("b", Some(b"text".to_vec()), false),
+        ];
         assert_eq!(seen, expected);
     }
 

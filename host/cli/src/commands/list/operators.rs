@@ -1,22 +1,16 @@
-//! `oc-mirror list`: what there is to mirror.
+//! `oc-mirror list operators`: catalogs, and what is in them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use oc_mirror_engine::report::SharedEvents;
-use oc_mirror_engine::source::Inspector;
-use oc_mirror_engine::transfer::{Parallelism, Retry};
-use oc_mirror_engine::workflow::questions::Asking;
-use oc_mirror_engine::workflow::{OnError, Run, cache_in};
 use oc_mirror_model::report::exit;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use crate::args::{ListArgs, ListCommand, ListFormat, ListOperatorsArgs, NetworkArgs};
+use super::print;
+use super::questions::Questions;
+use crate::args::ListOperatorsArgs;
 use crate::error::CliError;
-use crate::output::{self, Console, table};
-use crate::{environment, network, operators, plugins};
+use crate::output::{self, table};
+use crate::environment;
 
 /// The catalogs that come with a version of OpenShift, and the version that no longer has one, where there is one.
 const CATALOGS: [(&str, Option<(u64, u64)>); 4] = [
@@ -26,14 +20,8 @@ const CATALOGS: [(&str, Option<(u64, u64)>); 4] = [
     ("redhat-marketplace-index", Some((4, 22))),
 ];
 
-/// Lists what the arguments ask for.
-pub(crate) fn run(args: &ListArgs) -> Result<u8, CliError> {
-    match &args.what {
-        ListCommand::Operators(args) => super::runtime()?.block_on(list_operators(args)),
-    }
-}
-
-async fn list_operators(args: &ListOperatorsArgs) -> Result<u8, CliError> {
+/// Lists catalogs, or what is in one.
+pub(super) async fn list(args: &ListOperatorsArgs) -> Result<u8, CliError> {
     match (&args.catalog, &args.version) {
         (Some(catalog), _) => {
             let answer = ask(args, catalog).await?;
@@ -51,7 +39,7 @@ async fn list_operators(args: &ListOperatorsArgs) -> Result<u8, CliError> {
 
 /// Asks the plugin about a catalog.
 async fn ask(args: &ListOperatorsArgs, catalog: &str) -> Result<Value, CliError> {
-    let questions = Questions::prepare(cache(args)?, &args.network, &[catalog]).await?;
+    let questions = Questions::of_catalogs(cache(args)?, &args.network, &[catalog]).await?;
     let arguments = json!({
         "catalog": catalog,
         "package": args.package,
@@ -74,73 +62,8 @@ async fn ask(args: &ListOperatorsArgs, catalog: &str) -> Result<Value, CliError>
     Ok(answer)
 }
 
-/// A plugin that can be asked.
-pub(crate) struct Questions {
-    asking: Asking,
-    inspector: Box<dyn Inspector>,
-    /// The time, for what is kept.
-    pub now: String,
-    _scratch: tempfile::TempDir,
-}
-
-impl Questions {
-    /// Makes the plugin `operator` ready to be asked about catalogs.
-    pub(crate) async fn prepare(
-        cache: PathBuf,
-        network: &NetworkArgs,
-        catalogs: &[&str],
-    ) -> Result<Self, CliError> {
-        let now = environment::created()?.text;
-        let run = settings(now.clone());
-        let network = network::open(network, &run)?;
-        let http = network.fetch().map_err(|error| CliError::from_error(&error))?;
-        let scratch = tempfile::tempdir()
-            .map_err(|error| CliError::caused("a directory for temporary files cannot be made", &error))?;
-        let grants = operators::grants(catalogs.iter().copied());
-        let host = plugins::host()?;
-        let spec = plugins::builtin(&host, operators::NAME, operators::settings_for_questions(), &grants)?;
-        let inspector = host
-            .inspector(spec)
-            .await
-            .map_err(|error| plugins::failed("the catalog cannot be read", &error))?;
-        let asking = Asking::new(&run, network, http, cache, scratch.path().to_owned());
-        Ok(Self { asking, inspector, now, _scratch: scratch })
-    }
-
-    /// Asks one question.
-    pub(crate) async fn ask(&self, question: &str, arguments: &Value) -> Result<Value, CliError> {
-        self.asking.ask(&*self.inspector, question, arguments).await.map_err(|error| {
-            let made = CliError::new(&error.cause).code(exit::OPERATOR);
-            error.hint.into_iter().fold(made, CliError::hint)
-        })
-    }
-}
-
 fn cache(args: &ListOperatorsArgs) -> Result<PathBuf, CliError> {
-    match &args.workspace {
-        Some(workspace) => match workspace.strip_prefix("file://").filter(|dir| !dir.is_empty()) {
-            Some(dir) => Ok(cache_in(&PathBuf::from(dir))),
-            None => Err(CliError::new(format!("--workspace is `{workspace}`"))
-                .hint("a workspace is a directory: file://DIR")),
-        },
-        None => Ok(environment::catalog_cache().unwrap_or_else(|| std::env::temp_dir().join("oc-mirror"))),
-    }
-}
-
-fn settings(created: String) -> Run {
-    let events: SharedEvents = Arc::new(Console { quiet: true });
-    Run {
-        program: concat!("oc-mirror ", env!("CARGO_PKG_VERSION")).to_owned(),
-        created,
-        created_is_fixed: false,
-        new_uid: Uuid::nil(),
-        dry_run: true,
-        parallelism: Parallelism { images: 4, blobs: 5 },
-        retry: Retry::default(),
-        on_error: OnError::Fail,
-        events,
-        cancelled: Arc::new(AtomicBool::new(false)),
-    }
+    super::cache(args.workspace.as_deref(), environment::catalog_cache())
 }
 
 /// Looks which catalogs there are for a version.
@@ -154,7 +77,7 @@ async fn list_catalogs(args: &ListOperatorsArgs, version: &str) -> Result<u8, Cl
     let there = CATALOGS.iter().filter(|(_, until)| until.is_none_or(|until| parsed < until));
     let references: Vec<String> =
         there.map(|(name, _)| format!("{}/{name}:v{version}", args.registry.trim_end_matches('/'))).collect();
-    let questions = Questions::prepare(cache(args)?, &args.network, &[]).await?;
+    let questions = Questions::of_catalogs(cache(args)?, &args.network, &[]).await?;
     let answer = questions.ask("exist", &json!({ "catalogs": references })).await?;
     print(args.output, &answer, || {
         let mut text = format!("Available OpenShift OperatorHub catalogs:\nOpenShift {version}:\n");
@@ -173,18 +96,6 @@ async fn list_catalogs(args: &ListOperatorsArgs, version: &str) -> Result<u8, Cl
         output::warning(problem);
     }
     Ok(exit::OK)
-}
-
-/// Prints an answer, for people as `text` has it.
-fn print(format: ListFormat, answer: &Value, text: impl FnOnce() -> String) -> Result<(), CliError> {
-    let printed = match format {
-        ListFormat::Text => text(),
-        ListFormat::Json => serde_json::to_string_pretty(answer).expect("a value serialises"),
-        ListFormat::Yaml => serde_saphyr::to_string(answer)
-            .map_err(|error| CliError::caused("the answer cannot be written as YAML", &error))?,
-    };
-    output::line(printed.trim_end());
-    Ok(())
 }
 
 /// The answer about a catalog, a package or a channel, as oc-mirror v2 prints it.

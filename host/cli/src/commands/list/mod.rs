@@ -1,0 +1,51 @@
+//! `oc-mirror list`: what there is to mirror.
+
+mod operators;
+mod questions;
+mod releases;
+mod updates;
+
+use std::path::PathBuf;
+
+use oc_mirror_engine::workflow::cache_in;
+use serde_json::Value;
+
+use crate::args::{ListArgs, ListCommand, ListFormat};
+use crate::error::CliError;
+use crate::output;
+
+pub(crate) use questions::Questions;
+
+/// Lists what the arguments ask for.
+pub(crate) fn run(args: &ListArgs) -> Result<u8, CliError> {
+    let runtime = super::runtime()?;
+    match &args.what {
+        ListCommand::Operators(args) => runtime.block_on(operators::list(args)),
+        ListCommand::Releases(args) => runtime.block_on(releases::list(args)),
+        ListCommand::Updates(args) => runtime.block_on(updates::list(args)),
+    }
+}
+
+/// Finds the directory for what is found out: that of a workspace, else the user's.
+fn cache(workspace: Option<&str>, of_user: Option<PathBuf>) -> Result<PathBuf, CliError> {
+    match workspace {
+        Some(workspace) => match workspace.strip_prefix("file://").filter(|dir| !dir.is_empty()) {
+            Some(dir) => Ok(cache_in(&PathBuf::from(dir))),
+            None => Err(CliError::new(format!("--workspace is `{workspace}`"))
+                .hint("a workspace is a directory: file://DIR")),
+        },
+        None => Ok(of_user.unwrap_or_else(|| std::env::temp_dir().join("oc-mirror"))),
+    }
+}
+
+/// Prints an answer, for people as `text` has it.
+fn print(format: ListFormat, answer: &Value, text: impl FnOnce() -> String) -> Result<(), CliError> {
+    let printed = match format {
+        ListFormat::Text => text(),
+        ListFormat::Json => serde_json::to_string_pretty(answer).expect("a value serialises"),
+        ListFormat::Yaml => serde_saphyr::to_string(answer)
+            .map_err(|error| CliError::caused("the answer cannot be written as YAML", &error))?,
+    };
+    output::line(printed.trim_end());
+    Ok(())
+}

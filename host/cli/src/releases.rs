@@ -1,0 +1,98 @@
+//! What the plugin `release` is told: settings and grants, out of the section `platform` of a configuration.
+
+use oc_mirror_model::config::{ApiVersion, ReleasePlatform};
+use serde_json::{Value, json};
+use url::Url;
+use uuid::Uuid;
+
+use crate::environment;
+use crate::error::CliError;
+
+/// The name of the plugin.
+pub(crate) const NAME: &str = "release";
+
+/// Where update graphs and their data are.
+pub(crate) struct Servers {
+    ocp: String,
+    okd: String,
+    /// Nothing where another server was named for the graph, and none for its data.
+    graph_data: Option<String>,
+}
+
+impl Servers {
+    /// Returns the servers that a configuration and the environment name.
+    pub(crate) fn of(platform: &ReleasePlatform) -> Result<Self, CliError> {
+        const OCP: &str = "https://api.openshift.com/api/upgrades_info/v1/graph";
+        const OKD: &str = "https://origin-release.ci.openshift.org/graph";
+        const GRAPH_DATA: &str = "https://api.openshift.com/api/upgrades_info/graph-data";
+        let named = environment::update_server();
+        if let Some(url) = &named {
+            check("UPDATE_URL_OVERRIDE", url)?;
+        }
+        let usual = || named.is_none().then(|| GRAPH_DATA.to_owned());
+        let graph_data = platform.graph_data_url.clone().or_else(usual);
+        if let Some(url) = &graph_data {
+            check("graphDataURL", url)?;
+        }
+        Ok(Self { ocp: named.unwrap_or_else(|| OCP.to_owned()), okd: OKD.to_owned(), graph_data })
+    }
+
+    /// Returns what the plugin may do: it reads registries, and fetches from these servers.
+    pub(crate) fn grants(&self) -> Vec<String> {
+        let urls = [Some(&self.ocp), Some(&self.okd), self.graph_data.as_ref()];
+        let http = urls.into_iter().flatten().filter_map(|url| Some(format!("http:{}", origin(url)?)));
+        ["registry", "build", "artifact", "resources", "cache", "state", "signatures"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(http)
+            .collect()
+    }
+
+    /// Returns the settings.
+    pub(crate) fn settings(&self, api: ApiVersion, platform: &ReleasePlatform, risks: &[String]) -> Value {
+        let rules = match api {
+            ApiVersion::V1Alpha2 => "v1alpha2",
+            ApiVersion::V2Alpha1 => "v2alpha1",
+        };
+        json!({
+            "rules": rules,
+            "platform": platform,
+            "servers": { "ocp": self.ocp, "okd": self.okd, "graphData": self.graph_data },
+            "client": Uuid::new_v4().to_string(),
+            "acceptRisks": risks,
+        })
+    }
+}
+
+fn check(name: &str, url: &str) -> Result<(), CliError> {
+    match origin(url) {
+        Some(_) => Ok(()),
+        None => Err(CliError::new(format!("{name} is `{url}`")).hint("it is a URL: https://HOST/PATH")),
+    }
+}
+
+/// Returns scheme, host and port of a URL.
+fn origin(url: &str) -> Option<String> {
+    let url: Url = url.parse().ok()?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return None;
+    }
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    Some(format!("{}://{}{port}", url.scheme(), url.host_str()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("https://a.example/b", Some("https://a.example"))]
+    #[case("http://127.0.0.1:80/b", Some("http://127.0.0.1"))]
+    #[case("http://127.0.0.1:8080", Some("http://127.0.0.1:8080"))]
+    #[case("file:///b", None)]
+    #[case("a.example", None)]
+    fn origins(#[case] url: &str, #[case] expected: Option<&str>) {
+        assert_eq!(origin(url).as_deref(), expected);
+    }
+}
