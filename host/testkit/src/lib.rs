@@ -1,5 +1,6 @@
 //! What the tests of every crate share: small valid images ([`ImageBuilder`], [`IndexBuilder`]),
-//! catalogs of operators ([`CatalogBuilder`]), Debian's
+//! catalogs of operators ([`CatalogBuilder`]), the server that says which releases
+//! there are ([`UpdateServer`]), Debian's
 //! `docker-registry` as a child process ([`Registry`]), `skopeo` as a second opinion ([`Skopeo`]), a registry that
 //! misbehaves on command ([`FaultRegistry`]) and a place to run whole commands in ([`TestContext`]).
 //!
@@ -21,6 +22,8 @@ mod registry;
 mod skopeo;
 #[cfg(feature = "registries")]
 mod tls;
+#[cfg(feature = "registries")]
+mod update_server;
 
 use std::path::{Path, PathBuf};
 
@@ -37,6 +40,8 @@ pub use registry::{LogLine, PASSWORD, Registry, RegistryBuilder, USER};
 pub use skopeo::Skopeo;
 #[cfg(feature = "registries")]
 pub use tls::Certificates;
+#[cfg(feature = "registries")]
+pub use update_server::{GraphBuilder, UpdateServer};
 
 /// Returns the root of the workspace.
 pub fn workspace_root() -> PathBuf {
