@@ -1,6 +1,6 @@
 //! What the tests of every crate share: small valid images ([`ImageBuilder`], [`IndexBuilder`]),
-//! catalogs of operators ([`CatalogBuilder`]), the server that says which releases
-//! there are ([`UpdateServer`]), Debian's
+//! catalogs of operators ([`CatalogBuilder`]), releases ([`release()`]) and the server that says which there are
+//! ([`UpdateServer`]), Debian's
 //! `docker-registry` as a child process ([`Registry`]), `skopeo` as a second opinion ([`Skopeo`]), a registry that
 //! misbehaves on command ([`FaultRegistry`]) and a place to run whole commands in ([`TestContext`]).
 //!
@@ -18,6 +18,7 @@ mod layout;
 mod push;
 #[cfg(feature = "registries")]
 mod registry;
+mod release;
 #[cfg(feature = "registries")]
 mod skopeo;
 #[cfg(feature = "registries")]
@@ -36,6 +37,7 @@ pub use image::{Blob, Image, ImageBuilder, IndexBuilder, Layer, sha256, tar_gz};
 pub use push::{PlainHost, PushTarget};
 #[cfg(feature = "registries")]
 pub use registry::{LogLine, PASSWORD, Registry, RegistryBuilder, USER};
+pub use release::{Component, Payload, Release, ReleaseBuilder, release};
 #[cfg(feature = "registries")]
 pub use skopeo::Skopeo;
 #[cfg(feature = "registries")]
