@@ -1,6 +1,6 @@
 //! What the tests of every crate share: small valid images ([`ImageBuilder`], [`IndexBuilder`]),
-//! catalogs of operators ([`CatalogBuilder`]), releases ([`release()`]) and the server that says which there are
-//! ([`UpdateServer`]), Debian's
+//! catalogs of operators ([`CatalogBuilder`]), releases ([`release()`]), the server that says which there are
+//! ([`UpdateServer`]), graph data ([`GraphData`]), Debian's
 //! `docker-registry` as a child process ([`Registry`]), `skopeo` as a second opinion ([`Skopeo`]), a registry that
 //! misbehaves on command ([`FaultRegistry`]) and a place to run whole commands in ([`TestContext`]).
 //!
@@ -12,6 +12,7 @@ mod catalog;
 mod context;
 #[cfg(feature = "registries")]
 mod faults;
+mod graph_data;
 pub mod http;
 mod image;
 mod layout;
@@ -33,6 +34,7 @@ pub use catalog::{CatalogBuilder, Fbc};
 pub use context::{CommandOutput, TestContext};
 #[cfg(feature = "registries")]
 pub use faults::{Action, Bearer, FaultRegistry, Recorded, Rule};
+pub use graph_data::{GraphData, Hostile};
 pub use image::{Blob, Image, ImageBuilder, IndexBuilder, Layer, sha256, tar_gz};
 pub use push::{PlainHost, PushTarget};
 #[cfg(feature = "registries")]
