@@ -1,6 +1,6 @@
 //! What the tests of every crate share: small valid images ([`ImageBuilder`], [`IndexBuilder`]),
-//! catalogs of operators ([`CatalogBuilder`]), releases ([`release()`]), the server that says which there are
-//! ([`UpdateServer`]), graph data ([`GraphData`]), Debian's
+//! catalogs of operators ([`CatalogBuilder`]), releases ([`release()`]) with their signatures ([`Signer`]) and the server
+//! that says which there are ([`UpdateServer`]), graph data ([`GraphData`]), Debian's
 //! `docker-registry` as a child process ([`Registry`]), `skopeo` as a second opinion ([`Skopeo`]), a registry that
 //! misbehaves on command ([`FaultRegistry`]) and a place to run whole commands in ([`TestContext`]).
 //!
@@ -20,6 +20,8 @@ mod push;
 #[cfg(feature = "registries")]
 mod registry;
 mod release;
+#[cfg(feature = "signatures")]
+mod signer;
 #[cfg(feature = "registries")]
 mod skopeo;
 #[cfg(feature = "registries")]
@@ -40,6 +42,8 @@ pub use push::{PlainHost, PushTarget};
 #[cfg(feature = "registries")]
 pub use registry::{LogLine, PASSWORD, Registry, RegistryBuilder, USER};
 pub use release::{Component, Payload, Release, ReleaseBuilder, release};
+#[cfg(feature = "signatures")]
+pub use signer::{Signer, Statement};
 #[cfg(feature = "registries")]
 pub use skopeo::Skopeo;
 #[cfg(feature = "registries")]
