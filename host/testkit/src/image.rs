@@ -52,10 +52,15 @@ fn tar_gz_with_links<P: AsRef<str>, B: AsRef<[u8]>>(
         builder.append_link(&mut header, path, target).expect("a path that fits a tar header");
     }
     let tar = builder.into_inner().expect("writing to memory succeeds");
-    let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(6));
-    gzip.write_all(&tar).expect("writing to memory succeeds");
-    let gzip = gzip.finish().expect("writing to memory succeeds");
+    let gzip = gzip(&tar);
     (tar, gzip)
+}
+
+/// Compresses bytes, the same on every run.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(6));
+    gzip.write_all(bytes).expect("writing to memory succeeds");
+    gzip.finish().expect("writing to memory succeeds")
 }
 
 /// Bytes with the digest and the media type a manifest gives them.

@@ -1,5 +1,6 @@
 //! What the tests of every crate share: small valid images ([`ImageBuilder`], [`IndexBuilder`]),
-//! catalogs of operators ([`CatalogBuilder`]), Debian's
+//! catalogs of operators ([`CatalogBuilder`]), releases ([`release()`]) with their signatures ([`Signer`]) and the server
+//! that says which there are ([`UpdateServer`]), graph data ([`GraphData`]), Debian's
 //! `docker-registry` as a child process ([`Registry`]), `skopeo` as a second opinion ([`Skopeo`]), a registry that
 //! misbehaves on command ([`FaultRegistry`]) and a place to run whole commands in ([`TestContext`]).
 //!
@@ -11,16 +12,22 @@ mod catalog;
 mod context;
 #[cfg(feature = "registries")]
 mod faults;
+mod graph_data;
 pub mod http;
 mod image;
 mod layout;
 mod push;
 #[cfg(feature = "registries")]
 mod registry;
+mod release;
+#[cfg(feature = "signatures")]
+mod signer;
 #[cfg(feature = "registries")]
 mod skopeo;
 #[cfg(feature = "registries")]
 mod tls;
+#[cfg(feature = "registries")]
+mod update_server;
 
 use std::path::{Path, PathBuf};
 
@@ -29,14 +36,20 @@ pub use catalog::{CatalogBuilder, Fbc};
 pub use context::{CommandOutput, TestContext};
 #[cfg(feature = "registries")]
 pub use faults::{Action, Bearer, FaultRegistry, Recorded, Rule};
+pub use graph_data::{GraphData, Hostile};
 pub use image::{Blob, Image, ImageBuilder, IndexBuilder, Layer, sha256, tar_gz};
 pub use push::{PlainHost, PushTarget};
 #[cfg(feature = "registries")]
 pub use registry::{LogLine, PASSWORD, Registry, RegistryBuilder, USER};
+pub use release::{Component, Payload, Release, ReleaseBuilder, release};
+#[cfg(feature = "signatures")]
+pub use signer::{Signer, Statement};
 #[cfg(feature = "registries")]
 pub use skopeo::Skopeo;
 #[cfg(feature = "registries")]
 pub use tls::Certificates;
+#[cfg(feature = "registries")]
+pub use update_server::{GraphBuilder, UpdateServer};
 
 /// Returns the root of the workspace.
 pub fn workspace_root() -> PathBuf {

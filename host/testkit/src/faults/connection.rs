@@ -11,6 +11,9 @@ use crate::http::{self, BodyKind, Headers, Response};
 /// Fields that belong to one connection and are never passed on.
 const HOP: [&str; 4] = ["connection", "keep-alive", "transfer-encoding", "content-length"];
 
+/// How much of a flood is sent at a time.
+const PIECE: usize = 64 * 1024;
+
 struct Request {
     method: String,
     path: String,
@@ -75,7 +78,7 @@ fn answer(stream: &TcpStream, request: &Request, connection: usize, shared: &Sha
     };
     spoil(&mut response, &actions);
     let delivery = Delivery::new(&request.method, &response, &actions);
-    record.sent = delivery.body.len().min(delivery.stop.unwrap_or(usize::MAX));
+    record.sent = delivery.planned();
     // Recorded before it is sent, so that a client which has its answer finds it in the record.
     lock(&shared.recorded).push(record);
     delivery.send(stream)
@@ -102,9 +105,10 @@ fn respond(request: &Request, actions: &[Action], shared: &Shared) -> io::Result
     {
         return Ok(Some(answer));
     }
-    let response = match &shared.upstream {
-        Some(upstream) => forward(upstream, request, actions, shared)?,
-        None => Response { status: 404, headers: Vec::new(), body: Vec::new() },
+    let response = match (&shared.origin, &shared.upstream) {
+        (Some(origin), _) => origin.answer(&request.method, &request.path, &request.headers),
+        (None, Some(upstream)) => forward(upstream, request, actions, shared)?,
+        (None, None) => Response { status: 404, headers: Vec::new(), body: Vec::new() },
     };
     Ok((!actions.contains(&Action::LoseAnswer)).then_some(response))
 }
@@ -165,6 +169,7 @@ struct Delivery<'a> {
     chunked: bool,
     stop: Option<usize>,
     stall: Option<(usize, std::time::Duration)>,
+    flood: Option<u64>,
     after: After,
 }
 
@@ -178,6 +183,7 @@ impl<'a> Delivery<'a> {
             chunked: chunked && !bodiless,
             stop: None,
             stall: None,
+            flood: None,
             after: After::KeepAlive,
         };
         let mut length = (!chunked && http::has_body(response.status)).then_some(response.body.len());
@@ -185,8 +191,15 @@ impl<'a> Delivery<'a> {
             // The answer to HEAD tells the length of a body that is not there.
             length = http::header(&response.headers, "content-length").and_then(|v| v.parse().ok());
         }
+        let claims = actions.iter().any(|a| matches!(a, Action::ClaimLength(_)));
         for action in actions {
             match action {
+                Action::Flood(bytes) if !bodiless => {
+                    delivery.flood = Some(*bytes);
+                    delivery.chunked = !claims;
+                    length = length.filter(|_| claims);
+                    delivery.after = After::Close;
+                }
                 Action::DropAfter(bytes) => {
                     delivery.stop = Some(*bytes);
                     delivery.after = After::Close;
@@ -211,8 +224,20 @@ impl<'a> Delivery<'a> {
         delivery
     }
 
+    /// Returns how many bytes of body will be sent to a client that takes them all.
+    fn planned(&self) -> usize {
+        let whole = match self.flood {
+            Some(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            None => self.body.len(),
+        };
+        whole.min(self.stop.unwrap_or(usize::MAX))
+    }
+
     fn send(self, mut stream: &TcpStream) -> io::Result<After> {
         stream.write_all(self.head.as_bytes())?;
+        if self.flood.is_some() {
+            return self.pour(stream);
+        }
         let end = self.body.len().min(self.stop.unwrap_or(usize::MAX));
         let pause = self.stall.map_or(end, |(at, _)| at.min(end));
         self.write(stream, &self.body[..pause])?;
@@ -220,6 +245,23 @@ impl<'a> Delivery<'a> {
             thread::sleep(time);
         }
         self.write(stream, &self.body[pause..end])?;
+        if self.chunked && self.stop.is_none() {
+            stream.write_all(b"0\r\n\r\n")?;
+        }
+        Ok(self.after)
+    }
+
+    fn pour(self, mut stream: &TcpStream) -> io::Result<After> {
+        let piece = match self.body.len() {
+            0 => vec![b' '; PIECE],
+            length => self.body.repeat(PIECE.div_ceil(length)),
+        };
+        let mut left = self.planned();
+        while left > 0 {
+            let now = left.min(piece.len());
+            self.write(stream, &piece[..now])?;
+            left -= now;
+        }
         if self.chunked && self.stop.is_none() {
             stream.write_all(b"0\r\n\r\n")?;
         }

@@ -14,7 +14,7 @@ use std::thread;
 pub use rule::{Action, Rule};
 pub use token::Bearer;
 
-use crate::http::{self, Headers};
+use crate::http::{self, Headers, Response};
 use crate::push::{PlainHost, PushTarget};
 use crate::registry::Registry;
 use rule::Table;
@@ -46,6 +46,12 @@ impl Recorded {
     }
 }
 
+/// What answers in place of a registry when no rule does.
+pub(crate) trait Origin: std::fmt::Debug + Send + Sync {
+    /// Answers a request; the path comes with its query.
+    fn answer(&self, method: &str, path: &str, headers: &Headers) -> Response;
+}
+
 /// A registry with faults.
 #[derive(Debug)]
 pub struct FaultRegistry {
@@ -59,6 +65,8 @@ pub struct FaultRegistry {
 struct Shared {
     /// The host requests are passed to; none for a server that knows only its rules.
     upstream: Option<String>,
+    /// What answers instead, for servers that are no registries.
+    origin: Option<Arc<dyn Origin>>,
     table: Mutex<Table>,
     tokens: Option<Tokens>,
     recorded: Mutex<Vec<Recorded>>,
@@ -71,24 +79,30 @@ struct Shared {
 impl FaultRegistry {
     /// Starts in front of a registry, which must speak plain HTTP.
     pub fn before(registry: &Registry) -> Self {
-        Self::start(Some(registry.plain_host()), None)
+        Self::start(Some(registry.plain_host()), None, None)
     }
 
     /// Starts in front of a registry and asks for bearer tokens, which it also issues.
     pub fn with_bearer(registry: &Registry, bearer: Bearer) -> Self {
-        Self::start(Some(registry.plain_host()), Some(bearer))
+        Self::start(Some(registry.plain_host()), None, Some(bearer))
     }
 
     /// Starts without a registry behind it: what no rule answers is 404.
     pub fn alone() -> Self {
-        Self::start(None, None)
+        Self::start(None, None, None)
     }
 
-    fn start(upstream: Option<PlainHost>, bearer: Option<Bearer>) -> Self {
+    /// Starts before something that is no registry: what no rule answers, it does.
+    pub(crate) fn serving(origin: Arc<dyn Origin>) -> Self {
+        Self::start(None, Some(origin), None)
+    }
+
+    fn start(upstream: Option<PlainHost>, origin: Option<Arc<dyn Origin>>, bearer: Option<Bearer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback interface has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             upstream: upstream.as_ref().map(|u| u.host.clone()),
+            origin,
             table: Mutex::default(),
             tokens: bearer.map(|b| Tokens::new(b, address)),
             recorded: Mutex::default(),
@@ -193,7 +207,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

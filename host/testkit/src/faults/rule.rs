@@ -31,6 +31,9 @@ pub enum Action {
     ReplaceBody(Vec<u8>),
     /// Takes the wish to mount out of an upload request, so that the registry opens a plain upload (202).
     RefuseMount,
+    /// Sends the answer's body over and over until this many bytes have gone (`u64::MAX`: until the client hangs up), in
+    /// chunks unless a length is claimed as well. It takes no memory, however much it is; of an empty body, it is spaces.
+    Flood(u64),
     /// Removes a header field of the request before it is passed on, for instance `Range`.
     StripRequestHeader(String),
     /// Removes a header field of the answer.
