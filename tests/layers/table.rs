@@ -1,7 +1,7 @@
 //! The table. A row that is not here does not exist, and an edge that is not here is an error.
 
 /// The rooms of the engine, and what of ours each may use besides `model` and itself.
-pub(crate) const ROOMS: [(&str, &[&str]); 16] = [
+pub(crate) const ROOMS: [(&str, &[&str]); 17] = [
     // 1: files, network settings, events.
     ("fsx", &[]),
     ("net", &["report"]),
@@ -23,6 +23,8 @@ pub(crate) const ROOMS: [(&str, &[&str]); 16] = [
     ("policy", &["content", "report", "source"]),
     // HTTP for plugins.
     ("fetch", &["net", "content", "report", "source"]),
+    // Who signed what: keys and rules, over the traits of content and of HTTP.
+    ("trust", &["fsx", "net", "content", "report", "source"]),
     // The embedded registry shows a layout or an imageset to others.
     ("serve", &["fsx", "content", "layout", "archive"]),
     // 6: everything.
@@ -45,6 +47,7 @@ const ALL: &[&str] = &[
     "source",
     "policy",
     "fetch",
+    "trust",
     "serve",
 ];
 

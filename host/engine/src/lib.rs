@@ -19,4 +19,5 @@ pub mod report;
 pub mod serve;
 pub mod source;
 pub mod transfer;
+pub mod trust;
 pub mod workflow;

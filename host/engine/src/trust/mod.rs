@@ -1,0 +1,14 @@
+//! Who signed what, and whether that is enough: signatures of releases and of images.
+//!
+//! [`openpgp`] reads signed messages and tells every way in which one can fail to hold. [`release`] answers
+//! [`Signatures`](crate::source::Signatures) for content sources out of the public stores. Nothing here knows of
+//! registries, of where content goes or of the environment: stores, keys and the time are settings.
+//!
+//! One order counts everywhere: a message is read to its end and its signature checked before anything in it is looked
+//! at, and no place to fetch from is ever taken out of one.
+
+pub mod openpgp;
+pub mod release;
+mod simple_signing;
+#[cfg(test)]
+mod testing;
