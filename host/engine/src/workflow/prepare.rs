@@ -160,11 +160,20 @@ impl Request<'_> {
     ) -> Found {
         let (requests, mut refused) = judge.references(requests).await;
         self.phase("resolving images", Some(requests.len() as u64));
-        let (resolved, failures) = resolve_all(self.run, images, requests).await;
+        let (resolved, mut failures) = resolve_all(self.run, images, requests).await;
+        let (resolved, unverified): (Vec<_>, Vec<_>) =
+            resolved.into_iter().partition(|image| self.admits(image));
+        failures.extend(unverified.iter().map(not_verified));
         let parallel = self.run.parallelism.images * self.run.parallelism.blobs;
         let (resolved, more) = judge.images(resolved, parallel).await;
         refused.extend(more);
         Found { resolved, refused, failures }
+    }
+
+    /// Answers whether an image may be mirrored without more ado. A release may only if its signature was verified,
+    /// whichever source asks for it.
+    fn admits(&self, image: &ResolvedImage) -> bool {
+        image.entry.request.kind != kind::RELEASE || self.wishes.signatures.admits(&image.entry.root.digest)
     }
 
     /// Returns what sources do not yet know to be unavailable. What is missing counts only where the user wants to do
@@ -203,6 +212,22 @@ impl Request<'_> {
                 Err(failure) => extend(&mut report.failures, [failure.clone()]),
             }
         }
+    }
+}
+
+/// Says that a source did not have a release verified.
+fn not_verified(image: &ResolvedImage) -> Failure {
+    Failure {
+        subject: image.entry.request.origin.clone(),
+        kind: kind::RELEASE.to_owned(),
+        message: format!(
+            "`{}` asks for it as a release, and no signature of it was verified",
+            image.entry.plugin
+        ),
+        hint: Some(
+            "a source has releases verified before it asks for them; see `signatures` in wit/".to_owned(),
+        ),
+        exit_code: exit::RELEASE,
     }
 }
 

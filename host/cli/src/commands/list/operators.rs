@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::print;
 use super::questions::Questions;
 use crate::args::ListOperatorsArgs;
+use crate::environment;
 use crate::error::CliError;
 use crate::output::{self, table};
-use crate::environment;
 
 /// The catalogs that come with a version of OpenShift, and the version that no longer has one, where there is one.
 const CATALOGS: [(&str, Option<(u64, u64)>); 4] = [
