@@ -110,6 +110,15 @@ impl Graph {
         self.descending.iter().rev().map(|place| &self.nodes[*place as usize])
     }
 
+    /// Returns the releases from one version to another, both included, by ascending version.
+    pub fn between(&self, min: &Version, max: &Version) -> impl Iterator<Item = &Node> {
+        let version = |place: &u32| &self.nodes[*place as usize].version;
+        let start = self.descending.partition_point(|place| version(place) > max);
+        let end = self.descending.partition_point(|place| version(place) >= min);
+        let wanted = self.descending.get(start..end).unwrap_or_default();
+        wanted.iter().rev().map(|place| &self.nodes[*place as usize])
+    }
+
     /// Returns the risks of an update; none for one that is recommended to everybody or does not exist.
     pub fn risks(&self, from: &Version, to: &Version) -> &[Risk] {
         let edge = self.place(from).zip(self.place(to)).and_then(|(from, to)| self.edge(from, to));

@@ -103,13 +103,12 @@ impl<G: Graphs> Run<'_, G> {
 
     fn pick(&mut self, node: &Node, reason: &Reason<'_>) {
         if node.payload.is_empty() {
-            let text =
-                format!("the update graph of channel `{}` has no image for {}", reason.channel, node.version);
-            let problem = Problem::new("release.payload", text).hint("check the update service");
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
-            }
-            return;
+            // Cincinnati knows of releases without an image, and does not usually tell.
+            let text = format!(
+                "channel `{}` has {} without an image, so it is left out",
+                reason.channel, node.version
+            );
+            return self.note(Note::warning("release.payload", text));
         }
         let picked = self.picked.entry(node.payload.clone()).or_insert_with(|| Picked {
             release: Release {
@@ -125,8 +124,11 @@ impl<G: Graphs> Run<'_, G> {
         if node.version < picked.release.version {
             picked.release.version = node.version.clone();
         }
-        picked.channels.insert(reason.channel.to_owned());
-        picked.channels.extend(node.channels().into_iter().map(str::to_owned));
+        for name in node.channels().into_iter().chain([reason.channel]) {
+            if !picked.channels.contains(name) {
+                picked.channels.insert(name.to_owned());
+            }
+        }
         if !picked.release.why.contains(&reason.text) {
             picked.release.why.push(reason.text.clone());
         }

@@ -60,8 +60,7 @@ impl<G: Graphs> Run<'_, G> {
         span: &Span,
     ) -> Result<Option<Ends>, SelectError<G::Error>> {
         let Span { min, max } = span;
-        let wanted: Vec<&Node> =
-            graph.ascending().filter(|node| *min <= node.version && node.version <= *max).collect();
+        let wanted: Vec<&Node> = graph.between(min, max).collect();
         let (Some(start), Some(end)) = (wanted.first(), wanted.last()) else {
             if wish.min.is_some() && wish.min == wish.max {
                 let channels = std::slice::from_ref(&wish.channel);
