@@ -109,8 +109,11 @@ pub(crate) fn about_risks(graph: &Graph, accept: &Accept, route: &Route, notes: 
         "from {} to {}, {} would do instead of {}, at these risks: {}",
         ends[0],
         ends[1],
-        updates(shorter.len() - 1),
-        updates(route.nodes.len() - 1),
+        match shorter.len() - 1 {
+            1 => "1 update".to_owned(),
+            count => format!("{count} updates"),
+        },
+        route.nodes.len() - 1,
         list(&risks)
     );
     push(notes, Note::info("release.shorter-path", text));
@@ -146,10 +149,7 @@ fn list(risks: &[Risk]) -> String {
     }
 }
 
-fn updates(count: usize) -> String {
-    format!("{count} update{}", if count == 1 { "" } else { "s" })
-}
-
+/// Lists names as they are written in messages.
 pub(crate) fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -3,6 +3,8 @@
 mod build;
 mod merge;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

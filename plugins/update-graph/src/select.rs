@@ -2,6 +2,8 @@
 
 mod cross;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod wish;
 
 use std::collections::{BTreeMap, BTreeSet};

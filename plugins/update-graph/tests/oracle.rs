@@ -67,7 +67,7 @@ fn selections_are_those_of_the_oracle() {
     let mut graphs = BTreeMap::new();
     let (mut cases, mut disagreements) = (0, Vec::new());
     for line in lines.lines() {
-        let row: Row = serde_json::from_str(&line.unwrap()).unwrap();
+        let row: Row = serde_json::from_str(&line.expect("a line")).expect("a row");
         let graph = graphs.entry(row.graph.clone()).or_insert_with(|| read(&fixtures.join(&row.graph)));
         let graph = match (graph, row.damaged) {
             (Ok(graph), false) => Rc::clone(graph),
@@ -82,7 +82,7 @@ fn selections_are_those_of_the_oracle() {
             "between" => {
                 let target =
                     graphs.entry(row.target.clone()).or_insert_with(|| read(&fixtures.join(&row.target)));
-                let target = Rc::clone(target.as_ref().unwrap());
+                let target = Rc::clone(target.as_ref().expect("a graph"));
                 [Rules::V1Alpha2, Rules::V2Alpha1].map(|rules| between(&row, rules, &graph, &target)).to_vec()
             }
             _ => vec![within(&row, &graph)],
@@ -94,14 +94,14 @@ fn selections_are_those_of_the_oracle() {
             }
         }
     }
-    assert!(oracle.wait().unwrap().success());
+    assert!(oracle.wait().expect("it was started").success());
     println!("{cases} cases, {} disagreements", disagreements.len());
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
     assert!(cases > 100_000, "too few cases: the recorded graphs are not there");
 }
 
 fn read(path: &Path) -> Result<Rc<Graph>, Problem> {
-    Graph::parse(&std::fs::read(path).unwrap()).map(Rc::new)
+    Graph::parse(&std::fs::read(path).expect("the oracle read it")).map(Rc::new)
 }
 
 /// The distinct versions of a graph, ascending.
@@ -137,7 +137,7 @@ fn within(row: &Row, graph: &Rc<Graph>) -> Vec<String> {
             versions.iter().map(|max| ask(wish(max), &options)).collect()
         }
         _ => {
-            let max = Version::parse(&row.max).unwrap();
+            let max = Version::parse(&row.max).expect("a version");
             let wish = |min: &Version| Wish {
                 min: Some(min.clone()),
                 max: Some(max.clone()),
@@ -154,7 +154,7 @@ fn between(row: &Row, rules: Rules, source: &Rc<Graph>, target: &Rc<Graph>) -> V
     let channels = [(row.name.clone(), Rc::clone(source)), (row.target_name.clone(), Rc::clone(target))];
     let channels = &mut Channels(BTreeMap::from(channels));
     let options = Options { rules, ..Options::default() };
-    let max = Some(Version::parse(&row.max).unwrap());
+    let max = Some(Version::parse(&row.max).expect("a version"));
     let second = Wish { channel: row.target_name.clone(), max, ..Wish::default() };
     let first = |min| Wish { channel: row.name.clone(), min: Some(min), ..Wish::default() };
     versions(source)
