@@ -14,6 +14,7 @@ versions.
 
 Usage:
   releases.py digests DIR              # all graphs below DIR
+  releases.py random COUNT             # made-up graphs, with cycles, equal versions and risks
   releases.py case FILE KIND MIN MAX   # one of them; KIND: range, shortest, risks
   releases.py self-test
 """
@@ -23,6 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import re
 import sys
 from typing import Any, Iterator, Optional
@@ -71,9 +73,12 @@ class Graph:
         for place, key in enumerate(self.keys):
             self.place.setdefault(key, place)
         self.edges: dict[int, dict[int, bool]] = {place: {} for place in range(len(self.keys))}
+        # A conditional update names its ends, so build metadata can tell which of equal versions is meant.
+        by_name = {name: place for place, name in reversed(list(enumerate(self.names)))}
         for group in data.get("conditionalEdges") or []:
             for edge in group.get("edges") or []:
-                ends = [self.place.get(version_key(edge[end])) for end in ("from", "to") if STRICT.fullmatch(edge[end])]
+                texts = [edge[end] for end in ("from", "to") if STRICT.fullmatch(edge[end])]
+                ends = [by_name.get(text, self.place.get(version_key(text))) for text in texts]
                 if len(ends) == 2 and None not in ends:
                     self.edges[ends[0]][ends[1]] = True
         self.has_conditions = any(self.edges.values())
@@ -142,7 +147,7 @@ def digest(lines: list[str]) -> str:
 
 
 def answers(graph: Graph) -> Iterator[tuple[str, str, list[str]]]:
-    """All questions about one graph: (kind, version they begin with, answers in order of the other version)."""
+    """All questions about one graph: (kind, maximum, answers by ascending minimum)."""
     keys = graph.sorted_keys()
     name = {key: graph.names[graph.place[key]] for key in keys}
     if not keys:
@@ -245,6 +250,26 @@ def digests(root: str) -> None:
             print(json.dumps(row | {"cases": len(lines), "digest": digest(lines)}))
 
 
+def made_up(count: int) -> None:
+    """Graphs that no update service would answer with. The same ones every time."""
+    chance = random.Random(1)
+    versions = [f"1.{minor}.0{tail}" for minor in range(6) for tail in ("", "-rc.1", "-rc.10", "+a", "+b")]
+    for number in range(count):
+        names = chance.sample(versions, chance.randint(2, 12))
+        places = range(len(names))
+        nodes = [{"version": name, "payload": f"p{chance.randint(0, 40)}"} for name in names]
+        edges = [[chance.choice(places), chance.choice(places)] for _ in range(chance.randint(0, 24))]
+        groups = []
+        for risk in range(chance.randint(0, 3)):
+            ends = [{"from": chance.choice(names), "to": chance.choice(names)} for _ in range(chance.randint(0, 8))]
+            groups.append({"edges": ends, "risks": [{"name": f"R{risk}"}]})
+        data = {"nodes": nodes, "edges": edges, "conditionalEdges": groups}
+        name = f"random {number}"
+        print(json.dumps({"graph": name, "json": json.dumps(data)}))
+        for kind, high, lines in answers(Graph(data)):
+            print(json.dumps({"graph": name, "kind": kind, "max": high, "cases": len(lines), "digest": digest(lines)}))
+
+
 def self_test() -> None:
     order = "1.0.0-1 1.0.0-1.0 1.0.0-2 1.0.0-10 1.0.0-a 1.0.0-a.1 1.0.0-a.b 1.0.0 1.0.1 1.10.0".split()
     assert sorted(order, key=version_key) == order
@@ -266,6 +291,8 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["digests", root]:
             digests(root)
+        case ["random", count]:
+            made_up(int(count))
         case ["case", file, kind, low, high]:
             with open(file, encoding="utf-8") as handle:
                 graph = Graph(json.load(handle))

@@ -44,7 +44,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let answer: UpdatePath = path(&question, &mut One(Rc::clone(&graph)))?;
     let searching = time(|| path(&question, &mut One(Rc::clone(&graph))).map(drop))?;
     let picture = svg::draw(&answer.graph, &answer);
-    let drawing = time(|| Ok::<_, Infallible>(drop(svg::draw(&answer.graph, &answer))))?;
+    let drawing = time(|| {
+        svg::draw(&answer.graph, &answer);
+        Ok::<_, Infallible>(())
+    })?;
     println!("parse {parsing:?}, path of {} updates {searching:?}", answer.steps.len());
     println!("picture of {} KiB {drawing:?}", picture.len() / 1024);
     for note in &answer.notes {

@@ -113,7 +113,7 @@ impl Graph {
     }
 
     /// Returns the releases from one version to another, both included, by ascending version.
-    pub fn between(&self, min: &Version, max: &Version) -> impl Iterator<Item = &Node> {
+    pub fn between(&self, min: &Version, max: &Version) -> impl Iterator<Item = &Node> + use<'_> {
         let version = |place: &u32| &self.nodes[*place as usize].version;
         let start = self.descending.partition_point(|place| version(place) > max);
         let end = self.descending.partition_point(|place| version(place) >= min);

@@ -55,8 +55,11 @@ pub fn select_after<G: Graphs>(
         let done = run.wish(wish);
         run.collect(done)?;
     }
-    let done = run.between_channels();
-    run.collect(done)?;
+    // A graph that cannot be had must not hide the problems.
+    if run.problems.is_empty() {
+        let done = run.between_channels();
+        run.collect(done)?;
+    }
     run.finish(wishes)
 }
 
@@ -123,7 +126,7 @@ impl<G: Graphs> Run<'_, G> {
             },
             channels: BTreeSet::new(),
         });
-        if node.version < picked.release.version {
+        if node.version.is_before(&picked.release.version) {
             picked.release.version = node.version.clone();
         }
         for name in node.channels().into_iter().chain([reason.channel]) {

@@ -122,8 +122,8 @@ fn risks_are_named_with_how_to_accept_them() {
         .expect("a selection");
     assert_eq!(
         selection.notes[0].text,
-        "the update from 4.1.1 to 4.1.2 has risks, and there is no way around it: Boom (https://example.com/Boom; \
-         accept it with `--accept-risks Boom`)"
+        "no path from 4.1.1 to 4.1.2 is without risks; the update from 4.1.1 to 4.1.2 has these: Boom \
+         (https://example.com/Boom; accept it with `--accept-risks Boom`)"
     );
 }
 
@@ -175,6 +175,7 @@ fn eus_channels(#[case] rules: Rules, #[case] expected: &str, #[case] notes: &st
 #[case("stable-4.1=4.1.99", "stable-4.1", "4.1.10", "stable-4.1=4.1.10")]
 #[case("stable-4.1=4.1.2", "stable-4.1 4.1.3..", "4.1.3 4.1.10", "")]
 #[case("stable-4.1=4.1.1", "stable-4.1 shortest", "4.1.1 4.1.3 4.1.10", "stable-4.1=4.1.1")]
+#[case("stable-4.1=4.1.0", "stable-4.1 shortest", "4.1.1 4.1.3 4.1.10", "stable-4.1=4.1.1")]
 fn heads(#[case] before: &str, #[case] wish: &str, #[case] expected: &str, #[case] after: &str) {
     let selection = run(RING, wish, &v1(before)).expect("a selection");
     let heads: Vec<String> = selection.heads.iter().map(|(name, head)| format!("{name}={head}")).collect();
