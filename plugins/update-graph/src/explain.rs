@@ -85,12 +85,15 @@ fn line_in(text: &str) -> Option<Line> {
 
 /// Tells of the risks of a route that are not accepted, and of a shorter route.
 pub(crate) fn about_risks(graph: &Graph, accept: &Accept, route: &Route, notes: &mut Vec<Note>) {
+    let version = |place: usize| &graph.nodes()[place].version;
     for pair in route.nodes.windows(2) {
         let Some(risks) = unaccepted(graph, accept, pair[0], pair[1]) else { continue };
         let text = format!(
-            "the update from {} to {} has risks, and there is no way around it: {}",
-            graph.nodes()[pair[0]].version,
-            graph.nodes()[pair[1]].version,
+            "no path from {} to {} is without risks; the update from {} to {} has these: {}",
+            version(route.nodes[0]),
+            version(route.nodes[route.nodes.len() - 1]),
+            version(pair[0]),
+            version(pair[1]),
             list(&risks)
         );
         push(notes, Note::warning("release.risk", text));
@@ -104,13 +107,15 @@ pub(crate) fn about_risks(graph: &Graph, accept: &Accept, route: &Route, notes: 
             }
         }
     }
-    let ends = [shorter[0], shorter[shorter.len() - 1]].map(|node| &graph.nodes()[node].version);
     let text = format!(
         "from {} to {}, {} would do instead of {}, at these risks: {}",
-        ends[0],
-        ends[1],
-        updates(shorter.len() - 1),
-        updates(route.nodes.len() - 1),
+        version(shorter[0]),
+        version(shorter[shorter.len() - 1]),
+        match shorter.len() - 1 {
+            1 => "1 update".to_owned(),
+            count => format!("{count} updates"),
+        },
+        route.nodes.len() - 1,
         list(&risks)
     );
     push(notes, Note::info("release.shorter-path", text));
@@ -146,10 +151,7 @@ fn list(risks: &[Risk]) -> String {
     }
 }
 
-fn updates(count: usize) -> String {
-    format!("{count} update{}", if count == 1 { "" } else { "s" })
-}
-
+/// Lists names as they are written in messages.
 pub(crate) fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

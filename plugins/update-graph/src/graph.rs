@@ -3,6 +3,8 @@
 mod build;
 mod merge;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -108,6 +110,15 @@ impl Graph {
     /// Returns the releases by ascending version.
     pub fn ascending(&self) -> impl Iterator<Item = &Node> {
         self.descending.iter().rev().map(|place| &self.nodes[*place as usize])
+    }
+
+    /// Returns the releases from one version to another, both included, by ascending version.
+    pub fn between(&self, min: &Version, max: &Version) -> impl Iterator<Item = &Node> + use<'_> {
+        let version = |place: &u32| &self.nodes[*place as usize].version;
+        let start = self.descending.partition_point(|place| version(place) > max);
+        let end = self.descending.partition_point(|place| version(place) >= min);
+        let wanted = self.descending.get(start..end).unwrap_or_default();
+        wanted.iter().rev().map(|place| &self.nodes[*place as usize])
     }
 
     /// Returns the risks of an update; none for one that is recommended to everybody or does not exist.

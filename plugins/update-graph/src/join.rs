@@ -15,9 +15,9 @@ pub(crate) struct Joined {
     pub graph: Rc<Graph>,
 }
 
-/// Returns a channel's graph. If `from` is of an earlier minor version than all that is in it, as for an EUS-to-EUS
-/// update, the channels of the minor versions from there on are joined to it. A channel without releases is a
-/// problem.
+/// Returns a channel's graph. If `from` is not in it and of an earlier minor version than the channel is for, as for
+/// an EUS-to-EUS update, the channels of the minor versions from there on are joined to it. A channel without
+/// releases is a problem.
 pub(crate) fn reaching_back<G: Graphs>(
     asked: &mut Asked<'_, G>,
     okd: bool,
@@ -25,11 +25,11 @@ pub(crate) fn reaching_back<G: Graphs>(
     from: &Version,
 ) -> Result<Joined, SelectError<G::Error>> {
     let graph = asked.get(okd, name)?;
-    let Some(first) = graph.first() else {
+    if graph.is_empty() {
         return Err(explain::no_channel(asked, okd, name).into());
-    };
-    let is_older = from.line() < first.version.line();
-    match channel::parse(name).filter(|(_, line)| is_older && from.line() < *line) {
+    }
+    let is_missing = graph.find(from).is_none();
+    match channel::parse(name).filter(|(_, line)| is_missing && from.line() < *line) {
         Some((prefix, line)) => join(asked, okd, prefix, (from.line(), line), Some(name)),
         None => Ok(Joined { channels: vec![name.to_owned()], graph }),
     }

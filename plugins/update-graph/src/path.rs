@@ -177,3 +177,125 @@ fn nowhere<G: Graphs>(asked: &mut Asked<'_, G>, question: &Question) -> Problem 
         .collect();
     Problem::new("release.version", text).hint(having.join("; "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Channels, version};
+    use rstest::rstest;
+
+    const CHANNELS: &str = "stable-4.1: 4.1.1>4.1.2\n\
+        stable-4.2: 4.1.2>4.2.1 4.2.1>4.2.2 4.1.2?Boom>4.2.2\n\
+        fast-4.2: 4.1.2>4.2.1 4.2.1>4.2.2 4.2.2>4.2.3\n\
+        fast-4.1: 4.1.1>4.1.2\n\
+        candidate-4.2: 4.2.4";
+
+    fn ask(from: &str, to: &str, channel: &str, accept: Accept) -> Result<UpdatePath, String> {
+        let channel = (!channel.is_empty()).then(|| channel.to_owned());
+        let question = Question { from: version(from), to: version(to), channel, okd: false, accept };
+        path(&question, &mut Channels::new(CHANNELS)).map_err(|error| error.to_string())
+    }
+
+    #[rstest]
+    #[case("4.1.1", "4.2.1", "", "4.1.2 4.2.1", "stable-4.1 stable-4.2")]
+    #[case("4.1.1", "4.2.2", "", "4.1.2 4.2.1 4.2.2", "stable-4.1 stable-4.2")]
+    #[case("4.1.1", "4.2.3", "", "4.1.2 4.2.1 4.2.2 4.2.3", "fast-4.1 fast-4.2")]
+    #[case("4.1.1", "4.2.1", "stable-4.2", "4.1.2 4.2.1", "stable-4.1 stable-4.2")]
+    #[case("4.2.1", "4.2.2", "fast-4.2", "4.2.2", "fast-4.2")]
+    #[case("4.2.1", "4.2.1", "", "", "stable-4.2")]
+    fn paths(
+        #[case] from: &str,
+        #[case] to: &str,
+        #[case] channel: &str,
+        #[case] expected: &str,
+        #[case] channels: &str,
+    ) {
+        let path = ask(from, to, channel, Accept::Nothing).expect("a path");
+        let steps: Vec<String> = path.steps.iter().map(|step| step.to.to_string()).collect();
+        assert_eq!((steps.join(" ").as_str(), path.channels.join(" ").as_str()), (expected, channels));
+    }
+
+    #[rstest]
+    #[case("4.2.2", "4.2.1", "", "4.2.2 is above 4.2.1, and clusters are not updated to lower versions")]
+    #[case(
+        "4.2.1",
+        "4.2.9",
+        "fast-4.2",
+        "channel `fast-4.2` does not have version 4.2.9; the nearest versions there \
+        are 4.2.2, 4.2.3; no other channel has it either"
+    )]
+    #[case(
+        "4.2.2",
+        "4.2.4",
+        "",
+        "no kind of channel has both 4.2.2 and 4.2.4; 4.2.2 is in `fast-4.2`, `stable-4.2`; \
+        4.2.4 is in `candidate-4.2`"
+    )]
+    #[case(
+        "4.2.1",
+        "4.2.2",
+        "nope-4.2",
+        "channel `nope-4.2` has no releases; channels that have some: `stable-4.2`, \
+        `fast-4.2`, `candidate-4.2`"
+    )]
+    #[case("4.1.1", "4.900.1", "", "more than 100 minor versions lie between 4.1 and 4.900")]
+    fn no_paths(#[case] from: &str, #[case] to: &str, #[case] channel: &str, #[case] expected: &str) {
+        assert_eq!(ask(from, to, channel, Accept::Nothing).expect_err("no path"), expected);
+    }
+
+    #[test]
+    fn no_way_between_known_versions() {
+        let question = Question {
+            from: version("4.1.1"),
+            to: version("4.1.2"),
+            channel: None,
+            okd: false,
+            accept: Accept::Nothing,
+        };
+        let error = path(&question, &mut Channels::new("stable-4.1: 4.1.1 4.1.2")).expect_err("no path");
+        assert_eq!(
+            error.to_string(),
+            "there is no update path from 4.1.1 to 4.1.2 in `stable-4.1`; look for a version between them that has \
+             updates to both sides"
+        );
+    }
+
+    #[test]
+    fn a_major_version_ends_where_its_channels_do() {
+        let channels = "stable-4.2: 4.2.1>4.2.2\nstable-4.3: 4.2.2>4.3.1\nstable-5.0: 4.3.1>5.0.1";
+        let question = Question {
+            from: version("4.2.1"),
+            to: version("5.0.1"),
+            channel: None,
+            okd: false,
+            accept: Accept::Nothing,
+        };
+        let path = path(&question, &mut Channels::new(channels)).expect("a path");
+        assert_eq!((path.steps.len(), path.channels.len()), (3, 3));
+    }
+
+    #[test]
+    fn avoided_updates_are_shown() {
+        let path = ask("4.1.1", "4.2.2", "", Accept::Nothing).expect("a path");
+        let [step] = path.avoided.as_slice() else { panic!("one update: {:?}", path.avoided) };
+        assert_eq!((step.to.to_string().as_str(), step.risks[0].name.as_str()), ("4.2.2", "Boom"));
+        assert_eq!(
+            path.notes[0].text,
+            "from 4.1.1 to 4.2.2, 2 updates would do instead of 3, at these risks: Boom (https://example.com/Boom; \
+             accept it with `--accept-risks Boom`)"
+        );
+
+        let path = ask("4.1.1", "4.2.2", "", Accept::All).expect("a path");
+        assert!(path.avoided.is_empty() && path.notes.is_empty());
+        assert!(path.steps[1].is_conditional && path.steps[1].is_accepted);
+    }
+
+    #[test]
+    fn json_has_no_graph() {
+        let path = ask("4.1.2", "4.2.1", "stable-4.2", Accept::Nothing).expect("a path");
+        assert_eq!(
+            serde_json::to_string(&path).expect("JSON"),
+            r#"{"from":"4.1.2","to":"4.2.1","channels":["stable-4.2"],"steps":[{"from":"4.1.2","to":"4.2.1","payload":"quay.io/r@sha256:4.2.1","channels":["stable-4.2"],"isConditional":false,"isAccepted":true,"risks":[]}],"avoided":[],"notes":[]}"#
+        );
+    }
+}

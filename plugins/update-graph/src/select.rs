@@ -2,6 +2,8 @@
 
 mod cross;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod wish;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,8 +55,11 @@ pub fn select_after<G: Graphs>(
         let done = run.wish(wish);
         run.collect(done)?;
     }
-    let done = run.between_channels();
-    run.collect(done)?;
+    // A graph that cannot be had must not hide the problems.
+    if run.problems.is_empty() {
+        let done = run.between_channels();
+        run.collect(done)?;
+    }
     run.finish(wishes)
 }
 
@@ -103,13 +108,12 @@ impl<G: Graphs> Run<'_, G> {
 
     fn pick(&mut self, node: &Node, reason: &Reason<'_>) {
         if node.payload.is_empty() {
-            let text =
-                format!("the update graph of channel `{}` has no image for {}", reason.channel, node.version);
-            let problem = Problem::new("release.payload", text).hint("check the update service");
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
-            }
-            return;
+            // Cincinnati knows of releases without an image, and does not usually tell.
+            let text = format!(
+                "channel `{}` has {} without an image, so it is left out",
+                reason.channel, node.version
+            );
+            return self.note(Note::warning("release.payload", text));
         }
         let picked = self.picked.entry(node.payload.clone()).or_insert_with(|| Picked {
             release: Release {
@@ -122,11 +126,14 @@ impl<G: Graphs> Run<'_, G> {
             },
             channels: BTreeSet::new(),
         });
-        if node.version < picked.release.version {
+        if node.version.is_before(&picked.release.version) {
             picked.release.version = node.version.clone();
         }
-        picked.channels.insert(reason.channel.to_owned());
-        picked.channels.extend(node.channels().into_iter().map(str::to_owned));
+        for name in node.channels().into_iter().chain([reason.channel]) {
+            if !picked.channels.contains(name) {
+                picked.channels.insert(name.to_owned());
+            }
+        }
         if !picked.release.why.contains(&reason.text) {
             picked.release.why.push(reason.text.clone());
         }

@@ -16,7 +16,7 @@ const COLUMN_WIDTH: usize = 210;
 const DOT: usize = 130;
 const TOP: usize = 90;
 
-const STYLE: &str = "text{font:12px sans-serif;fill:#1f2933}.label{text-anchor:end}.head{font-size:14px;\
+const STYLE: &str = "text{font:12px sans-serif;fill:#1f2933}.label{text-anchor:end;paint-order:stroke;stroke:#fff;stroke-width:3px}.head{font-size:14px;\
     font-weight:bold}.line{fill:none;stroke:#9fb3c8;stroke-width:1;stroke-opacity:.55}.risk{stroke:#c99a2e;\
     stroke-dasharray:5 4}.step{stroke:#0b69a3;stroke-width:3;stroke-opacity:1}.risk.step{stroke:#c2410c}\
     .dot{fill:#9fb3c8}.on{fill:#0b69a3;font-weight:bold}";

@@ -31,6 +31,11 @@ impl Version {
         self.0.minor
     }
 
+    /// Tells whether this is the lower of two, and of equal ones the one with less build metadata.
+    pub(crate) fn is_before(&self, other: &Self) -> bool {
+        self.0 < other.0
+    }
+
     /// The first two numbers, which name the version's channels.
     pub(crate) fn line(&self) -> (u64, u64) {
         (self.0.major, self.0.minor)

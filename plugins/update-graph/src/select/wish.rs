@@ -25,7 +25,7 @@ impl<G: Graphs> Run<'_, G> {
                 .hint("exchange `minVersion` and `maxVersion`")
                 .into());
         }
-        let span = self.span(wish, &first.version, &latest.version);
+        let span = self.span(wish, &graph, &first.version, &latest.version);
         self.advise_eus(wish);
         let ends = match wish.shortest_path {
             true => Some(self.shortest(wish, &span)?),
@@ -38,7 +38,7 @@ impl<G: Graphs> Run<'_, G> {
     }
 
     /// Fills in the minimum and maximum that are not given.
-    fn span(&mut self, wish: &Wish, first: &Version, latest: &Version) -> Span {
+    fn span(&mut self, wish: &Wish, graph: &Graph, first: &Version, latest: &Version) -> Span {
         let max = wish.max.as_ref().unwrap_or(latest).clone();
         if !wish.is_head_only() {
             return Span { min: wish.min.as_ref().unwrap_or(first).clone(), max };
@@ -48,6 +48,10 @@ impl<G: Graphs> Run<'_, G> {
             // A head above the latest release is from before the channel lost some.
             let head = self.options.heads.get(&wish.channel).filter(|head| *head < latest);
             min = head.unwrap_or(latest).clone();
+            // A path has to begin somewhere, and nobody wrote the head into a configuration where it can be changed.
+            if let Some(next) = graph.between(&min, latest).next().filter(|_| wish.shortest_path) {
+                min = next.version.clone();
+            }
             self.result.heads.insert(wish.channel.clone(), min.clone());
         }
         Span { min, max }
@@ -60,8 +64,7 @@ impl<G: Graphs> Run<'_, G> {
         span: &Span,
     ) -> Result<Option<Ends>, SelectError<G::Error>> {
         let Span { min, max } = span;
-        let wanted: Vec<&Node> =
-            graph.ascending().filter(|node| *min <= node.version && node.version <= *max).collect();
+        let wanted: Vec<&Node> = graph.between(min, max).collect();
         let (Some(start), Some(end)) = (wanted.first(), wanted.last()) else {
             if wish.min.is_some() && wish.min == wish.max {
                 let channels = std::slice::from_ref(&wish.channel);
