@@ -20,6 +20,7 @@ Commands:
   test [STEP]...  Install what is missing, then run all checks and tests, or only the named steps
   setup           Only install what is missing
   bench startup   Measure how long the program and its built-in plugins take to start
+  bench updates   Measure how long a question about updates takes
   bench catalog   Measure what reading catalogs of operators takes, of time and of memory
   help            Print this
 ";
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         ["test", steps @ ..] => suite::run(steps),
         ["setup"] => setup::install(&setup::ALL),
         ["bench", "startup"] => bench::startup(),
+        ["bench", "updates"] => bench::updates(),
         ["bench", "catalog"] => bench::catalog(),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

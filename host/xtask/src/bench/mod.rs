@@ -4,6 +4,8 @@ mod catalog;
 mod process;
 mod startup;
 mod synthetic;
+mod updates;
 
 pub(crate) use catalog::catalog;
 pub(crate) use startup::startup;
+pub(crate) use updates::updates;

@@ -29,7 +29,7 @@ pub(crate) fn startup() -> Outcome {
 }
 
 /// Returns the sorted milliseconds of all runs but the first, which warms caches.
-fn measure(mut once: impl FnMut() -> Result<f64, String>) -> Result<Vec<f64>, String> {
+pub(super) fn measure(mut once: impl FnMut() -> Result<f64, String>) -> Result<Vec<f64>, String> {
     once()?;
     let mut times: Vec<f64> = (0..RUNS).map(|_| once()).collect::<Result<_, _>>()?;
     times.sort_by(f64::total_cmp);
@@ -49,12 +49,12 @@ fn time_instantiation(program: &Path) -> Result<f64, String> {
     value["instantiate_ms"].as_f64().ok_or_else(|| format!("no `instantiate_ms` in {value}"))
 }
 
-fn milliseconds(time: Duration) -> f64 {
+pub(super) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
 /// Prints one line and returns whether the median is within the limit.
-fn report(what: &str, sorted: &[f64], limit: f64) -> bool {
+pub(super) fn report(what: &str, sorted: &[f64], limit: f64) -> bool {
     let (min, median) = (sorted[0], sorted[sorted.len() / 2]);
     let verdict = if median <= limit { "ok" } else { "too slow" };
     println!(
