@@ -29,7 +29,13 @@ pub(crate) fn warning(text: &str) {
 
 /// Prints a line of data.
 pub(crate) fn line(text: &str) {
-    println!("{text}");
+    use std::io::Write;
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => {}
+        // Whoever reads has seen enough, as `head` has; what the run ends with stays the same.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        Err(error) => panic!("the standard output cannot be written to: {error}"),
+    }
 }
 
 /// Writes rows below a head, in columns as wide as what is in them.
