@@ -24,7 +24,7 @@ pub(crate) const ROOMS: [(&str, &[&str]); 17] = [
     // HTTP for plugins.
     ("fetch", &["net", "content", "report", "source"]),
     // Who signed what: keys and rules, over the traits of content and of HTTP.
-    ("trust", &["fsx", "net", "content", "report", "source"]),
+    ("trust", &["content", "report", "source"]),
     // The embedded registry shows a layout or an imageset to others.
     ("serve", &["fsx", "content", "layout", "archive"]),
     // 6: everything.

@@ -15,8 +15,8 @@ use openpgp::parse::Parse;
 use openpgp::parse::stream::{
     MessageLayer, MessageStructure, VerificationError, VerificationHelper, VerifierBuilder,
 };
-use openpgp::policy::{HashAlgoSecurity, StandardPolicy};
-use openpgp::types::{HashAlgorithm, RevocationStatus};
+use openpgp::policy::StandardPolicy;
+use openpgp::types::RevocationStatus;
 use openpgp::{Cert, KeyHandle};
 
 mod framing;
@@ -182,17 +182,15 @@ impl Keyring {
     }
 }
 
-/// What is strong enough.
+/// What is strong enough: the library's rules.
 ///
-/// The library's rules, with two changes. Signatures of version 3 are taken, which it refuses since 2021: Red Hat made
-/// them until 2023, and their weakness is that they cannot carry restrictions, of which these have none. And a
-/// certificate may be bound to its own name by SHA-1, as those of 2009 are: to forge that takes a second preimage, not a
-/// collision, and a place among the pinned certificates. What signs a message must be SHA-2 or SHA-3, and RSA must have
-/// 2048 bits.
+/// What signs, a message or the name in a certificate, must be SHA-2 or SHA-3, and RSA must have 2048 bits; all keys that
+/// come with the program keep to that. Signatures of version 3 are old, and taken: Red Hat made them for years, and what is
+/// weak about them is that they cannot carry restrictions, of which these have none. The library has a rule against them
+/// that it does not apply to messages; here it is off, so that it cannot begin to.
 fn policy(now: SystemTime) -> StandardPolicy<'static> {
     let mut policy = StandardPolicy::at(now);
     policy.accept_packet_tag_version(Tag::Signature, 3);
-    policy.accept_hash_property(HashAlgorithm::SHA1, HashAlgoSecurity::SecondPreImageResistance);
     policy
 }
 

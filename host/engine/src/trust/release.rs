@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::reference::Reference;
 use time::OffsetDateTime;
@@ -16,13 +15,13 @@ use time::format_description::well_known::Rfc3339;
 use url::Url;
 
 use self::faults::{error, of_message};
-use super::openpgp::{InvalidKeyring, Keyring as Certificates, MAX_MESSAGE_BYTES};
+use super::fetch::{FetchFault, fetch};
+use super::openpgp::{InvalidKeyring, Keyring as Certificates};
 use super::simple_signing::{ATOMIC, Claim};
-use crate::content::ContentErrorKind;
 use crate::report::{Event, SharedEvents};
 use crate::source::{
-    HttpError, HttpFetch, HttpRequest, Keyring, Payload, SignatureError, SignatureFault, SignatureFaultKind,
-    Signatures, VerifiedSignature,
+    HttpFetch, Keyring, Payload, SignatureError, SignatureFault, SignatureFaultKind, Signatures,
+    VerifiedSignature,
 };
 
 mod faults;
@@ -144,67 +143,31 @@ impl ReleaseSignatures {
         faults: &mut Vec<SignatureFault>,
     ) -> Vec<VerifiedSignature> {
         let mut good = Vec::new();
+        // An address without a path is written with a slash all the same.
+        let base = store.as_str().trim_end_matches('/');
         let (algorithm, hex) = (payload.digest.algorithm().as_str(), payload.digest.hex());
         for number in 1..=MOST_SIGNATURES {
-            let url = format!("{store}/{algorithm}={hex}/signature-{number}");
-            match self.fetch(store, &url).await {
+            let url = format!("{base}/{algorithm}={hex}/signature-{number}");
+            match fetch(&*self.http, store, &url).await {
                 Ok(None) => break,
                 Ok(Some(bytes)) => match checked(payload, &bytes, certificates, self.now) {
                     Ok(found) => {
-                        good.push(VerifiedSignature { number, store: store.to_string(), bytes, ..found })
+                        good.push(VerifiedSignature { number, store: base.to_owned(), bytes, ..found });
                     }
                     Err((kind, text)) => {
                         faults.push(SignatureFault { kind, text: format!("`{url}` {text}") });
                     }
                 },
-                Err((kind, text)) => {
-                    faults.push(SignatureFault { kind, text });
-                    if kind == SignatureFaultKind::Unavailable {
-                        break;
-                    }
+                Err(FetchFault::TooLong(text)) => {
+                    faults.push(SignatureFault { kind: SignatureFaultKind::Damaged, text });
+                }
+                Err(FetchFault::Unavailable(text)) => {
+                    faults.push(SignatureFault { kind: SignatureFaultKind::Unavailable, text });
+                    break;
                 }
             }
         }
         good
-    }
-
-    /// Fetches one signature; nothing if there is none of that number.
-    async fn fetch(&self, store: &Url, url: &str) -> Result<Option<Vec<u8>>, (SignatureFaultKind, String)> {
-        use SignatureFaultKind::{Damaged, Unavailable};
-        let origin = store.origin();
-        let request = HttpRequest {
-            method: "GET".to_owned(),
-            url: url.to_owned(),
-            headers: Vec::new(),
-            body: None,
-            credential: None,
-            max_bytes: MAX_MESSAGE_BYTES as u64,
-            allow: Arc::new(move |to| Url::parse(to).is_ok_and(|to| to.origin() == origin)),
-        };
-        let mut response = match self.http.fetch(request).await {
-            Ok(response) => response,
-            // Its length was announced and is too much: that is about this signature, not about the store.
-            Err(HttpError::Invalid(text)) => return Err((Damaged, text)),
-            Err(other) => return Err((Unavailable, format!("`{store}` cannot be asked: {other}"))),
-        };
-        match response.status {
-            200 => {}
-            404 => return Ok(None),
-            status => {
-                return Err((Unavailable, format!("`{url}` cannot be had: the store answers {status}")));
-            }
-        }
-        let mut bytes = Vec::new();
-        while let Some(piece) = response.body.next().await {
-            match piece {
-                Ok(piece) => bytes.extend_from_slice(&piece),
-                Err(e) => {
-                    let too_long = matches!(e.kind(), ContentErrorKind::Invalid(_));
-                    return Err((if too_long { Damaged } else { Unavailable }, e.to_string()));
-                }
-            }
-        }
-        Ok(Some(bytes))
     }
 }
 
@@ -274,7 +237,7 @@ fn checked(
     let claim = Claim::parse(&message.body)
         .map_err(|e| (NotAnImage, format!("is signed, and does not name an image as it should: {e}")))?;
     if claim.kind != ATOMIC {
-        return Err((NotAnImage, format!("is signed, and is not an `{ATOMIC}`")));
+        return Err((NotAnImage, format!("is signed, and of another type than `{ATOMIC}`")));
     }
     if !claim.is_about(&payload.digest) {
         let shown: String = claim.digest.chars().filter(|c| !c.is_control()).take(160).collect();
@@ -304,7 +267,9 @@ fn checked(
 /// pre-releases have a dot, and architectures have none.
 fn is_version(identity: &str, version: &str) -> bool {
     let version = version.split_once('+').map_or(version, |(version, _)| version);
-    let Ok(Reference { tag: Some(tag), .. }) = identity.parse::<Reference>() else { return false };
+    // A digest in the name says nothing: the one that counts has been compared.
+    let name = identity.split_once('@').map_or(identity, |(name, _)| name);
+    let Ok(Reference { tag: Some(tag), .. }) = name.parse::<Reference>() else { return false };
     match tag.as_str().strip_prefix(version) {
         Some("") => true,
         Some(rest) => rest.starts_with('-') && !rest.contains('.'),

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 /// What OpenPGP signatures call themselves.
 pub(super) const ATOMIC: &str = "atomic container signature";
 
+/// What cosign's signatures call themselves.
+pub(super) const COSIGN: &str = "cosign container image signature";
+
 /// Says that a manifest has a name.
 ///
 /// Only what `critical` holds is checked, so only there a word that nobody knows is refused: it may mean a condition.

@@ -6,16 +6,25 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    Ed25519KeyPair, KeyPair,
+};
 use sequoia_openpgp as openpgp;
 
-use openpgp::Cert;
 use openpgp::cert::CertBuilder;
+use openpgp::packet::key::{Key4, PrimaryRole, SecretParts};
 use openpgp::packet::signature::SignatureBuilder;
-use openpgp::policy::StandardPolicy;
+use openpgp::packet::{Key, UserID};
+use openpgp::policy::{AsymmetricAlgorithm, StandardPolicy};
 use openpgp::serialize::SerializeInto;
 use openpgp::serialize::stream::{Compressor, LiteralWriter, Message, Signer};
 use openpgp::types::{HashAlgorithm, KeyFlags, SignatureType};
+use openpgp::{Cert, Packet};
 
 use crate::source::{HttpError, HttpFetch, HttpRequest, HttpResponse};
 
@@ -29,7 +38,7 @@ const DAY: u64 = 86_400;
 /// A key made on day 0, that signs on day 10.
 pub(super) struct TestKey {
     cert: Cert,
-    revocation: openpgp::packet::Signature,
+    revocation: Option<openpgp::packet::Signature>,
 }
 
 impl TestKey {
@@ -44,7 +53,23 @@ impl TestKey {
             .set_primary_key_flags(KeyFlags::empty().set_certification().set_signing())
             .set_validity_period(days.map(|days| Duration::from_secs(days * DAY)));
         let (cert, revocation) = builder.generate().unwrap();
-        Self { cert, revocation }
+        Self { cert, revocation: Some(revocation) }
+    }
+
+    /// Makes a key of RSA, which the builder does not make as small as this.
+    pub(super) fn rsa(bits: usize) -> Self {
+        let mut key = Key4::<SecretParts, PrimaryRole>::generate_rsa(bits).unwrap();
+        key.set_creation_time(day(0)).unwrap();
+        let key = Key::from(key);
+        let mut signer = key.clone().into_keypair().unwrap();
+        let name = UserID::from("small");
+        let binding = SignatureBuilder::new(SignatureType::PositiveCertification)
+            .set_signature_creation_time(day(0))
+            .and_then(|builder| builder.set_key_flags(KeyFlags::empty().set_certification().set_signing()))
+            .and_then(|builder| builder.sign_userid_binding(&mut signer, None, &name))
+            .unwrap();
+        let packets: Vec<Packet> = vec![key.into(), name.into(), binding.into()];
+        Self { cert: Cert::from_packets(packets.into_iter()).unwrap(), revocation: None }
     }
 
     pub(super) fn public(&self) -> Vec<u8> {
@@ -57,7 +82,7 @@ impl TestKey {
 
     pub(super) fn revoked(&self) -> Vec<u8> {
         let cert = self.cert.clone().strip_secret_key_material();
-        cert.insert_packets(vec![self.revocation.clone()]).unwrap().0.to_vec().unwrap()
+        cert.insert_packets(self.revocation.clone()).unwrap().0.to_vec().unwrap()
     }
 
     pub(super) fn fingerprint(&self) -> String {
@@ -69,7 +94,8 @@ impl TestKey {
     }
 
     pub(super) fn sign_as(&self, body: &[u8], hash: HashAlgorithm, days: Option<u64>) -> Vec<u8> {
-        let policy = StandardPolicy::new();
+        let mut policy = StandardPolicy::new();
+        policy.accept_asymmetric_algo(AsymmetricAlgorithm::RSA1024);
         let keys = self.cert.keys().with_policy(&policy, day(10)).secret().for_signing();
         let key = keys.into_iter().next().unwrap().key().clone().into_keypair().unwrap();
         let template = SignatureBuilder::new(SignatureType::Binary)
@@ -94,6 +120,60 @@ pub(super) fn unsigned(body: &[u8]) -> Vec<u8> {
     std::io::Write::write_all(&mut literal, body).unwrap();
     literal.finalize().unwrap();
     sink
+}
+
+/// A key in the manner of cosign.
+pub(super) enum CosignKey {
+    /// With SHA-256.
+    P256(EcdsaKeyPair),
+    /// With SHA-384.
+    P384(EcdsaKeyPair),
+    /// Without a hash.
+    Ed25519(Ed25519KeyPair),
+}
+
+impl CosignKey {
+    pub(super) fn p256() -> Self {
+        Self::P256(ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING))
+    }
+
+    pub(super) fn p384() -> Self {
+        Self::P384(ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING))
+    }
+
+    pub(super) fn ed25519() -> Self {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        Self::Ed25519(Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap())
+    }
+
+    pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        match self {
+            Self::P256(key) | Self::P384(key) => {
+                key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
+            }
+            Self::Ed25519(key) => key.sign(message).as_ref().to_vec(),
+        }
+    }
+
+    pub(super) fn pem(&self) -> String {
+        const P256: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+        const P384: &[u8] =
+            b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
+        const ED25519: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+        let (head, key) = match self {
+            Self::P256(key) => (P256, key.public_key().as_ref()),
+            Self::P384(key) => (P384, key.public_key().as_ref()),
+            Self::Ed25519(key) => (ED25519, key.public_key().as_ref()),
+        };
+        let text = STANDARD.encode([head, key].concat());
+        format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
+    }
+}
+
+fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> EcdsaKeyPair {
+    let random = SystemRandom::new();
+    let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+    EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap()
 }
 
 /// The text that is signed for an image.

@@ -63,6 +63,8 @@ fn faults_are_told_apart() {
     assert_eq!(kind(&ours, &good, day(9)), Expired, "made in the future");
     assert_eq!(kind(&ring(&key.revoked()), &good, day(20)), Revoked);
     assert_eq!(kind(&ours, &key.sign_as(BODY, HashAlgorithm::SHA1, None), day(20)), Weak);
+    let small = TestKey::rsa(1024);
+    assert_eq!(kind(&ring(&small.public()), &small.sign(BODY), day(20)), Weak);
     assert_eq!(kind(&ours, &TestKey::new("b").sign(BODY), day(20)), UnknownKey);
     assert_eq!(kind(&ours, &unsigned(BODY), day(20)), Unsigned);
     assert_eq!(kind(&ours, b"", day(20)), Damaged);

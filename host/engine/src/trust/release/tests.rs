@@ -114,6 +114,8 @@ async fn what_is_signed_counts(#[case] body: Vec<u8>, #[case] expected: Kind) {
 #[case("quay.io/r/ocp-release:4.18.0-rc.1-x86_64", "4.18.0-rc.1", true)]
 #[case("registry.ci.openshift.org/origin/release:4.19.0-okd-scos.16", "4.19.0-okd-scos.16", true)]
 #[case("quay.io/r/ocp-release:4.18.0-rc.1-x86_64", "4.18.0", false)]
+#[case("quay.io/r/ocp-release:4.18.30-x86_64@sha256:00", "4.18.30", true)]
+#[case("quay.io/r/ocp-release@sha256:4.18.30", "4.18.30", false)]
 #[case("quay.io/r/ocp-release:4.18.3-x86_64", "4.18.30", false)]
 #[case("quay.io/r/ocp-release:4.18.30-x86_64", "4.18.3", false)]
 #[case("quay.io/r/ocp-release:14.18.30-x86_64", "4.18.30", false)]
@@ -147,6 +149,10 @@ async fn each_payload_is_looked_up_once() {
     let first = signatures.verify(&payload()).await.unwrap();
     assert_eq!(signatures.verify(&payload()).await.unwrap(), first);
     assert_eq!(web.asked().len(), 2);
+    let root = "https://store.example";
+    let web = Arc::new(Web::default().with(&place(root, 1), Answer::Body(good(&key))));
+    let at_root = self::signatures(web, Some(key.public()), Some(root)).verify(&payload()).await.unwrap();
+    assert_eq!(at_root[0].store, root);
     let other = Payload { version: Some("4.18.31".to_owned()), ..payload() };
     assert_eq!(kinds(&signatures.verify(&other).await.unwrap_err()), [Kind::OtherIdentity]);
 }
