@@ -101,6 +101,18 @@ pub(crate) struct MirrorArgs {
     #[arg(long)]
     pub ignore_release_signature: bool,
 
+    /// Mirror only images that are signed as policy.json asks for
+    #[arg(long)]
+    pub secure_policy: bool,
+
+    /// Read the policy from this file [default: containers/policy.json in the user's configuration, else in /etc]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
+    /// Read from this directory where signatures are [default: containers/registries.d in the user's configuration, else in /etc]
+    #[arg(long = "registries.d", value_name = "DIR")]
+    pub registries_d: Option<PathBuf>,
+
     /// Take updates with these risks for paths through update graphs like all others; `all` takes every update
     #[arg(long, value_name = "RISK", value_delimiter = ',')]
     pub accept_risks: Vec<String>,

@@ -71,6 +71,15 @@ pub(crate) fn proxies() -> Proxies {
     }
 }
 
+/// Returns the places of a file or directory of containers/image, the user's before that of the machine.
+pub(crate) fn containers(name: &str) -> Vec<PathBuf> {
+    let config = variable("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute())
+        .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".config")));
+    config.into_iter().chain([PathBuf::from("/etc")]).map(|dir| dir.join("containers").join(name)).collect()
+}
+
 /// Returns the server of update graphs that is asked instead of the usual one.
 pub(crate) fn update_server() -> Option<String> {
     variable("UPDATE_URL_OVERRIDE")

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use oc_mirror_engine::policy::{Mode, Policy};
 use oc_mirror_engine::source::{ContentSource, HttpFetch, Signatures};
-use oc_mirror_engine::workflow::Wishes;
+use oc_mirror_engine::workflow::{Guard, Wishes};
 use oc_mirror_model::config::{
     AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, Operator, PolicyMode,
     ReleasePlatform,
@@ -31,6 +31,8 @@ pub(crate) struct Lent {
     pub http: Arc<dyn HttpFetch>,
     /// Signatures of releases.
     pub signatures: Arc<dyn Signatures>,
+    /// What every image has to satisfy.
+    pub guard: Option<Arc<Guard>>,
     /// Risks of updates that the user accepts.
     pub accept_risks: Vec<String>,
 }
@@ -53,6 +55,7 @@ pub(crate) async fn wishes(
         pinned: Box::new(move |images| pinned(&configuration, images)),
         http: lent.http,
         signatures: lent.signatures,
+        guard: lent.guard,
     })
 }
 

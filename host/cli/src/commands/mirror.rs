@@ -112,7 +112,8 @@ async fn wishes(
 ) -> Result<Wishes, CliError> {
     let http = network.fetch().map_err(|error| CliError::from_error(&error))?;
     let signatures = signatures::open(args, run, http.clone())?;
-    let lent = Lent { http, signatures, accept_risks: args.accept_risks.clone() };
+    let guard = signatures::guard(args, http.clone())?;
+    let lent = Lent { http, signatures, guard, accept_risks: args.accept_risks.clone() };
     plugins::wishes(configured.written, &configured.path, configured.configuration, lent).await
 }
 
@@ -148,6 +149,11 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
             .hint("give them with a destination file://DIR"));
     }
     match &args.from {
+        Some(_) if args.secure_policy => {
+            Err(CliError::new("--secure-policy is for images that come from registries").hint(
+                "give it when the imageset is made: what was refused then is not in it, and what is in it is as it was",
+            ))
+        }
         Some(from) => {
             let from = from.strip_prefix("file://").unwrap_or(from);
             let from = directory(from, "--from")?;
@@ -201,6 +207,9 @@ fn workspace_of(
 fn note_accepted(args: &MirrorArgs) {
     if args.cache_dir.is_some() && !args.quiet {
         output::warning("--cache-dir has no effect: nothing is cached, every byte is written once");
+    }
+    if (args.policy.is_some() || args.registries_d.is_some()) && !args.secure_policy && !args.quiet {
+        output::warning("--policy and --registries.d have no effect without --secure-policy");
     }
     if args.port.is_some() && !args.quiet {
         output::warning("--port has no effect: no registry runs in between");

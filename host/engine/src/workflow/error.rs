@@ -10,6 +10,7 @@ use crate::content::{ContentError, ContentErrorKind};
 use crate::metadata::MetadataError;
 use crate::plan::imageset::Collision;
 use crate::plan::layout::LayoutError;
+use crate::trust::policy::PolicyRefusal;
 
 /// A run could not be done. Nothing was committed.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +179,11 @@ impl WorkflowError {
 
 /// Returns what to do about an error of a registry or layout.
 pub(super) fn content_hint(error: &ContentError) -> Option<String> {
+    if let Some(refusal) =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<PolicyRefusal>())
+    {
+        return Some(refusal.hint().to_owned());
+    }
     let hint = match error.kind() {
         ContentErrorKind::NotFound => {
             "check the name and the tag; `skopeo inspect docker://NAME` asks the registry the same"

@@ -10,6 +10,7 @@ use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source};
 
+use super::guard::Guard;
 use super::kept::Kept;
 use crate::content::verify::{collect, verified};
 use crate::content::{
@@ -72,6 +73,16 @@ struct Shared {
     kept: Option<Kept>,
     /// Layouts of which a part lies elsewhere.
     extended: Mutex<HashMap<PathBuf, Origin>>,
+    guard: Option<Guarded>,
+}
+
+/// What images have to satisfy.
+#[derive(Clone)]
+pub struct Guarded {
+    /// The policy.
+    pub guard: Arc<Guard>,
+    /// Where images of the run itself are built, which need no signature.
+    pub scratch: PathBuf,
 }
 
 impl RunImages {
@@ -82,6 +93,7 @@ impl RunImages {
         events: SharedEvents,
         known: HashSet<Digest>,
         kept: Option<Kept>,
+        guard: Option<Guarded>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -95,6 +107,7 @@ impl RunImages {
                 known,
                 kept,
                 extended: Mutex::default(),
+                guard,
             }),
         }
     }
@@ -115,6 +128,7 @@ impl RunImages {
         let pinned = self.shared.pins.lock().expect("no holder panics").get(source).cloned();
         let selector = pinned.map_or(origin.selector.clone(), |d| Selector::Digest(d.digest));
         let manifest = self.shared.manifest(&origin, &selector).await?;
+        self.shared.admit(source, &origin, manifest.digest()).await?;
         self.shared
             .pins
             .lock()
@@ -139,6 +153,13 @@ impl Shared {
             }
             None => origin,
         })
+    }
+
+    async fn admit(&self, source: &Source, origin: &Origin, digest: &Digest) -> Result<(), ContentError> {
+        match &self.guard {
+            Some(Guarded { guard, scratch }) => guard.admit(source, origin, digest, scratch).await,
+            None => Ok(()),
+        }
     }
 
     async fn manifest(&self, origin: &Origin, selector: &Selector) -> Result<Arc<RawManifest>, ContentError> {
@@ -237,6 +258,8 @@ impl OpenImage {
     /// Opens a manifest that this index names.
     pub async fn open_child(&self, child: &Descriptor) -> Result<OpenImage, ContentError> {
         let manifest = self.shared.manifest(&self.origin, &Selector::Digest(child.digest.clone())).await?;
+        // Each image of an index has to be signed, as containers/image wants it: clients pull them one by one.
+        self.shared.admit(&self.source, &self.origin, manifest.digest()).await?;
         let image = OpenImage { manifest, ..self.clone() };
         image.remember_chain();
         Ok(image)

@@ -7,6 +7,7 @@ mod collect;
 pub mod direct;
 mod error;
 pub mod from_disk;
+mod guard;
 pub mod images;
 mod kept;
 pub mod network;
@@ -25,6 +26,7 @@ use oc_mirror_model::imageset::ImageEntry;
 use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
+pub use guard::Guard;
 pub use workspace::{Workspace, cache_in};
 
 use crate::policy::Policy;
@@ -84,4 +86,6 @@ pub struct Wishes {
     pub http: Arc<dyn HttpFetch>,
     /// Signatures of releases.
     pub signatures: Arc<dyn Signatures>,
+    /// What every image has to satisfy.
+    pub guard: Option<Arc<Guard>>,
 }

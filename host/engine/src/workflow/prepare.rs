@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::collect::{Judge, Wanted, collect, prepare};
 use super::error::content_hint;
-use super::images::{Origin, Origins, RunImages};
+use super::images::{Guarded, Origin, Origins, RunImages};
 use super::kept::{self, Kept};
 use super::resolve::{ResolvedImage, resolve};
 use super::to_disk::RESOURCES;
@@ -81,7 +81,9 @@ impl Request<'_> {
         let kept = Kept::open(&self.workspace.cache().join("blobs"));
         kept::prune(&self.workspace.cache().join("plugins"));
         let (retry, events) = (self.run.retry, self.run.events.clone());
-        let images = Arc::new(RunImages::new(self.origins.clone(), retry, events, known, kept));
+        let scratch = self.scratch.to_owned();
+        let guard = self.wishes.guard.clone().map(|guard| Guarded { guard, scratch });
+        let images = Arc::new(RunImages::new(self.origins.clone(), retry, events, known, kept, guard));
         let info = RunInfo {
             host_version: self.run.program.clone(),
             workflow: self.workflow,

@@ -31,7 +31,7 @@ impl Asking {
         let blobs = Kept::open(&cache.join("blobs"));
         let plugins = cache.join("plugins");
         kept::prune(&plugins);
-        let images = RunImages::new(origins, run.retry, run.events.clone(), HashSet::new(), blobs);
+        let images = RunImages::new(origins, run.retry, run.events.clone(), HashSet::new(), blobs, None);
         let services = Services {
             images: Arc::new(images) as Arc<dyn Images>,
             http,
