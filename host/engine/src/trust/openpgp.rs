@@ -11,10 +11,10 @@ use sequoia_openpgp as openpgp;
 
 use openpgp::cert::{CertParser, amalgamation::ValidAmalgamation};
 use openpgp::packet::Tag;
-use openpgp::parse::Parse;
 use openpgp::parse::stream::{
     MessageLayer, MessageStructure, VerificationError, VerificationHelper, VerifierBuilder,
 };
+use openpgp::parse::{PacketParser, Parse};
 use openpgp::policy::StandardPolicy;
 use openpgp::types::RevocationStatus;
 use openpgp::{Cert, KeyHandle};
@@ -28,6 +28,9 @@ pub const MAX_MESSAGE_BYTES: usize = 50 << 10;
 
 /// The longest text in a message; compression may hide a far longer one.
 const MAX_BODY_BYTES: usize = 256 << 10;
+
+/// The most packets of a message. Those of releases have four; 50 KiB could hide millions, each with a hash to compute.
+const MOST_PACKETS: usize = 8;
 
 const BEGIN: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const END: &[u8] = b"-----END PGP PUBLIC KEY BLOCK-----";
@@ -158,7 +161,7 @@ impl Keyring {
         }
         let message = framing::joined(message);
         let policy = policy(now);
-        let inspector = Inspector { keyring: self, policy: &policy, now, outcome: None };
+        let inspector = Inspector { keyring: self, policy: &policy, now, packets: 0, outcome: None };
         let builder = VerifierBuilder::from_bytes(&message).map_err(|e| damaged(&e))?;
         // The library keeps everything back until the end was seen and the signature checked, if it fits into this.
         let builder = builder.buffer_size(MAX_BODY_BYTES);
@@ -205,10 +208,19 @@ struct Inspector<'a> {
     keyring: &'a Keyring,
     policy: &'a StandardPolicy<'static>,
     now: SystemTime,
+    packets: usize,
     outcome: Option<Signer>,
 }
 
 impl VerificationHelper for Inspector<'_> {
+    fn inspect(&mut self, _packet: &PacketParser<'_>) -> openpgp::Result<()> {
+        self.packets += 1;
+        if self.packets > MOST_PACKETS {
+            Err(fault(MessageFaultKind::Damaged, format!("has more than {MOST_PACKETS} packets")))?;
+        }
+        Ok(())
+    }
+
     fn get_certs(&mut self, _ids: &[KeyHandle]) -> openpgp::Result<Vec<Cert>> {
         Ok(self.keyring.certs.clone())
     }

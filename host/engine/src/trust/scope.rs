@@ -32,9 +32,10 @@ pub(super) fn scopes(source: &Source) -> Vec<String> {
     match source {
         Source::Registry(reference) => of_reference(reference),
         Source::Layout(layout) => {
-            let mut found =
-                vec![format!("{}:{}", layout.path.display(), layout.name.as_deref().unwrap_or(""))];
-            let dirs = layout.path.ancestors().filter(|dir| *dir != Path::new("/") && *dir != Path::new(""));
+            // Scopes are absolute, and no link leads around them.
+            let dir = layout.path.canonicalize().unwrap_or_else(|_| layout.path.clone());
+            let mut found = vec![format!("{}:{}", dir.display(), layout.name.as_deref().unwrap_or(""))];
+            let dirs = dir.ancestors().filter(|dir| *dir != Path::new("/") && *dir != Path::new(""));
             found.extend(dirs.map(|dir| dir.display().to_string()));
             found
         }
@@ -71,6 +72,16 @@ mod tests {
     #[case("oci:/var/images/x:name", &["/var/images/x:name", "/var/images/x", "/var/images", "/var"])]
     fn names(#[case] source: &str, #[case] expected: &[&str]) {
         assert_eq!(scopes(&source.parse().unwrap()), expected);
+    }
+
+    #[test]
+    fn links_do_not_lead_around_a_scope() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().canonicalize().unwrap().join("real"), dir.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let found = scopes(&format!("oci:{}", link.display()).parse().unwrap());
+        assert_eq!(found[1], real.display().to_string());
     }
 
     #[test]

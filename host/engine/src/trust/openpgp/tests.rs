@@ -1,3 +1,5 @@
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use rstest::rstest;
 use sequoia_openpgp::types::HashAlgorithm;
 
@@ -79,6 +81,19 @@ fn compression_hides_no_bomb() {
     let message = key.sign(&vec![0; 8 << 20]);
     assert!(message.len() < MAX_MESSAGE_BYTES, "{}", message.len());
     assert_eq!(kind(&ring(&key.public()), &message, day(20)), MessageFaultKind::Damaged);
+}
+
+#[test]
+fn compression_hides_no_crowd() {
+    let announcement = b"\xc4\x0d\x03\x00\x08\x01\x00\x01\x02\x03\x04\x05\x06\x07\x00".repeat(1 << 20);
+    let mut packed = DeflateEncoder::new(vec![1], Compression::best());
+    std::io::Write::write_all(&mut packed, &announcement).unwrap();
+    let body = packed.finish().unwrap();
+    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+    let message = [&[0xc8, 0xff], &length[..], &body].concat();
+    assert!(message.len() < MAX_MESSAGE_BYTES, "{}", message.len());
+    let fault = ring(&TestKey::new("a").public()).verify(&message, day(20)).unwrap_err();
+    assert_eq!(fault.text, "has more than 8 packets");
 }
 
 #[test]
