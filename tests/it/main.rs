@@ -22,6 +22,7 @@ mod platforms;
 mod real_image;
 mod refusals;
 mod round_trip;
+mod secure_policy;
 mod serve;
 mod shop;
 mod small_commands;
