@@ -8,7 +8,7 @@ use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::source::Inspector;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
 use oc_mirror_engine::workflow::questions::Asking;
-use oc_mirror_engine::workflow::{OnError, Run, cache_in};
+use oc_mirror_engine::workflow::{CarryCompanions, OnError, Run, cache_in};
 use oc_mirror_model::report::exit;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -138,6 +138,7 @@ fn settings(created: String) -> Run {
         parallelism: Parallelism { images: 4, blobs: 5 },
         retry: Retry::default(),
         on_error: OnError::Fail,
+        companions: CarryCompanions::None,
         events,
         cancelled: Arc::new(AtomicBool::new(false)),
     }
