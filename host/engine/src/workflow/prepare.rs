@@ -238,10 +238,10 @@ impl Request<'_> {
             note_origins(&mut origins, &companion.entry, &companion.origin);
             entries.push(companion.entry);
         }
-        let entries = merge(entries)?;
         if self.run.companions == CarryCompanions::All {
             companions::note(&entries, &generated, report);
         }
+        let entries = merge(entries)?;
         Ok(Prepared { entries, origins, images, artifacts, documents, plugin_state })
     }
 

@@ -240,24 +240,30 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Notes which images have no signature. `scratch` is where images are built in this run, which can have none.
+/// Notes which images have no signature. `generated` is what was built in this run, which can have none.
 pub(super) fn note(entries: &[ImageEntry], generated: &HashSet<Destination>, report: &mut RunReport) {
     let table = Table::new(entries);
-    let images = || {
-        let asked = entries.iter().filter(|e| !e.request.is_companion());
-        asked.filter(|e| !generated.contains(&e.destination))
-    };
-    let unsigned = images().filter(|image| !table.has_signature(image));
+    let (companions, asked): (Vec<_>, Vec<_>) = entries.iter().partition(|e| e.request.is_companion());
+    // Somebody may ask for a signature as for an image, or for an image twice.
+    let mut seen: HashSet<&Destination> = companions.iter().map(|e| &e.destination).collect();
+    seen.extend(generated);
+    let images: Vec<&ImageEntry> = asked.into_iter().filter(|e| seen.insert(&e.destination)).collect();
+    let unsigned = images.iter().filter(|image| !table.has_signature(image));
     report.unsigned = unsigned.map(|image| image.request.origin.clone()).collect();
-    let is_release =
-        |e: &&ImageEntry| matches!(e.request.kind.as_str(), kind::RELEASE | kind::RELEASE_CONTENT);
-    let releases = images().filter(is_release);
+    let is_release = |kind: &str| matches!(kind, kind::RELEASE | kind::RELEASE_CONTENT);
+    let releases = images.iter().filter(|e| is_release(&e.request.kind));
     let missing = releases.clone().filter(|image| !table.is_signed_for_nodes(image)).count();
     if missing > 0 {
         let all = releases.count();
-        report.warnings.push(format!(
+        let warning = format!(
             "{missing} of {all} images of releases have no signature (tag `sha256-….sig`) where they come from; \
              OpenShift 4.21 and later verify those of `ocp-release`, and refuse images without"
-        ));
+        );
+        if !report.warnings.contains(&warning) {
+            report.warnings.push(warning);
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;
