@@ -98,6 +98,8 @@ pub(crate) async fn tags_lead_to_manifests(place: &dyn Place) {
         let selector = Selector::Tag(tagged.tag.clone());
         let found = read.manifest(&repository(), &selector).await.expect("there");
         assert_eq!(found.digest(), &tagged.root.digest);
+        let found = read.find(&repository(), &selector).await.expect("asked").expect("there");
+        assert_eq!(found.digest, tagged.root.digest);
     }
 }
 
@@ -121,6 +123,7 @@ pub(crate) async fn what_is_not_there_is_not_found(place: &dyn Place) {
     for selector in [Selector::Digest(stranger.digest), Selector::Tag(no_tag)] {
         let error = read.manifest(&repository(), &selector).await.expect_err("not there");
         assert!(error.is_not_found(), "{error}");
+        assert_eq!(read.find(&repository(), &selector).await.expect("asked"), None);
     }
 }
 

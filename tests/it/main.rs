@@ -4,6 +4,7 @@
 
 mod access;
 mod blocked;
+mod companions;
 mod differential;
 mod dry_run;
 mod examples;

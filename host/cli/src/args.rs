@@ -89,6 +89,10 @@ pub(crate) struct MirrorArgs {
     #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnError::Fail)]
     pub on_error: OnError,
 
+    /// Leave out signatures, attestations, SBOMs and other referrers of images
+    #[arg(long)]
+    pub remove_signatures: bool,
+
     /// Accepted for oc-mirror v1: as --on-error drop
     #[arg(long, hide = true)]
     pub continue_on_error: bool,

@@ -158,6 +158,10 @@ pub(crate) fn report(report: &RunReport) {
             totals.manifests
         );
     }
+    let companions: u64 = report.images.iter().map(|i| i.companions).sum();
+    if companions > 0 {
+        println!("signatures and other referrers: {companions}{}", unsigned(report));
+    }
     for image in &report.refused {
         // Most policies name the image themselves.
         let named = image.message.contains(&image.origin);
@@ -169,6 +173,15 @@ pub(crate) fn report(report: &RunReport) {
     }
     for warning in &report.warnings {
         println!("warning: {}", clean(warning));
+    }
+}
+
+/// How many images have no signature, where that is known.
+fn unsigned(report: &RunReport) -> String {
+    match report.unsigned.len() {
+        0 => String::new(),
+        1 => "; 1 image has none".to_owned(),
+        count => format!("; {count} images have none"),
     }
 }
 

@@ -25,7 +25,7 @@ use oc_mirror_engine::source::{Inspector, PluginError, RunInfo, Services};
 use oc_mirror_engine::transfer::{Parallelism, Retry};
 use oc_mirror_engine::workflow::network::{Network, NetworkSettings};
 use oc_mirror_engine::workflow::questions::Asking;
-use oc_mirror_engine::workflow::{OnError, Run};
+use oc_mirror_engine::workflow::{CarryCompanions, OnError, Run};
 use serde_json::{Value, json};
 
 /// The label that says where in the image the catalog is.
@@ -129,6 +129,7 @@ fn run() -> Run {
         parallelism: Parallelism { images: 4, blobs: 5 },
         retry: Retry::default(),
         on_error: OnError::Fail,
+        companions: CarryCompanions::None,
         events: Arc::new(Silence),
         cancelled: Arc::new(AtomicBool::new(false)),
     }

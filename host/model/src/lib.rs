@@ -12,6 +12,7 @@ pub mod metadata;
 pub mod platform;
 pub mod policy;
 pub mod reference;
+pub mod referrers;
 pub mod report;
 pub mod request;
 pub mod sequence;

@@ -195,6 +195,18 @@ impl Tag {
         text.truncate(128);
         Tag(text)
     }
+
+    /// Returns the tag that stands in for a registry's list of referrers: the algorithm and 64 characters of the hash.
+    pub fn of_referrers(subject: &Digest) -> Tag {
+        let hex: String = subject.hex().chars().take(64).collect();
+        Tag(format!("{}-{hex}", subject.algorithm().as_str()))
+    }
+
+    /// Returns the tag under which cosign keeps what is about a manifest, `sha256-<hex>.sig` for one. Nothing where that is
+    /// too long for a tag, so that no registry can have it.
+    pub fn of_attachment(subject: &Digest, suffix: &str) -> Option<Tag> {
+        format!("{}-{}.{suffix}", subject.algorithm().as_str(), subject.hex()).parse().ok()
+    }
 }
 
 impl FromStr for Tag {
@@ -518,6 +530,18 @@ mod tests {
     #[case("a b")]
     fn hostile_references(#[case] text: &str) {
         assert!(text.parse::<Reference>().is_err());
+    }
+
+    #[test]
+    fn tags_of_companions() {
+        use crate::digest::Algorithm;
+        let digest: Digest = format!("sha256:{HEX}").parse().expect("a digest");
+        assert_eq!(Tag::of_referrers(&digest).as_str(), format!("sha256-{HEX}"));
+        let signature = Tag::of_attachment(&digest, "sig").expect("short enough");
+        assert_eq!(signature.as_str(), format!("sha256-{HEX}.sig"));
+        let long = Digest::of_with(Algorithm::Sha512, b"");
+        assert_eq!(Tag::of_referrers(&long).as_str(), format!("sha512-{}", &long.hex()[..64]));
+        assert_eq!(Tag::of_attachment(&long, "sig"), None);
     }
 
     #[test]

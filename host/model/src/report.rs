@@ -74,8 +74,11 @@ pub struct RunReport {
     pub uid: Option<Uuid>,
     /// The imagesets that were made or published.
     pub imagesets: Vec<ImagesetReport>,
-    /// Images, in the order of the configuration.
+    /// Images, in the order of the configuration; those that were found beside them are counted there.
     pub images: Vec<ImageReport>,
+    /// Images of registries and layouts that have neither a signature nor any other referrer. Empty where nobody looked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsigned: Vec<String>,
     /// Images that a policy refused.
     pub refused: Vec<RefusedImage>,
     /// Remarks of policies, plugins and registries.
@@ -101,6 +104,7 @@ impl RunReport {
             uid: None,
             imagesets: Vec::new(),
             images: Vec::new(),
+            unsigned: Vec::new(),
             refused: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),
@@ -153,6 +157,15 @@ pub struct ImageReport {
     pub new_bytes: u64,
     /// Bytes of all its blobs and manifests.
     pub total_bytes: u64,
+    /// How many signatures, attestations and the like go with it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub companions: u64,
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Something that could not be had or done.

@@ -26,6 +26,28 @@ pub mod kind {
     pub const HELM: &str = "helm";
     /// The update graph's data.
     pub const GRAPH: &str = "graph";
+    /// A companion: the signatures of a manifest, as cosign tags them.
+    pub const SIGNATURE: &str = "signature";
+    /// A companion: attestations.
+    pub const ATTESTATION: &str = "attestation";
+    /// A companion: a bill of materials.
+    pub const SBOM: &str = "sbom";
+    /// A companion: the list of all manifests that have another one as their subject, with these manifests.
+    pub const REFERRERS: &str = "referrers";
+}
+
+/// What the provenance of a companion says, see [`ImageRequest::is_companion`].
+pub mod provenance {
+    /// The digest of the manifest that it is about.
+    pub const SUBJECT: &str = "subject";
+    /// The origin of the image that this manifest belongs to.
+    pub const SUBJECT_ORIGIN: &str = "subject-origin";
+    /// What that image is for.
+    pub const SUBJECT_KIND: &str = "subject-kind";
+    /// Of a list of referrers: their digests, a line each.
+    pub const REFERRERS: &str = "referrers";
+    /// Of a list of referrers: there if the source has it under a tag, and not only by its API.
+    pub const TAGGED: &str = "referrers-tagged";
 }
 
 /// One image that a content source wants mirrored.
@@ -47,7 +69,8 @@ pub struct ImageRequest {
     /// Which images of an index to take; empty takes all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Platform>,
-    /// Whether signatures and other referrers are wanted too.
+    /// Whether signatures and other referrers are wanted too. It decides nothing: the host carries those of every image
+    /// unless the user says `--remove-signatures`. The field stays, as the contract with plugins has it.
     #[serde(default)]
     pub with_referrers: bool,
     /// Why this image is here: `operator=foo`, `channel=stable-4.20`.
@@ -68,6 +91,17 @@ impl ImageRequest {
     /// Returns the parsed source.
     pub fn parsed_source(&self) -> Result<Source, InvalidReference> {
         self.source.parse()
+    }
+
+    /// Answers whether this is something about another image which the host found beside it, and nobody asked for.
+    pub fn is_companion(&self) -> bool {
+        let kinds = [kind::SIGNATURE, kind::ATTESTATION, kind::SBOM, kind::REFERRERS];
+        kinds.contains(&self.kind.as_str()) && self.subject().is_some()
+    }
+
+    /// Returns the manifest that a companion is about.
+    pub fn subject(&self) -> Option<Digest> {
+        self.provenance.get(provenance::SUBJECT)?.parse().ok()
     }
 
     /// Returns where the image goes, once its digest is known.

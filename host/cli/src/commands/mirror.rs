@@ -8,7 +8,7 @@ use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
 use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_engine::workflow::to_disk::{ToDisk, mirror_to_disk};
-use oc_mirror_engine::workflow::{OnError, Run, Wishes, Workspace, direct, from_disk};
+use oc_mirror_engine::workflow::{CarryCompanions, OnError, Run, Wishes, Workspace, direct, from_disk};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
 use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::RunReport;
@@ -211,6 +211,9 @@ fn note_accepted(args: &MirrorArgs) {
     if (args.policy.is_some() || args.registries_d.is_some()) && !args.secure_policy && !args.quiet {
         output::warning("--policy and --registries.d have no effect without --secure-policy");
     }
+    if args.remove_signatures && args.from.is_some() && !args.quiet {
+        output::warning("--remove-signatures has no effect here: it is for the side that makes the imageset");
+    }
     if args.port.is_some() && !args.quiet {
         output::warning("--port has no effect: no registry runs in between");
     }
@@ -282,6 +285,7 @@ fn settings(args: &MirrorArgs, events: SharedEvents) -> Result<Run, CliError> {
             args::OnError::Fail => OnError::Fail,
             args::OnError::Drop => OnError::Drop,
         },
+        companions: if args.remove_signatures { CarryCompanions::None } else { CarryCompanions::All },
         parallelism: Parallelism { images: args.parallel_images, blobs: args.parallel_layers },
         retry: Retry {
             times: args.retry_times,

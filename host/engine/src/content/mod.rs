@@ -54,6 +54,29 @@ pub trait ContentRead: Send + Sync {
         blob: &Descriptor,
         offset: u64,
     ) -> Result<BlobStream, ContentError>;
+
+    /// Finds out what a tag or digest points at; nothing if there is no such manifest or repository.
+    async fn find(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<Option<Descriptor>, ContentError> {
+        match self.manifest(repository, selector).await {
+            Ok(manifest) => Ok(Some(manifest.descriptor().clone())),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists the manifests that have this one as their subject; nothing if no such lists are kept here. A list that cannot
+    /// be had is an error.
+    async fn list_referrers(
+        &self,
+        _repository: &Repository,
+        _subject: &Digest,
+    ) -> Result<Option<Vec<Descriptor>>, ContentError> {
+        Ok(None)
+    }
 }
 
 /// Content can be put here.

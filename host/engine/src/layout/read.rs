@@ -1,10 +1,11 @@
 //! Reading a layout as one pool of content: [`ContentRead`] for [`Layout`]. Repositories play no part here.
 
 use async_trait::async_trait;
+use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector};
 
-use super::{Layout, blocking};
+use super::{Layout, as_referrer, blocking, subject_of};
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead, file};
 
 #[async_trait]
@@ -62,5 +63,49 @@ impl ContentRead for Layout {
             Ok(file::stream(blob_file, offset, blob.size, subject))
         })
         .await
+    }
+
+    async fn find(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<Option<Descriptor>, ContentError> {
+        let found = match selector {
+            Selector::Tag(tag) => {
+                let index = self.index();
+                let named = || index.entries().iter().find(|e| e.is_named(tag.as_str()));
+                return Ok(index.tag(repository, tag).or_else(|| named().map(|e| &e.descriptor)).cloned());
+            }
+            Selector::Digest(digest) => self.load_manifest(digest, None).await,
+        };
+        match found {
+            Ok(manifest) => Ok(Some(manifest.descriptor().clone())),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Other tools keep no list, so the images of `index.json` are looked through.
+    async fn list_referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Option<Vec<Descriptor>>, ContentError> {
+        let mut found = self.referrers(repository, subject).await?;
+        for (_, descriptor) in self.images() {
+            if !descriptor.is_manifest() || found.iter().any(|known| known.digest == descriptor.digest) {
+                continue;
+            }
+            let manifest = match self.load_manifest(&descriptor.digest.clone(), Some(descriptor)).await {
+                Ok(manifest) => manifest,
+                // The layout of an imageset names what an earlier one carried.
+                Err(error) if error.is_not_found() => continue,
+                Err(error) => return Err(error),
+            };
+            if subject_of(&manifest).is_some_and(|s| s.digest == *subject) {
+                found.push(as_referrer(&manifest));
+            }
+        }
+        Ok(Some(found))
     }
 }

@@ -83,6 +83,21 @@ impl Client {
         digest: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>, ContentError> {
+        let mut found = match self.referrers_by_api(repository, digest, artifact_type).await? {
+            Some(found) => found,
+            None => self.referrers_by_tag(repository, digest).await?,
+        };
+        found.retain(|d| artifact_type.is_none_or(|wanted| d.artifact_type.as_deref() == Some(wanted)));
+        Ok(found)
+    }
+
+    /// Asks the referrers API; nothing if the registry has none. The list may hold other types than the one asked for.
+    pub(super) async fn referrers_by_api(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Option<Vec<Descriptor>>, ContentError> {
         let mut path = format!("{repository}/referrers/{digest}");
         if let Some(wanted) = artifact_type {
             path.push_str("?artifactType=");
@@ -95,15 +110,11 @@ impl Client {
             match answer.status.as_u16() {
                 200 => found.extend(referrer_page(&answer, &pages.subject)?),
                 // What registries without the API say, in their several ways.
-                400 | 404 | 405 | 406 | 501 if found.is_empty() => {
-                    found = self.referrers_by_tag(repository, digest).await?;
-                    break;
-                }
+                400 | 404 | 405 | 406 | 501 if found.is_empty() => return Ok(None),
                 _ => return Err(answer.error(&pages.subject)),
             }
         }
-        found.retain(|d| artifact_type.is_none_or(|wanted| d.artifact_type.as_deref() == Some(wanted)));
-        Ok(found)
+        Ok(Some(found))
     }
 
     async fn referrers_by_tag(
@@ -111,19 +122,14 @@ impl Client {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Vec<Descriptor>, ContentError> {
-        match self.manifest(repository, &Selector::Tag(fallback_tag(digest))).await {
+        match self.manifest(repository, &Selector::Tag(Tag::of_referrers(digest))).await {
+            // An image that was mirrored by its digest alone bears this very tag.
+            Ok(manifest) if manifest.digest() == digest => Ok(Vec::new()),
             Ok(manifest) => Ok(manifest.index().map(|i| i.manifests.clone()).unwrap_or_default()),
             Err(error) if error.is_not_found() => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }
-}
-
-/// Returns the tag that stands in for the referrers API: the algorithm cut at 32 characters, the hash at 64.
-pub(super) fn fallback_tag(digest: &Digest) -> Tag {
-    let hex: String = digest.hex().chars().take(64).collect();
-    let text = format!("{}-{hex}", digest.algorithm().as_str());
-    text.parse().expect("a name and hex make a tag")
 }
 
 fn referrer_page(answer: &Small, subject: &str) -> Result<Vec<Descriptor>, ContentError> {
@@ -189,19 +195,5 @@ impl<'a> Pages<'a> {
             _ => Next::End,
         };
         Ok(Some(answer))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use oc_mirror_model::digest::Algorithm;
-
-    #[test]
-    fn fallback_tags_are_cut() {
-        assert_eq!(fallback_tag(&Digest::of(b"")).as_str().len(), 7 + 64);
-        let long = Digest::of_with(Algorithm::Sha512, b"");
-        let tag = fallback_tag(&long);
-        assert_eq!(tag.as_str(), format!("sha512-{}", &long.hex()[..64]));
     }
 }

@@ -193,6 +193,22 @@ impl ContentRead for Client {
             permit: Some(permit),
         }))
     }
+
+    async fn find(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<Option<Descriptor>, ContentError> {
+        self.head_manifest(repository, selector).await
+    }
+
+    async fn list_referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Option<Vec<Descriptor>>, ContentError> {
+        self.referrers_by_api(repository, subject, None).await
+    }
 }
 
 /// Checks that the answer is about the bytes that were asked for, and returns how many to skip.

@@ -5,8 +5,10 @@
 
 pub mod fetch;
 pub mod publish;
+mod referrers;
 mod retry;
 
+pub use referrers::ReferrersOf;
 pub use retry::{Retry, retrying};
 
 /// How much may be under way at once.

@@ -13,6 +13,7 @@ use oc_mirror_model::reference::{Repository, Selector, Tag};
 use oc_mirror_model::report::Totals;
 
 use super::fetch::{open, take_back};
+use super::referrers::ReferrersOf;
 use super::{Parallelism, Retry, retrying};
 use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, TagStore};
 use crate::report::{Event, SharedEvents};
@@ -40,6 +41,8 @@ pub struct PublishImage {
     pub manifests: Vec<Descriptor>,
     /// All blobs.
     pub blobs: Vec<Descriptor>,
+    /// Says that it is a list of referrers, if it is one.
+    pub referrers: Option<ReferrersOf>,
 }
 
 /// Where content can be had from, other than the target.
@@ -55,7 +58,7 @@ pub trait Supply: Send + Sync {
 
 /// Publishes images to one target.
 pub struct Publisher {
-    target: Arc<dyn Endpoint>,
+    pub(super) target: Arc<dyn Endpoint>,
     supply: Arc<dyn Supply>,
     /// Repositories at the target that have a blob for all we know: from the chain's record, and from this run.
     known: Mutex<HashMap<Digest, BTreeSet<Repository>>>,
@@ -121,12 +124,20 @@ impl Publisher {
     }
 
     async fn publish_one(&self, image: &PublishImage) -> Result<(), ContentError> {
+        if let Some(referrers) = &image.referrers {
+            return self.publish_referrers(image, referrers).await;
+        }
         if self.is_in_place(image).await? {
             return Ok(());
         }
         // All manifests and the way of every blob are known before the first byte is sent: an image that
         // cannot be had as a whole is not half-pushed.
         let manifests = self.manifests(image).await?;
+        self.bring_blobs(image).await?;
+        self.put_manifests(image, &manifests).await
+    }
+
+    pub(super) async fn bring_blobs(&self, image: &PublishImage) -> Result<(), ContentError> {
         let ways: Vec<(Descriptor, Way)> = stream::iter(image.blobs.clone())
             .map(|blob| async move { self.way(image, &blob).await.map(|way| (blob, way)) })
             .buffered(self.parallelism.blobs.max(1))
@@ -136,8 +147,7 @@ impl Publisher {
             .map(|(blob, way)| async move { self.bring(image, &blob, &way).await })
             .buffer_unordered(self.parallelism.blobs.max(1))
             .try_collect::<()>()
-            .await?;
-        self.put_manifests(image, &manifests).await
+            .await
     }
 
     async fn is_in_place(&self, image: &PublishImage) -> Result<bool, ContentError> {
@@ -146,20 +156,31 @@ impl Publisher {
             return Ok(false);
         }
         // A registry that lost a child has a tag that cannot be pulled; asking costs one request each.
+        if !self.has_manifests(image).await? {
+            return Ok(false);
+        }
+        self.count_in_place(image);
+        Ok(true)
+    }
+
+    pub(super) async fn has_manifests(&self, image: &PublishImage) -> Result<bool, ContentError> {
         for manifest in &image.manifests {
             let there = self.target.has_manifest(&image.repository, &manifest.digest).await?;
             if !there {
                 return Ok(false);
             }
         }
+        Ok(true)
+    }
+
+    pub(super) fn count_in_place(&self, image: &PublishImage) {
         self.count(|t| t.skipped_blobs += image.blobs.len() as u64);
         for blob in &image.blobs {
             self.note(&blob.digest, &image.repository);
         }
-        Ok(true)
     }
 
-    async fn manifests(&self, image: &PublishImage) -> Result<Vec<RawManifest>, ContentError> {
+    pub(super) async fn manifests(&self, image: &PublishImage) -> Result<Vec<RawManifest>, ContentError> {
         stream::iter(image.manifests.clone())
             .map(|wanted| async move { self.manifest(image, &wanted).await })
             .buffered(self.parallelism.blobs.max(1))
@@ -167,7 +188,11 @@ impl Publisher {
             .await
     }
 
-    async fn manifest(&self, image: &PublishImage, wanted: &Descriptor) -> Result<RawManifest, ContentError> {
+    pub(super) async fn manifest(
+        &self,
+        image: &PublishImage,
+        wanted: &Descriptor,
+    ) -> Result<RawManifest, ContentError> {
         let selector = Selector::Digest(wanted.digest.clone());
         let places = match self.supply.supply(image, wanted) {
             Some(place) => vec![place],
@@ -280,12 +305,29 @@ impl Publisher {
             if *manifest.digest() == image.root.digest {
                 continue;
             }
-            self.target.put_manifest(&image.repository, manifest).await?;
-            self.note(manifest.digest(), &image.repository);
-            self.count(|t| t.manifests += 1);
+            self.put_manifest(image, manifest).await?;
         }
         let root = manifests.iter().find(|m| *m.digest() == image.root.digest);
         let root = root.ok_or_else(|| self.not_to_be_had(image, &image.root))?;
+        self.put_root(image, root).await
+    }
+
+    pub(super) async fn put_manifest(
+        &self,
+        image: &PublishImage,
+        manifest: &RawManifest,
+    ) -> Result<(), ContentError> {
+        self.target.put_manifest(&image.repository, manifest).await?;
+        self.note(manifest.digest(), &image.repository);
+        self.count(|t| t.manifests += 1);
+        Ok(())
+    }
+
+    pub(super) async fn put_root(
+        &self,
+        image: &PublishImage,
+        root: &RawManifest,
+    ) -> Result<(), ContentError> {
         self.target.put_tag(&image.repository, &image.tag, root).await?;
         self.note(root.digest(), &image.repository);
         self.count(|t| t.manifests += 1);

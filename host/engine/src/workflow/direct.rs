@@ -11,6 +11,7 @@ use oc_mirror_model::reference::Repository;
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use oc_mirror_model::request::kind;
 
+use super::companions::of_image;
 use super::from_disk::{Destination, add_totals};
 use super::images::{Origin, Origins};
 use super::prepare::{Prepared, Request, do_without, file_records, image_reports};
@@ -72,7 +73,8 @@ pub async fn mirror_to_mirror(
             break prepared;
         }
         // A catalog that was withheld is made again without what it misses.
-        let images: Vec<Failure> = failures.iter().filter(|f| f.kind != kind::CATALOG).cloned().collect();
+        let images = failures.iter().filter(|f| f.kind != kind::CATALOG).cloned();
+        let images: Vec<Failure> = images.map(|f| of_image(f, &prepared.entries)).collect();
         match do_without(run, &images, &mut report).filter(|more| !more.is_empty()) {
             Some(more) => missing.extend(more),
             None => {

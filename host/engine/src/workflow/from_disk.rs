@@ -12,6 +12,7 @@ use oc_mirror_model::reference::{Repository, Target};
 use oc_mirror_model::report::{ImagesetReport, RunReport, Totals, Workflow};
 use oc_mirror_model::sequence::{Admission, Refusal, admit};
 
+use super::companions::referrers_of;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
 use super::to_disk::{CONFIGURATION, RESOURCES, extras};
@@ -71,6 +72,7 @@ impl Destination {
             root: image.root.clone(),
             manifests: image.manifests.clone(),
             blobs: image.blobs.clone(),
+            referrers: referrers_of(image),
         }
     }
 

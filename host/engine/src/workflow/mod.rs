@@ -4,6 +4,7 @@
 //! the same command again repairs whatever broke off.
 
 mod collect;
+mod companions;
 pub mod direct;
 mod error;
 pub mod from_disk;
@@ -53,6 +54,8 @@ pub struct Run {
     pub retry: Retry,
     /// What to do about images that cannot be had.
     pub on_error: OnError,
+    /// What to do about signatures and other things beside images.
+    pub companions: CarryCompanions,
     /// Where to tell what happens.
     pub events: SharedEvents,
     /// Set when the run is to stop.
@@ -67,6 +70,16 @@ pub enum OnError {
     Fail,
     /// Leave out what cannot be had, and with it every operator bundle that needs it; releases are never left out.
     Drop,
+}
+
+/// What a run does about signatures, attestations, bills of materials and other referrers of the images it mirrors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CarryCompanions {
+    /// Carry all that there are.
+    #[default]
+    All,
+    /// Leave them out, and do not look for them.
+    None,
 }
 
 /// Returns a configuration in which the given images are named by digest.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::manifest::{Descriptor, Manifest};
+use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::reference::{
     InvalidReference, Reference, Registry, Repository, Selector, Source, Tag, Target,
 };
@@ -186,32 +186,15 @@ impl Origins for Network {
                     .referrers(&reference.repository, digest, artifact_type)
                     .await
             }
-            Source::Layout(layout) => referring(&Layout::open(&layout.path)?, digest, artifact_type).await,
+            Source::Layout(layout) => {
+                let layout = Layout::open(&layout.path)?;
+                let mut found =
+                    layout.list_referrers(&layout_repository(), digest).await?.unwrap_or_default();
+                found.retain(|d| artifact_type.is_none_or(|t| d.artifact_type.as_deref() == Some(t)));
+                Ok(found)
+            }
         }
     }
-}
-
-/// Returns what refers to a manifest in a layout, which has no list of that: its images are looked through.
-async fn referring(
-    layout: &Layout,
-    subject: &Digest,
-    artifact_type: Option<&str>,
-) -> Result<Vec<Descriptor>, ContentError> {
-    let repository = layout_repository();
-    let mut found = Vec::new();
-    for (_, descriptor) in layout.images() {
-        let manifest = layout.manifest(&repository, &Selector::Digest(descriptor.digest.clone())).await?;
-        let refers = match manifest.view() {
-            Manifest::Image(image) => image.subject.as_ref(),
-            Manifest::Index(index) => index.subject.as_ref(),
-        };
-        let is_wanted =
-            artifact_type.is_none_or(|wanted| manifest.descriptor().artifact_type.as_deref() == Some(wanted));
-        if is_wanted && refers.is_some_and(|s| s.digest == *subject) {
-            found.push(manifest.descriptor().clone());
-        }
-    }
-    Ok(found)
 }
 
 /// A layout has no repositories; any name will do.

@@ -17,12 +17,13 @@ use oc_mirror_model::request::kind;
 use serde_json::Value;
 
 use super::collect::{Judge, Wanted, collect, prepare};
+use super::companions::{self, Beside, Carried, Companions, Table};
 use super::error::content_hint;
 use super::images::{Guarded, Origin, Origins, RunImages};
 use super::kept::{self, Kept};
 use super::resolve::{ResolvedImage, resolve};
 use super::to_disk::RESOURCES;
-use super::{OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
+use super::{CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::content::{ContentError, Images};
 use crate::plan::imageset::merge;
 use crate::report::Event;
@@ -106,6 +107,8 @@ impl Request<'_> {
             wanted.push(collected);
         }
         let mut refused: Vec<RefusedImage> = Vec::new();
+        let parallel = self.run.parallelism.images * self.run.parallelism.blobs;
+        let companions = Companions::new(&images, self.run.events.clone(), parallel);
         for round in 0.. {
             let judge = Judge { policies: &self.wishes.policies, run: &info, services: &services };
             let requests = requests(&wanted, &services.unavailable);
@@ -113,7 +116,7 @@ impl Request<'_> {
             if requests.is_empty() && wanted.iter().all(Result::is_ok) && is_first {
                 return Err(WorkflowErrorKind::NothingSelected.into());
             }
-            let found = self.find(&images, &judge, requests).await;
+            let found = self.find(&images, &judge, &companions, requests).await;
             let news = self.news(&found, &services.unavailable, report);
             refused
                 .extend(found.refused.iter().filter(|r| !refused.contains(r)).cloned().collect::<Vec<_>>());
@@ -124,7 +127,8 @@ impl Request<'_> {
                 self.note(&wanted, report);
                 self.settle(found.failures, report);
                 report.failures.extend(again.into_iter().map(|place| endless(&wanted[place], &news)));
-                return finish(self.scratch, images, wanted, found.resolved);
+                let (resolved, carried) = (found.resolved, found.carried);
+                return self.finish(images.clone(), wanted, resolved, carried, report);
             }
             self.phase("collecting again, without what cannot be had", Some(news.len() as u64));
             services.unavailable = Arc::new([services.unavailable.as_slice(), &news].concat());
@@ -158,6 +162,7 @@ impl Request<'_> {
         &self,
         images: &RunImages,
         judge: &Judge<'_>,
+        companions: &Companions<'_>,
         requests: Vec<(String, ImageRequest)>,
     ) -> Found {
         let (requests, mut refused) = judge.references(requests).await;
@@ -169,7 +174,12 @@ impl Request<'_> {
         let parallel = self.run.parallelism.images * self.run.parallelism.blobs;
         let (resolved, more) = judge.images(resolved, parallel).await;
         refused.extend(more);
-        Found { resolved, refused, failures }
+        let beside = match self.run.companions {
+            CarryCompanions::All => companions.beside(resolved, self.scratch).await,
+            CarryCompanions::None => Beside { images: resolved, carried: Vec::new(), failures: Vec::new() },
+        };
+        failures.extend(beside.failures);
+        Found { resolved: beside.images, carried: beside.carried, refused, failures }
     }
 
     /// Answers whether an image may be mirrored without more ado. A release may only if its signature was verified,
@@ -200,6 +210,51 @@ impl Request<'_> {
         let drop = self.run.on_error == OnError::Drop;
         let left = failures.into_iter().filter(|f| !(drop && can_be_dropped(&f.kind)));
         extend(&mut report.failures, left);
+    }
+
+    /// Puts together what the rest of the run needs.
+    fn finish(
+        &self,
+        images: Arc<RunImages>,
+        wanted: Vec<Result<Wanted, Failure>>,
+        resolved: Vec<ResolvedImage>,
+        carried: Vec<Carried>,
+        report: &mut RunReport,
+    ) -> Result<Prepared, WorkflowError> {
+        let (mut artifacts, mut documents) = (Vec::new(), Vec::new());
+        let mut plugin_state = BTreeMap::new();
+        for Wanted { plugin, collected, .. } in wanted.into_iter().flatten() {
+            artifacts.extend(collected.artifacts);
+            documents.extend(collected.documents);
+            plugin_state.extend(collected.state.map(|state| (plugin, state)));
+        }
+        let mut origins = HashMap::new();
+        let mut entries = Vec::new();
+        let mut generated = HashSet::new();
+        for mut image in resolved {
+            note_origins(&mut origins, &image.entry, &image.origin);
+            // Where a generated image was built is of no use to anybody, and another place in each run.
+            if matches!(image.entry.request.parsed_source(), Ok(Source::Layout(l)) if l.path.starts_with(self.scratch))
+            {
+                image.entry.request.source = image.entry.request.origin.clone();
+                generated.insert(image.entry.destination.clone());
+            }
+            entries.push(image.entry);
+        }
+        let (carried, left_out) = companions::make_room(&mut entries, carried);
+        extend(&mut report.warnings, left_out);
+        for companion in carried {
+            if let Some(made) = companion.made {
+                origins.insert(companion.entry.root.digest.clone(), made);
+            }
+            note_origins(&mut origins, &companion.entry, &companion.origin);
+            entries.push(companion.entry);
+        }
+        if self.run.companions == CarryCompanions::All {
+            companions::note(&entries, &generated, report);
+        }
+        let entries = merge(entries)?;
+        Ok(Prepared { entries, origins, images, artifacts, documents, plugin_state })
     }
 
     /// Reports what sources remarked, and which of them broke.
@@ -233,9 +288,17 @@ fn not_verified(image: &ResolvedImage) -> Failure {
     }
 }
 
+/// Notes where all of an image can be had, unless another place is known.
+fn note_origins(origins: &mut HashMap<Digest, Origin>, image: &ImageEntry, from: &Origin) {
+    for descriptor in image.manifests.iter().chain(&image.blobs) {
+        origins.entry(descriptor.digest.clone()).or_insert_with(|| from.clone());
+    }
+}
+
 /// What became of the wishes of all sources.
 struct Found {
     resolved: Vec<ResolvedImage>,
+    carried: Vec<Carried>,
     refused: Vec<RefusedImage>,
     failures: Vec<Failure>,
 }
@@ -332,36 +395,6 @@ fn affected(wanted: &[Result<Wanted, Failure>], news: &[Unavailable]) -> Vec<usi
     minds.filter(asked).map(|w| w.place).collect()
 }
 
-fn finish(
-    scratch: &Path,
-    images: Arc<RunImages>,
-    wanted: Vec<Result<Wanted, Failure>>,
-    resolved: Vec<ResolvedImage>,
-) -> Result<Prepared, WorkflowError> {
-    let (mut artifacts, mut documents) = (Vec::new(), Vec::new());
-    let mut plugin_state = BTreeMap::new();
-    for Wanted { plugin, collected, .. } in wanted.into_iter().flatten() {
-        artifacts.extend(collected.artifacts);
-        documents.extend(collected.documents);
-        plugin_state.extend(collected.state.map(|state| (plugin, state)));
-    }
-    let mut origins = HashMap::new();
-    let mut entries = Vec::new();
-    for mut image in resolved {
-        for descriptor in image.entry.manifests.iter().chain(&image.entry.blobs) {
-            origins.entry(descriptor.digest.clone()).or_insert_with(|| image.origin.clone());
-        }
-        // Where a generated image was built is of no use to anybody, and another place in each run.
-        if matches!(image.entry.request.parsed_source(), Ok(Source::Layout(l)) if l.path.starts_with(scratch))
-        {
-            image.entry.request.source = image.entry.request.origin.clone();
-        }
-        entries.push(image.entry);
-    }
-    let entries = merge(entries)?;
-    Ok(Prepared { entries, origins, images, artifacts, documents, plugin_state })
-}
-
 async fn resolve_all(
     run: &Run,
     images: &RunImages,
@@ -425,10 +458,12 @@ fn chain_of(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Lists images in a report, with what of them is new to a chain at `base`.
+/// Lists images in a report, with what of them is new to a chain at `base`. What is beside an image is counted there.
 pub(super) fn image_reports(entries: &[ImageEntry], is_new: impl Fn(&Digest) -> bool) -> Vec<ImageReport> {
+    let companions = Table::new(entries);
     entries
         .iter()
+        .filter(|image| !image.request.is_companion())
         .map(|image| {
             let all = image.manifests.iter().chain(&image.blobs);
             ImageReport {
@@ -438,6 +473,7 @@ pub(super) fn image_reports(entries: &[ImageEntry], is_new: impl Fn(&Digest) -> 
                 digest: image.root.digest.clone(),
                 new_bytes: all.clone().filter(|d| is_new(&d.digest)).map(|d| d.size).sum(),
                 total_bytes: all.map(|d| d.size).sum(),
+                companions: companions.count(image),
             }
         })
         .collect()

@@ -1,10 +1,11 @@
-//! Puts the images of an imageset or a direct run at the target: [`publish`]. Catalogs come last, and only where all that
-//! they offer is there.
+//! Puts the images of an imageset or a direct run at the target: [`publish`]. Signatures come before what they sign, so that
+//! no tag leads to something unsigned on the way. Catalogs come last, and only where all that they offer is there.
 
 use oc_mirror_model::imageset::ImageEntry;
 use oc_mirror_model::report::{Failure, exit};
 use oc_mirror_model::request::kind;
 
+use super::companions::exit_code;
 use super::from_disk::Destination;
 use super::prepare::image_failure;
 use crate::plan::imageset::is_offered_by;
@@ -16,8 +17,17 @@ pub(super) async fn publish(
     destination: &Destination,
     images: &[ImageEntry],
 ) -> Vec<Failure> {
-    let (catalogs, others): (Vec<_>, Vec<_>) = images.iter().partition(|i| i.request.kind == kind::CATALOG);
-    let mut failures = all(publisher, destination, &others).await;
+    let (companions, images): (Vec<_>, Vec<_>) = images.iter().partition(|i| i.request.is_companion());
+    let (lists, attached): (Vec<_>, Vec<_>) =
+        companions.into_iter().partition(|i| i.request.kind == kind::REFERRERS);
+    let (catalogs, others): (Vec<_>, Vec<_>) =
+        images.into_iter().partition(|i| i.request.kind == kind::CATALOG);
+    // What is beside an image that a catalog offers is missed by whoever checks it, and fails the run; but the catalog
+    // offers nothing that is not there.
+    let mut failures = all(publisher, destination, &attached).await;
+    failures.extend(all(publisher, destination, &others).await);
+    // A list may take over the tag of an image, which has another one by now.
+    failures.extend(all(publisher, destination, &lists).await);
     let (whole, broken): (Vec<_>, Vec<_>) =
         catalogs.into_iter().partition(|catalog| missing_of(catalog, &others, &failures) == 0);
     let withheld = broken.iter().map(|catalog| withheld(catalog, missing_of(catalog, &others, &failures)));
@@ -32,7 +42,8 @@ async fn all(publisher: &Publisher, destination: &Destination, images: &[&ImageE
     let failed = publisher.publish(&wanted).await.into_iter().map(|(failed, error)| {
         let of = images.iter().find(|image| image.request.origin == failed.origin);
         let kind = of.map(|image| image.request.kind.as_str()).unwrap_or_default();
-        image_failure(&failed.origin, kind, &error)
+        let failure = image_failure(&failed.origin, kind, &error);
+        Failure { exit_code: of.map_or(failure.exit_code, |image| exit_code(&image.request)), ..failure }
     });
     failed.collect()
 }

@@ -12,6 +12,7 @@ use oc_mirror_model::reference::Repository;
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use uuid::Uuid;
 
+use super::companions::of_image;
 use super::images::Origins;
 use super::prepare::{Prepared, Request, do_without, file_records, image_failure, image_reports, mapping};
 use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
@@ -309,6 +310,7 @@ fn note_missing(blob: &Descriptor, error: &ContentError, prepared: &Prepared, fa
     let affected = prepared.entries.iter().filter(|i| i.blobs.iter().any(|b| b.digest == blob.digest));
     for image in affected {
         let failure = image_failure(&image.request.origin, &image.request.kind, error);
+        let failure = of_image(failure, &prepared.entries);
         if !failures.iter().any(|f| f.subject == failure.subject) {
             failures.push(failure);
         }

@@ -110,3 +110,31 @@ async fn a_page_for_people_is_no_list_of_referrers() {
     faults.rule(Rule::on("GET", "").then(Action::body("text/html", "<html>welcome</html>")));
     assert!(client(&faults.host()).referrers(&repository("app"), &Digest::of(b"x"), None).await.is_err());
 }
+
+#[rstest]
+#[case::no_api(404, None)]
+#[case::no_such_method(405, None)]
+#[case::nothing_refers(200, Some(0))]
+#[tokio::test]
+async fn no_list_is_not_an_empty_one(#[case] status: u16, #[case] expected: Option<usize>) {
+    let faults = FaultRegistry::alone();
+    let empty = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+    let answer = match status {
+        200 => Action::body("application/vnd.oci.image.index.v1+json", empty),
+        other => Action::status(other),
+    };
+    faults.rule(Rule::on("GET", "/referrers/").then(answer));
+    let client = client(&faults.host());
+    let found = ContentRead::list_referrers(&client, &repository("app"), &Digest::of(b"x")).await.unwrap();
+    assert_eq!(found.map(|list| list.len()), expected);
+}
+
+#[tokio::test]
+async fn an_image_under_the_tag_of_its_own_digest_is_no_list() {
+    let registry = Registry::start();
+    let index = index();
+    index.push(&registry, "app", &index.digest.replace(':', "-"));
+    let digest: Digest = index.digest.parse().unwrap();
+    let found = client(&registry.host()).referrers(&repository("app"), &digest, None).await.unwrap();
+    assert_eq!(found, []);
+}

@@ -1,0 +1,370 @@
+//! Looks for companions: [`Companions`] asks about each manifest of a repository once in a run.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::manifest::{Descriptor, RawManifest};
+use oc_mirror_model::media_type;
+use oc_mirror_model::reference::{LayoutReference, Reference, Repository, Selector, Source, Tag};
+use oc_mirror_model::referrers;
+use oc_mirror_model::request::{ImageRequest, kind};
+
+use super::super::images::{Origin, RunImages};
+use super::super::resolve::{ResolvedImage, resolve};
+use crate::content::memory::Memory;
+use crate::content::{ContentError, ContentErrorKind, ContentWrite};
+use crate::report::{Event, SharedEvents};
+
+/// How far companions of companions are followed: a signature of a bill of materials is at 2.
+const MAX_DEPTH: usize = 3;
+/// The most referrers of one manifest: real ones have a handful.
+const MAX_REFERRERS: usize = 1000;
+/// How many referrers of one manifest are read at once.
+const AT_ONCE: usize = 4;
+
+/// What cosign tags beside an image, by the end of the tag.
+const ATTACHED: [(&str, &str); 3] =
+    [(kind::SIGNATURE, "sig"), (kind::ATTESTATION, "att"), (kind::SBOM, "sbom")];
+
+/// Something about a manifest, in the manifest's own repository.
+pub(super) struct Companion {
+    pub(super) kind: &'static str,
+    pub(super) tag: Tag,
+    pub(super) root: Descriptor,
+    /// Children first, the root last.
+    pub(super) manifests: Vec<Descriptor>,
+    pub(super) blobs: Vec<Descriptor>,
+    pub(super) origin: Origin,
+    /// Where a list of referrers is that was made here.
+    pub(super) made: Option<Origin>,
+    /// What a list of referrers names.
+    pub(super) listed: Vec<Digest>,
+    /// Whether the source has a list under its tag.
+    pub(super) tagged: bool,
+}
+
+impl Companion {
+    /// Returns the manifests that may have companions in turn. Signatures are not signed, and nobody refers to a list.
+    pub(super) fn subjects(&self) -> Vec<Digest> {
+        match self.kind {
+            kind::SIGNATURE => Vec::new(),
+            kind::REFERRERS => self.listed.clone(),
+            _ => self.manifests.iter().map(|m| m.digest.clone()).collect(),
+        }
+    }
+}
+
+/// What was found about one manifest.
+type Outcome = Result<Vec<Companion>, ContentError>;
+
+/// A repository of a registry, or an image layout.
+pub(super) struct Home {
+    key: String,
+    /// An image of it.
+    source: Source,
+    origin: Origin,
+    /// Whether it keeps lists of referrers; nothing as long as nobody asked.
+    lists: tokio::sync::Mutex<Option<bool>>,
+}
+
+/// Looks for companions, and remembers what it found.
+pub(in super::super) struct Companions<'a> {
+    images: &'a RunImages,
+    events: SharedEvents,
+    parallel: usize,
+    homes: Mutex<HashMap<String, Arc<Home>>>,
+    found: Mutex<HashMap<(String, Digest), Arc<Outcome>>>,
+    /// Lists that were made, since a registry has them in its API only.
+    made: Arc<Memory>,
+}
+
+impl<'a> Companions<'a> {
+    /// Makes a search that asks `parallel` times at once.
+    pub(in super::super) fn new(images: &'a RunImages, events: SharedEvents, parallel: usize) -> Self {
+        Self {
+            images,
+            events,
+            parallel: parallel.max(1),
+            homes: Mutex::default(),
+            found: Mutex::default(),
+            made: Arc::default(),
+        }
+    }
+
+    /// Returns where an image is from; nothing if it was built in `scratch`.
+    pub(super) fn home_of(&self, image: &ResolvedImage, scratch: &Path) -> Option<Arc<Home>> {
+        let source = image.entry.request.parsed_source().ok()?;
+        let (key, repository) = match &source {
+            Source::Registry(Reference { registry, repository, .. }) => {
+                (format!("{registry}/{repository}"), repository.clone())
+            }
+            Source::Layout(layout) if layout.path.starts_with(scratch) => return None,
+            Source::Layout(layout) => {
+                let repository = repository_of(layout).unwrap_or_else(|| image.origin.repository.clone());
+                (format!("oci:{}:{repository}", layout.path.display()), repository)
+            }
+        };
+        let mut homes = self.homes.lock().expect("no holder of this lock panics");
+        let home = homes.entry(key.clone()).or_insert_with(|| {
+            let origin = Origin { repository, ..image.origin.clone() };
+            Arc::new(Home { key, source, origin, lists: tokio::sync::Mutex::default() })
+        });
+        Some(home.clone())
+    }
+
+    /// Returns what was found about a manifest; nothing if it was not asked about.
+    pub(super) fn found(&self, home: &Home, digest: &Digest) -> Option<Arc<Outcome>> {
+        let found = self.found.lock().expect("no holder of this lock panics");
+        found.get(&(home.key.clone(), digest.clone())).cloned()
+    }
+
+    /// Asks about manifests, and about what is found.
+    pub(super) async fn search(&self, wanted: Vec<(Arc<Home>, Digest)>) {
+        let mut wanted = wanted;
+        for depth in 0..MAX_DEPTH {
+            let mut asked = HashSet::new();
+            wanted.retain(|(home, digest)| {
+                self.found(home, digest).is_none() && asked.insert((home.key.clone(), digest.clone()))
+            });
+            if depth == 0 && !wanted.is_empty() {
+                let items = Some(wanted.len() as u64);
+                self.events.event(Event::Phase { name: "looking for signatures", items, bytes: None });
+            }
+            let found: Vec<_> = stream::iter(wanted)
+                .map(|(home, digest)| async move {
+                    let outcome = self.about(&home, &digest).await;
+                    (home, digest, Arc::new(outcome))
+                })
+                .buffered(self.parallel)
+                .collect()
+                .await;
+            wanted = Vec::new();
+            for (home, digest, outcome) in found {
+                let subjects = outcome.iter().flatten().flat_map(Companion::subjects);
+                wanted.extend(subjects.map(|subject| (home.clone(), subject)));
+                let key = (home.key.clone(), digest);
+                self.found.lock().expect("no holder of this lock panics").insert(key, outcome);
+            }
+        }
+    }
+
+    /// Asks about one manifest, all questions at once.
+    async fn about(&self, home: &Home, digest: &Digest) -> Outcome {
+        let attached = ATTACHED.map(|(kind, suffix)| self.attached(home, digest, kind, suffix));
+        let attached = futures_util::future::try_join_all(attached);
+        let (attached, referrers) =
+            futures_util::future::try_join(attached, self.referrers(home, digest)).await?;
+        Ok(attached.into_iter().chain([referrers]).flatten().collect())
+    }
+
+    async fn attached(
+        &self,
+        home: &Home,
+        digest: &Digest,
+        kind: &'static str,
+        suffix: &str,
+    ) -> Result<Option<Companion>, ContentError> {
+        let Some(tag) = Tag::of_attachment(digest, suffix) else { return Ok(None) };
+        let Some(there) = home.find(&tag).await? else { return Ok(None) };
+        let Some(image) = self.resolved(home, &there.digest).await? else { return Ok(None) };
+        Ok(Some(Companion {
+            kind,
+            tag,
+            root: image.entry.root,
+            manifests: image.entry.manifests,
+            blobs: image.entry.blobs,
+            origin: home.origin.clone(),
+            made: None,
+            listed: Vec::new(),
+            tagged: false,
+        }))
+    }
+
+    async fn referrers(&self, home: &Home, subject: &Digest) -> Result<Option<Companion>, ContentError> {
+        let tag = Tag::of_referrers(subject);
+        let list = self.list_by_tag(home, subject, &tag).await?;
+        let by_tag = list.as_ref().and_then(|l| l.index()).map(|i| i.manifests.clone()).unwrap_or_default();
+        let mut named = by_tag.clone();
+        for descriptor in home.list(subject).await?.unwrap_or_default() {
+            if named.iter().all(|known| known.digest != descriptor.digest) {
+                named.push(descriptor);
+            }
+        }
+        let (count, only_tag) = (named.len(), named.len() == by_tag.len());
+        if count > MAX_REFERRERS {
+            let reason = format!("more than {MAX_REFERRERS} manifests refer to it");
+            return Err(ContentError::new(home.name(&tag), ContentErrorKind::Invalid(reason)));
+        }
+        let there: Vec<(Descriptor, ResolvedImage)> = stream::iter(named)
+            .map(|descriptor| self.referrer(home, subject, descriptor))
+            .buffered(AT_ONCE)
+            .try_filter_map(|found| std::future::ready(Ok(found)))
+            .try_collect()
+            .await?;
+        if there.is_empty() {
+            return Ok(None);
+        }
+        let tagged = list.is_some();
+        let (root, made) = match list.filter(|_| only_tag && there.len() == count) {
+            Some(list) => (list.descriptor().clone(), None),
+            None => self.make_list(home, &tag, there.iter().map(|(d, _)| d.clone()).collect()).await?,
+        };
+        let mut companion = Companion {
+            kind: kind::REFERRERS,
+            tag,
+            manifests: Vec::new(),
+            blobs: Vec::new(),
+            origin: home.origin.clone(),
+            made,
+            listed: there.iter().map(|(d, _)| d.digest.clone()).collect(),
+            tagged,
+            root: root.clone(),
+        };
+        companion.listed.sort();
+        for (_, image) in there {
+            add(&mut companion.manifests, image.entry.manifests);
+            add(&mut companion.blobs, image.entry.blobs);
+        }
+        companion.manifests.push(root);
+        Ok(Some(companion))
+    }
+
+    /// Opens what a list names; nothing, and a warning, if it is not there: a list may be out of date.
+    async fn referrer(
+        &self,
+        home: &Home,
+        subject: &Digest,
+        descriptor: Descriptor,
+    ) -> Result<Option<(Descriptor, ResolvedImage)>, ContentError> {
+        let Some(image) = self.resolved(home, &descriptor.digest).await? else {
+            let message = format!("`{}` is in its list of referrers, but is not there", descriptor.digest);
+            let list = home.name(&Tag::of_referrers(subject));
+            self.events.event(Event::Warning { subject: &list, message: &message });
+            return Ok(None);
+        };
+        Ok(Some((Descriptor { size: image.entry.root.size, ..descriptor }, image)))
+    }
+
+    /// Reads the list that a source has under its tag. An image that was mirrored by its digest alone bears the same tag.
+    async fn list_by_tag(
+        &self,
+        home: &Home,
+        subject: &Digest,
+        tag: &Tag,
+    ) -> Result<Option<Arc<RawManifest>>, ContentError> {
+        let there = home.find(tag).await?;
+        let is_list = |d: &Descriptor| d.digest != *subject && d.media_type == media_type::OCI_INDEX;
+        let Some(there) = there.filter(is_list) else { return Ok(None) };
+        match self.images.manifest(&home.origin, &there.digest).await {
+            Ok(list) => Ok(Some(list)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn make_list(
+        &self,
+        home: &Home,
+        tag: &Tag,
+        referrers: Vec<Descriptor>,
+    ) -> Result<(Descriptor, Option<Origin>), ContentError> {
+        let list = referrers::list(referrers).map_err(|error| {
+            let reason = "the list of its referrers cannot be made".to_owned();
+            ContentError::with_source(home.name(tag), ContentErrorKind::Invalid(reason), error)
+        })?;
+        self.made.put_manifest(&home.origin.repository, &list).await?;
+        let origin = Origin {
+            read: self.made.clone(),
+            repository: home.origin.repository.clone(),
+            selector: Selector::Digest(list.digest().clone()),
+        };
+        Ok((list.descriptor().clone(), Some(origin)))
+    }
+
+    /// Finds out what a companion consists of; nothing if it is not there after all.
+    async fn resolved(&self, home: &Home, digest: &Digest) -> Result<Option<ResolvedImage>, ContentError> {
+        let source = match &home.source {
+            Source::Registry(reference) => Source::Registry(reference.pinned(digest)),
+            Source::Layout(layout) => {
+                Source::Layout(LayoutReference { name: None, digest: Some(digest.clone()), ..layout.clone() })
+            }
+        };
+        let request = ImageRequest {
+            source: source.to_string(),
+            origin: source.to_string(),
+            kind: String::new(),
+            // It is put where its subject goes, once that is known.
+            target_repository: Some(home.origin.repository.clone()),
+            target_tag: Some(Tag::for_digest(digest)),
+            platforms: Vec::new(),
+            with_referrers: false,
+            provenance: Default::default(),
+        };
+        match resolve(self.images, "", request).await {
+            Ok(image) => Ok(Some(image)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Home {
+    fn name(&self, tag: &Tag) -> String {
+        beside(&self.source, tag).to_string()
+    }
+
+    async fn find(&self, tag: &Tag) -> Result<Option<Descriptor>, ContentError> {
+        self.origin.read.find(&self.origin.repository, &Selector::Tag(tag.clone())).await
+    }
+
+    /// Asks for the list that the place keeps itself. A repository that keeps none is not asked again; the first answer is
+    /// waited for, so that many questions at once do not all find that out.
+    async fn list(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>, ContentError> {
+        let ask = || self.origin.read.list_referrers(&self.origin.repository, subject);
+        let mut lists = self.lists.lock().await;
+        match *lists {
+            Some(false) => Ok(None),
+            Some(true) => {
+                drop(lists);
+                ask().await
+            }
+            None => {
+                let list = ask().await?;
+                *lists = Some(list.is_some());
+                Ok(list)
+            }
+        }
+    }
+}
+
+/// Returns the name of what lies beside an image under a tag.
+pub(super) fn beside(image: &Source, tag: &Tag) -> Source {
+    match image {
+        Source::Registry(reference) => {
+            Source::Registry(Reference { tag: Some(tag.clone()), digest: None, ..reference.clone() })
+        }
+        Source::Layout(layout) => {
+            let name = match repository_of(layout) {
+                Some(repository) => format!("{repository}:{tag}"),
+                None => tag.to_string(),
+            };
+            Source::Layout(LayoutReference { name: Some(name), digest: None, ..layout.clone() })
+        }
+    }
+}
+
+/// Returns the repository of an image in a layout whose images are named `<repository>:<tag>`.
+fn repository_of(layout: &LayoutReference) -> Option<Repository> {
+    layout.name.as_ref()?.rsplit_once(':')?.0.parse().ok()
+}
+
+fn add(to: &mut Vec<Descriptor>, more: Vec<Descriptor>) {
+    for descriptor in more {
+        if to.iter().all(|known| known.digest != descriptor.digest) {
+            to.push(descriptor);
+        }
+    }
+}
