@@ -4,6 +4,7 @@
 
 mod access;
 mod blocked;
+mod depot;
 mod differential;
 mod dry_run;
 mod examples;
@@ -21,6 +22,7 @@ mod operators;
 mod platforms;
 mod real_image;
 mod refusals;
+mod releases;
 mod round_trip;
 mod serve;
 mod shop;
