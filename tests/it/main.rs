@@ -22,6 +22,7 @@ mod operators;
 mod platforms;
 mod real_image;
 mod refusals;
+mod release_real;
 mod releases;
 mod round_trip;
 mod serve;
