@@ -23,6 +23,7 @@ mod platforms;
 mod real_image;
 mod refusals;
 mod release_real;
+mod release_servers;
 mod releases;
 mod round_trip;
 mod serve;
