@@ -24,6 +24,7 @@ mod real_image;
 mod refusals;
 mod release_real;
 mod release_servers;
+mod release_signatures;
 mod releases;
 mod round_trip;
 mod serve;
