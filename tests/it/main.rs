@@ -22,6 +22,7 @@ mod operators;
 mod platforms;
 mod real_image;
 mod refusals;
+mod release_graph;
 mod release_real;
 mod release_servers;
 mod release_signatures;
