@@ -28,7 +28,10 @@ const TO_DISK: [&str; 3] = ["-c", "isc.yaml", "file://disk"];
 #[case::wrong_kind("wrong_kind", "archiveSize: many\nmirror: {}\n")]
 #[case::not_yaml("not_yaml", "mirror: [\n")]
 #[case::untagged_catalog("untagged_catalog", "mirror:\n  operators:\n  - catalog: quay.io/a/index\n")]
-#[case::platform("section_platform", "mirror:\n  platform:\n    channels:\n    - name: stable-4.20\n")]
+#[case::platform(
+    "section_platform",
+    "mirror:\n  platform:\n    channels:\n    - name: stable-4.20\n      minVersion: \"4.20\"\n"
+)]
 #[case::helm("section_helm", "mirror:\n  helm:\n    local:\n    - name: a\n      path: ./a.tgz\n")]
 #[case::bad_reference("bad_reference", "mirror:\n  additionalImages:\n  - name: \"quay.io/A B\"\n")]
 #[case::untagged("untagged", "mirror:\n  additionalImages:\n  - name: quay.io/a/b\n")]

@@ -63,7 +63,7 @@ pub(crate) fn collect(settings: &Settings, out: &Sink) -> Result<Summary, Error>
     // An architecture may be asked for twice, as one of several too.
     let mut seen = std::collections::BTreeSet::new();
     wanted.retain(|wanted| seen.insert(wanted.image.to_string()));
-    let verified = verify(&wanted)?;
+    let verified = verify(&wanted, out)?;
     let mut summary = Summary { images: 0, generated: 0, skipped: 0 };
     let payloads = payloads(&wanted, settings, verified)?;
     for (wanted, payload) in wanted.iter().zip(&payloads.found) {
@@ -130,7 +130,10 @@ fn of_channels(settings: &Settings, out: &Sink) -> Result<Vec<Wanted>, Error> {
                 Ok(image) => {
                     wanted.push(Wanted { image, version: Some(version), okd: release.okd, provenance })
                 }
-                Err(error) => errors.push(about(error, &format!("release {version} for {architecture}"))),
+                Err(error) => {
+                    let error = about(error, &format!("release {version} for {architecture}"));
+                    errors.push(with_hint(error, "the update graph has no other image for it: see whether UPDATE_URL_OVERRIDE is right"));
+                }
             }
         }
         state.heads.insert(architecture.clone(), selection.heads);
@@ -196,7 +199,7 @@ fn version_in(tag: &str) -> Option<String> {
 }
 
 /// Has all releases verified before anything of one is read.
-fn verify(wanted: &[Wanted]) -> Result<Verified, Error> {
+fn verify(wanted: &[Wanted], out: &Sink) -> Result<Verified, Error> {
     let mut verified = Verified::default();
     let mut errors = Vec::new();
     for release in wanted {
@@ -205,7 +208,12 @@ fn verify(wanted: &[Wanted]) -> Result<Verified, Error> {
         }
         let outcome = verified.verify(release.digest(), release.version.as_deref(), release.okd);
         match outcome {
-            Ok(()) => {}
+            Ok(true) => {}
+            Ok(false) => {
+                // The report has to say so too, long after the lines on the screen are gone.
+                let text = format!("{} is mirrored without looking at its signature", release.image);
+                warning(out, "release.unverified", &text);
+            }
             Err(Error::Cancelled) => return Err(Error::Cancelled),
             Err(error) => errors.push(match &release.version {
                 Some(version) => about(error, &format!("release {version}")),
@@ -254,7 +262,7 @@ fn agrees(release: &Wanted, payload: &Payload, verified: &mut Verified) -> Resul
                 "do not trust the server of the update graph before this is explained",
             ))
         }
-        None => verified.verify(release.digest(), Some(&plain(&payload.version)), release.okd),
+        None => verified.verify(release.digest(), Some(&plain(&payload.version)), release.okd).map(drop),
     }
 }
 

@@ -17,6 +17,9 @@ const DIRECTORY: &str = "var/lib/cincinnati-graph-data";
 /// How the update service has it copied to where it reads it.
 const COMMAND: [&str; 3] =
     ["/bin/bash", "-c", "exec cp -rp /var/lib/cincinnati-graph-data/* /var/lib/cincinnati/graph-data"];
+/// What to do where the archive cannot be used.
+const OTHER_DATA: &str = "name another archive under `platform.graphDataURL`, or an image with the data under \
+                          `platform.graphImage`";
 /// The most bytes of the archive; the real one has less than one megabyte.
 const MOST: u64 = 256 << 20;
 
@@ -62,13 +65,15 @@ fn build(settings: &Settings, url: &str, out: &Sink) -> Result<(), Error> {
     });
     let builder = builder.map_err(|error| {
         with_hint(
-            about(error, base),
+            about(error, "the image to build on"),
             "the graph's data is built on this image: name another one under `platform.graphBase`",
         )
     })?;
     let what = format!("the data of the update graph at {url}");
-    fill(&builder, url).map_err(|error| about(error, &what))?;
+    fill(&builder, url).map_err(|error| with_hint(about(error, &what), OTHER_DATA))?;
     builder.cmd(&COMMAND.map(str::to_owned));
+    // That of a base which has one would run instead.
+    builder.entrypoint(&[]);
     builder.finish().map(drop)
 }
 

@@ -20,17 +20,20 @@ const LABEL: &str = "release.openshift.io/verification-signatures";
 pub(crate) struct Verified(BTreeMap<(String, u32), Signature>);
 
 impl Verified {
-    /// Has the host verify a release. An error if nobody signed it whose keys count.
-    pub(crate) fn verify(&mut self, digest: &str, version: Option<&str>, okd: bool) -> Result<(), Error> {
+    /// Has the host verify a release. An error if nobody signed it whose keys count; false if nobody looked, since the
+    /// user wants that.
+    pub(crate) fn verify(&mut self, digest: &str, version: Option<&str>, okd: bool) -> Result<bool, Error> {
         let payload = signatures::Payload {
             digest: digest.to_owned(),
             version: version.map(str::to_owned),
             keyring: if okd { "okd" } else { "ocp" }.to_owned(),
         };
-        for signature in signatures::verify(&payload)? {
+        let found = signatures::verify(&payload)?;
+        let is_verified = !found.is_empty();
+        for signature in found {
             self.0.insert((digest.to_owned(), signature.number), signature);
         }
-        Ok(())
+        Ok(is_verified)
     }
 
     /// Hands the signatures over: as they are in a store of signatures, and as a resource for clusters.

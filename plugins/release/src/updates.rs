@@ -11,6 +11,8 @@ use crate::settings::Servers;
 
 /// The most bytes of a graph; the largest real ones have a few MB.
 const MOST: usize = 32 << 20;
+/// What to do where there is no graph.
+const UNAVAILABLE: &str = "try again later, or see whether UPDATE_URL_OVERRIDE is right";
 
 /// Update graphs of one architecture.
 pub(crate) struct Updates<'a> {
@@ -50,15 +52,12 @@ impl<'a> Updates<'a> {
             credential: None,
             max_bytes: Some(MOST as u64),
         };
-        let (response, body) = http::fetch(&request).map_err(failed)?;
+        let unavailable = |error| with_hint(failed(error), UNAVAILABLE);
+        let (response, body) = http::fetch(&request).map_err(unavailable)?;
         if response.status != 200 {
-            let error = Error::Unavailable(format!("the server answered {}", response.status));
-            return Err(failed(with_hint(
-                error,
-                "try again later, or see whether UPDATE_URL_OVERRIDE is right",
-            )));
+            return Err(unavailable(Error::Unavailable(format!("the server answered {}", response.status))));
         }
-        let bytes = read_all(&body, MOST, "the answer").map_err(failed)?;
+        let bytes = read_all(&body, MOST, "the answer").map_err(unavailable)?;
         let graph = Graph::parse(&bytes).map_err(|problem| {
             let error = other(problem.code, problem.message);
             failed(problem.hint.iter().fold(error, |error, hint| with_hint(error, hint)))

@@ -1,10 +1,12 @@
 //! `cargo xtask bench updates`: how long `oc-mirror list updates` takes from its start to the answer, with a server of
 //! update graphs on this machine.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Instant;
 
-use oc_mirror_testkit::{GraphBuilder, UpdateServer};
+use serde_json::{Value, json};
 
 use super::startup::{measure, milliseconds, report};
 use crate::Outcome;
@@ -20,10 +22,13 @@ const LIMIT: f64 = 50.0;
 pub(crate) fn updates() -> Outcome {
     step("build", || Tool::cargo().args(["build", "--release", "--locked", "--package", "oc-mirror"]).run())?;
     let program = target().join("release/oc-mirror");
-    let server = UpdateServer::start();
-    server.graph("amd64", "stable-4.0", graph());
-    let times = measure(|| ask(&program, &server.graph_url()))?;
-    println!("a graph of {RELEASES} releases and {UPDATES} updates, {} KiB", graph().len() / 1024);
+    let graph = graph().to_string();
+    println!("a graph of {RELEASES} releases and {UPDATES} updates, {} KiB", graph.len() / 1024);
+    let server = TcpListener::bind("127.0.0.1:0").map_err(|e| format!("no server can be started: {e}"))?;
+    let address = server.local_addr().map_err(|e| format!("the server has no address: {e}"))?;
+    // It ends with the program.
+    std::thread::spawn(move || server.incoming().flatten().for_each(|stream| drop(answer(stream, &graph))));
+    let times = measure(|| ask(&program, &format!("http://{address}/graph")))?;
     match report("oc-mirror list updates", &times, LIMIT) {
         true => Ok(()),
         false => Err("a limit is passed".to_string()),
@@ -49,19 +54,27 @@ fn version(place: usize) -> String {
     format!("4.{}.{}", place / 35, place % 35)
 }
 
+/// Answers one question, whatever it is.
+fn answer(stream: TcpStream, graph: &str) -> std::io::Result<()> {
+    let lines = BufReader::new(stream.try_clone()?).lines();
+    lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+    let mut stream = stream;
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{graph}", graph.len())
+}
+
 /// Every release can be updated to some that follow it, as many as make up the sum.
-fn graph() -> Vec<u8> {
-    let mut graph = GraphBuilder::new();
-    for place in 0..RELEASES {
-        let payload = format!("quay.io/openshift-release-dev/ocp-release@sha256:{place:064x}");
-        graph = graph.node(&version(place), &payload).channels(&["stable-4.0"]);
-    }
+fn graph() -> Value {
+    let node = |place: usize| {
+        json!({
+            "version": version(place),
+            "payload": format!("quay.io/openshift-release-dev/ocp-release@sha256:{place:064x}"),
+            "metadata": { "io.openshift.upgrades.graph.release.channels": "stable-4.0" },
+        })
+    };
+    let nodes: Vec<Value> = (0..RELEASES).map(node).collect();
     let steps = 1..RELEASES;
-    let updates = steps.flat_map(|step| (0..RELEASES - step).map(move |from| (from, from + step)));
-    for (from, to) in updates.take(UPDATES) {
-        graph = graph.edge(&version(from), &version(to));
-    }
-    graph.build()
+    let updates = steps.flat_map(|step| (0..RELEASES - step).map(move |from| [from, from + step]));
+    json!({ "nodes": nodes, "edges": updates.take(UPDATES).collect::<Vec<_>>(), "conditionalEdges": [] })
 }
 
 #[cfg(test)]
@@ -70,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_graph_is_as_large_as_it_says() {
-        let graph: serde_json::Value = serde_json::from_slice(&graph()).unwrap();
+        let graph = graph();
         let count = |key: &str| graph[key].as_array().map(Vec::len);
         assert_eq!((count("nodes"), count("edges")), (Some(RELEASES), Some(UPDATES)));
     }

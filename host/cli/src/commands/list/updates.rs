@@ -11,6 +11,9 @@ use crate::output;
 
 /// Lists the updates from one release to another.
 pub(super) async fn list(args: &ListUpdatesArgs) -> Result<u8, CliError> {
+    for version in [&args.from, &args.to] {
+        check_version(version)?;
+    }
     let questions = questions(&args.network).await?;
     let asked = json!({
         "from": args.from,
@@ -32,6 +35,17 @@ pub(super) async fn list(args: &ListUpdatesArgs) -> Result<u8, CliError> {
     }
     print(args.output, &answer, || in_words(&answer))?;
     Ok(exit::OK)
+}
+
+/// A version has three numbers; what may follow them is the plugin's to judge.
+fn check_version(version: &str) -> Result<(), CliError> {
+    let numbers = version.split(['-', '+']).next().unwrap_or_default();
+    let are_numbers = numbers.split('.').all(|number| number.parse::<u64>().is_ok());
+    match are_numbers && numbers.split('.').count() == 3 {
+        true => Ok(()),
+        false => Err(CliError::new(format!("`{version}` is not the version of a release"))
+            .hint("give all three numbers, such as 4.20.1")),
+    }
 }
 
 fn in_words(answer: &Value) -> String {
