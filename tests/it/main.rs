@@ -23,6 +23,7 @@ mod platforms;
 mod real_image;
 mod refusals;
 mod release_graph;
+mod release_lists;
 mod release_real;
 mod release_servers;
 mod release_signatures;
