@@ -1,6 +1,9 @@
 //! Releases that nobody vouches for: refused before anything of them is asked for, each for its own reason.
 
-use oc_mirror_testkit::{Action, Payload, Release, Rule, Signer, Statement, release};
+use std::path::Path;
+
+use oc_mirror_guest_build::GuestBuild;
+use oc_mirror_testkit::{Action, Payload, Release, Rule, Signer, Statement, release, workspace_root};
 use rstest::rstest;
 use serde_json::json;
 
@@ -161,6 +164,45 @@ fn all_releases_without_a_signature_are_named_together() {
     depot.channel("stable-4.12", &[&good, &bad[0], &bad[1]], "4.12.0>4.12.1 4.12.1>4.12.2");
     depot.want_channel(json!({ "name": "stable-4.12", "full": true }));
     insta::assert_snapshot!("signature_none_of_two", depot.refusal(2));
+}
+
+#[test]
+fn nothing_is_sent_to_a_registry_either() {
+    let depot = Depot::new();
+    unsigned(&depot);
+    let to = format!("docker://{}", depot.lab.target.host());
+    let args = ["-c", "isc.yaml", "--workspace", &depot.lab.file("w"), "--retry-times", "0", &to];
+    depot.lab.run(&args).assert_refused(2, "no store has a signature of it");
+    let sent = depot.lab.writes_to_target();
+    assert!(sent.iter().all(|line| !line.path.contains("openshift/")), "{sent:?}");
+    assert_eq!(depot.arrived(), Vec::<String>::new());
+}
+
+/// A plugin of the user's own that has nothing verified.
+#[rstest]
+#[case::refused(&[], 2)]
+#[case::as_was_asked_for(&["--ignore-release-signature"], 0)]
+fn a_source_that_does_not_ask_who_signed(#[case] more: &[&str], #[case] code: i32) {
+    let depot = Depot::new();
+    let made = depot.version("4.12.1");
+    let guests = GuestBuild {
+        manifest_dir: workspace_root().join("tests/guests"),
+        target_dir: Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests"),
+        packages: vec!["oc-mirror-guest-odd".to_owned()],
+    };
+    let component = guests.build().expect("the guest compiles").remove(0).path;
+    depot.lab.configure_mirror(json!({ "plugins": [{
+        "name": "odd",
+        "source": format!("file:{}", component.display()),
+        "config": { "behaviour": "quiet", "release": made.payload("amd64").by_digest() },
+        "grants": ["registry"],
+    }] }));
+    let run = depot.lab.make(more);
+    assert_eq!(run.output.code, code, "{}", run.output.snapshot());
+    if code != 0 {
+        run.assert_refused(2, "`odd` asks for it as a release, and no signature of it was verified");
+        depot.assert_nothing_made();
+    }
 }
 
 #[test]

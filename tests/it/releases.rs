@@ -305,6 +305,22 @@ fn a_pinned_configuration_selects_the_same_when_the_channel_has_gone_on(#[case] 
     assert_eq!(payloads_of(&depot.lab.make_in("again", &[]).expect(0)), before);
 }
 
+/// Where one architecture is behind, the one range has to have the latest of both.
+#[test]
+fn a_pinned_configuration_has_the_releases_of_all_architectures() {
+    let depot = Depot::new();
+    let of = |version| depot.add(release(version).architectures(&["amd64", "arm64"]));
+    let (old, new) = (of("4.12.9"), of("4.12.10"));
+    depot.channel("stable-4.12", &[&old, &new], "4.12.9>4.12.10");
+    depot.channel_for("arm64", "stable-4.12", &[&old], "");
+    depot.want(json!({ "channels": [{ "name": "stable-4.12" }], "architectures": ["amd64", "arm64"] }));
+    assert_eq!(payloads_of(&depot.lab.make(&[]).expect(0)), ["4.12.10-x86_64", "4.12.9-aarch64"]);
+    let pinned = read(&depot.lab.path("disk/working-dir/resolved-config.yaml"));
+    depot.lab.context.write("isc.yaml", pinned);
+    let again = payloads_of(&depot.lab.make_in("again", &[]).expect(0));
+    assert_eq!(again, ["4.12.9-x86_64", "4.12.10-x86_64", "4.12.9-aarch64"]);
+}
+
 #[test]
 fn a_pinned_configuration_of_two_channels_selects_the_same() {
     let World { depot, .. } = World::new();

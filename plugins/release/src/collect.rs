@@ -113,17 +113,7 @@ fn of_channels(settings: &Settings, out: &Sink) -> Result<Vec<Wanted>, Error> {
         record(&updates, &architecture, out)?;
         for release in selection.releases {
             let version = release.version.to_string();
-            let ends = |end: fn(&Span) -> &Version| {
-                let ending = selection.spans.iter().filter(|(_, span)| *end(span) == release.version);
-                ending.map(|(channel, _)| channel.as_str()).collect::<Vec<_>>().join(" ")
-            };
-            let provenance = [
-                ("channel", release.channels.join(" ")),
-                ("reason", release.why.join("; ")),
-                // What names these releases again when the configuration is pinned.
-                ("lowest-of", ends(|span| &span.min)),
-                ("highest-of", ends(|span| &span.max)),
-            ];
+            let provenance = [("channel", release.channels.join(" ")), ("reason", release.why.join("; "))];
             let said = provenance.into_iter().filter(|(_, text)| !text.is_empty());
             let provenance = said.map(|(key, text)| (key.to_owned(), text)).collect();
             match by_digest(&release.payload) {
@@ -144,7 +134,30 @@ fn of_channels(settings: &Settings, out: &Sink) -> Result<Vec<Wanted>, Error> {
     }
     let text = serde_json::to_string(&state).map_err(|e| other("release.state", e.to_string()))?;
     plan::save_state(&text)?;
+    mark_ends(&mut wanted, section.architectures().iter().filter_map(|a| state.spans.get(a)));
     Ok(wanted)
+}
+
+/// Marks the releases that name a channel's selection again when the configuration is pinned. It has one range for all
+/// architectures, of which one may be behind, so the ends are those of all together.
+fn mark_ends<'a>(wanted: &mut [Wanted], spans: impl Iterator<Item = &'a BTreeMap<String, Span>>) {
+    let mut ends: BTreeMap<&str, (&Version, &Version)> = BTreeMap::new();
+    for (channel, span) in spans.flatten() {
+        let (min, max) = ends.entry(channel).or_insert((&span.min, &span.max));
+        *min = (*min).min(&span.min);
+        *max = (*max).max(&span.max);
+    }
+    for wanted in wanted {
+        let Some(Ok(version)) = wanted.version.as_deref().map(Version::parse) else { continue };
+        let (mut lowest, mut highest) = (Vec::new(), Vec::new());
+        for (channel, (min, max)) in &ends {
+            lowest.extend((**min == version).then_some(*channel));
+            highest.extend((**max == version).then_some(*channel));
+        }
+        let marks = [("lowest-of", lowest), ("highest-of", highest)].into_iter();
+        let marks = marks.filter(|(_, channels)| !channels.is_empty());
+        wanted.provenance.extend(marks.map(|(key, channels)| (key.to_owned(), channels.join(" "))));
+    }
 }
 
 fn tell(out: &Sink, architecture: &str, said: &Note) {
