@@ -22,6 +22,7 @@ mod operator_traps;
 mod operators;
 mod platforms;
 mod real_image;
+mod real_signatures;
 mod refusals;
 mod release_graph;
 mod release_lists;

@@ -7,10 +7,10 @@ use oc_mirror_testkit::{Registry, Skopeo, fixtures};
 use crate::lab::Lab;
 
 const NAME: &str = "multi-platform-container";
-const REPOSITORY: &str = "lab/multi-platform-container";
+pub(crate) const REPOSITORY: &str = "lab/multi-platform-container";
 
 /// Pushes the image and its signatures with skopeo and returns the tags; none where the fixtures are absent.
-fn fill(source: &Registry) -> Option<Vec<String>> {
+pub(crate) fn fill(source: &Registry) -> Option<Vec<String>> {
     let images = fixtures()?.join("images");
     let skopeo = Skopeo::new();
     let push = |directory: PathBuf, tag: &str| {

@@ -11,8 +11,8 @@ use crate::run::{Tool, on_path, step};
 pub(crate) enum Need {
     /// A registry to test against.
     Registry,
-    /// Another program's view of what was mirrored.
-    Skopeo,
+    /// Other programs' view of what was mirrored.
+    Witnesses,
     /// A compiler for WebAssembly, for the plugins.
     Guests,
     /// Python with a reader of YAML, for the oracle in `tests/oracle`.
@@ -22,7 +22,7 @@ pub(crate) enum Need {
 }
 
 /// All there is.
-pub(crate) const ALL: [Need; 5] = [Need::Registry, Need::Skopeo, Need::Guests, Need::Oracle, Need::Lints];
+pub(crate) const ALL: [Need; 5] = [Need::Registry, Need::Witnesses, Need::Guests, Need::Oracle, Need::Lints];
 
 /// Debian's Python, whatever else is on the path: its packages are installed for this one.
 const PYTHON: &str = "/usr/bin/python3";
@@ -32,7 +32,7 @@ impl Need {
     fn missing(self) -> Vec<&'static str> {
         match self {
             Self::Registry => absent(&[("docker-registry", on_path("docker-registry"))]),
-            Self::Skopeo => absent(&[("skopeo", on_path("skopeo"))]),
+            Self::Witnesses => absent(&[("skopeo", on_path("skopeo")), ("openssl", on_path("openssl"))]),
             Self::Guests if has_wasm_target() => Vec::new(),
             Self::Guests => absent(&[
                 ("rustc-web", Path::new("/usr/bin/rustc").is_file()),
