@@ -274,10 +274,10 @@ fn graphs_and_signatures_travel_as_they_were_received() {
 
 /// Encodes with a program that everybody has.
 fn base64(bytes: &[u8]) -> String {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), bytes).unwrap();
-    let output = std::process::Command::new("base64").arg("-w0").arg(file.path()).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    let file = tempfile::NamedTempFile::new().expect("the machine has a temporary directory");
+    std::fs::write(file.path(), bytes).expect("a fresh file is writable");
+    let output = std::process::Command::new("base64").arg("-w0").arg(file.path()).output();
+    String::from_utf8(output.expect("this machine has base64").stdout).expect("base64 is text")
 }
 
 #[rstest]
