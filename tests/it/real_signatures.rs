@@ -106,11 +106,7 @@ fn passes_a_policy(lab: &Lab, key: &[u8]) {
         let scope = json!([{
             "type": "sigstoreSigned",
             "keyData": STANDARD.encode(key),
-            "signedIdentity": {
-                "type": "remapIdentity",
-                "prefix": format!("{}/{REPOSITORY}", lab.target.host()),
-                "signedPrefix": SIGNED_AS,
-            },
+            "signedIdentity": { "type": "exactRepository", "dockerRepository": SIGNED_AS },
         }]);
         let transports = json!({ "docker": { lab.target.host(): scope } });
         lab.context.write(

@@ -8,6 +8,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::depot::{Depot, payloads_of};
+use crate::lab::Run;
 
 const GRAPH: &str = "^/api/upgrades_info/v1/graph";
 
@@ -188,15 +189,20 @@ fn assert_tells_of_the_risk(text: &str) {
     }
 }
 
+/// The warnings, but for the one that these releases have no signatures of sigstore.
+fn about_updates(run: &Run) -> Vec<&String> {
+    run.report().warnings.iter().filter(|warning| !warning.contains("have no signature")).collect()
+}
+
 #[test]
 fn a_risk_is_avoided_where_there_is_another_way() {
     let depot = risky(AROUND);
     let run = depot.lab.make(&[]).expect(0);
     assert_eq!(payloads_of(&run), ["4.12.0-x86_64", "4.12.1-x86_64", "4.12.2-x86_64"]);
-    assert_eq!(run.report().warnings, Vec::<String>::new());
+    assert_eq!(about_updates(&run), Vec::<&String>::new());
     let notes = run.report().notes.join("\n");
     assert_tells_of_the_risk(&notes);
-    assert!(notes.contains("1 update would do instead of 2 updates"), "{notes}");
+    assert!(notes.contains("1 update would do instead of 2"), "{notes}");
 }
 
 #[test]
@@ -204,9 +210,9 @@ fn a_risk_is_taken_with_a_warning_where_there_is_no_other_way() {
     let depot = risky(NO_WAY_AROUND);
     let run = depot.lab.make(&[]).expect(0);
     assert_eq!(payloads_of(&run), ["4.12.0-x86_64", "4.12.2-x86_64"]);
-    let warnings = &run.report().warnings;
+    let warnings = about_updates(&run);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert_tells_of_the_risk(&warnings[0]);
+    assert_tells_of_the_risk(warnings[0]);
     std::fs::remove_dir_all(depot.lab.path("disk")).expect("it was made here");
     insta::assert_snapshot!("risk_taken", depot.shown(&[]));
 }
@@ -221,5 +227,5 @@ fn a_risk_may_be_accepted(#[case] updates: &str, #[case] args: &[&str], #[case] 
     let depot = risky(updates);
     let run = depot.lab.make(args).expect(0);
     assert_eq!(payloads_of(&run), expected.iter().map(|v| format!("{v}-x86_64")).collect::<Vec<_>>());
-    assert_eq!(run.report().warnings, Vec::<String>::new(), "an accepted risk is no news");
+    assert_eq!(about_updates(&run), Vec::<&String>::new(), "an accepted risk is no news");
 }

@@ -124,18 +124,30 @@ impl RunImages {
 
     /// Opens an image with access to the manifest itself.
     pub async fn open_image(&self, source: &Source) -> Result<OpenImage, ContentError> {
+        self.open_if(source, true).await
+    }
+
+    /// Opens what lies beside an image, which needs no signature of its own.
+    pub async fn open_companion(&self, source: &Source) -> Result<OpenImage, ContentError> {
+        self.open_if(source, false).await
+    }
+
+    async fn open_if(&self, source: &Source, is_guarded: bool) -> Result<OpenImage, ContentError> {
         let origin = self.shared.origin(source).await?;
         let pinned = self.shared.pins.lock().expect("no holder panics").get(source).cloned();
         let selector = pinned.map_or(origin.selector.clone(), |d| Selector::Digest(d.digest));
         let manifest = self.shared.manifest(&origin, &selector).await?;
-        self.shared.admit(source, &origin, manifest.digest()).await?;
+        if is_guarded {
+            self.shared.admit(source, &origin, manifest.digest()).await?;
+        }
         self.shared
             .pins
             .lock()
             .expect("no holder panics")
             .entry(source.clone())
             .or_insert_with(|| manifest.descriptor().clone());
-        let image = OpenImage { shared: self.shared.clone(), source: source.clone(), origin, manifest };
+        let image =
+            OpenImage { shared: self.shared.clone(), source: source.clone(), origin, manifest, is_guarded };
         image.remember_chain();
         Ok(image)
     }
@@ -247,6 +259,8 @@ pub struct OpenImage {
     /// Where its bytes are.
     pub origin: Origin,
     manifest: Arc<RawManifest>,
+    /// Whether the images of an index have to satisfy the policy.
+    is_guarded: bool,
 }
 
 impl OpenImage {
@@ -259,7 +273,9 @@ impl OpenImage {
     pub async fn open_child(&self, child: &Descriptor) -> Result<OpenImage, ContentError> {
         let manifest = self.shared.manifest(&self.origin, &Selector::Digest(child.digest.clone())).await?;
         // Each image of an index has to be signed, as containers/image wants it: clients pull them one by one.
-        self.shared.admit(&self.source, &self.origin, manifest.digest()).await?;
+        if self.is_guarded {
+            self.shared.admit(&self.source, &self.origin, manifest.digest()).await?;
+        }
         let image = OpenImage { manifest, ..self.clone() };
         image.remember_chain();
         Ok(image)
@@ -364,7 +380,7 @@ impl ImageView for OpenImage {
 
     async fn open_referrer(&self, digest: &Digest) -> Result<Arc<dyn ImageView>, ContentError> {
         let manifest = self.shared.manifest(&self.origin, &Selector::Digest(digest.clone())).await?;
-        Ok(Arc::new(OpenImage { manifest, ..self.clone() }))
+        Ok(Arc::new(OpenImage { manifest, is_guarded: false, ..self.clone() }))
     }
 
     async fn open_blob(&self, blob: &Descriptor) -> Result<BlobStream, ContentError> {

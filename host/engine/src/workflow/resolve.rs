@@ -34,18 +34,37 @@ pub(super) async fn resolve(
     plugin: &str,
     request: ImageRequest,
 ) -> Result<ResolvedImage, ContentError> {
-    let invalid =
-        |reason: String| ContentError::new(request.origin.clone(), ContentErrorKind::Invalid(reason));
-    let source: Source = request.parsed_source().map_err(|e| invalid(e.to_string()))?;
-    let view = images.open_image(&source).await?;
+    let view = images.open_image(&source_of(&request)?).await?;
+    walk(view, plugin, request).await
+}
+
+/// Resolves what lies beside an image. Signatures are not signed themselves, so no policy is asked.
+pub(super) async fn resolve_companion(
+    images: &RunImages,
+    request: ImageRequest,
+) -> Result<ResolvedImage, ContentError> {
+    let view = images.open_companion(&source_of(&request)?).await?;
+    walk(view, "", request).await
+}
+
+fn invalid(request: &ImageRequest, reason: String) -> ContentError {
+    ContentError::new(request.origin.clone(), ContentErrorKind::Invalid(reason))
+}
+
+fn source_of(request: &ImageRequest) -> Result<Source, ContentError> {
+    request.parsed_source().map_err(|e| invalid(request, e.to_string()))
+}
+
+async fn walk(view: OpenImage, plugin: &str, request: ImageRequest) -> Result<ResolvedImage, ContentError> {
     let mut walk = Walk { platforms: &request.platforms, ..Walk::default() };
     walk.visit(&view, 0).await?;
     let root = view.raw().descriptor().clone();
     if walk.matched == Some(false) {
         let wanted: Vec<String> = request.platforms.iter().map(Platform::to_string).collect();
-        return Err(invalid(format!("it has no image for {}", wanted.join(", "))));
+        return Err(invalid(&request, format!("it has no image for {}", wanted.join(", "))));
     }
-    let destination: Destination = request.destination(&root.digest).map_err(|e| invalid(e.to_string()))?;
+    let destination: Destination =
+        request.destination(&root.digest).map_err(|e| invalid(&request, e.to_string()))?;
     let entry = ImageEntry {
         plugin: plugin.to_owned(),
         destination,

@@ -13,6 +13,8 @@ use crate::version::Version;
 // Go writes empty slices as `null`, so every list is optional.
 #[derive(Deserialize)]
 struct Document {
+    // It has to be there, or an error in JSON would pass for a channel without releases.
+    #[serde(deserialize_with = "Deserialize::deserialize")]
     nodes: Option<Vec<NodeDocument>>,
     edges: Option<Vec<(u64, u64)>>,
     #[serde(rename = "conditionalEdges")]

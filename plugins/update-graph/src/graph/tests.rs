@@ -6,7 +6,7 @@ use super::*;
 use crate::testing::{graph, version};
 
 #[rstest]
-#[case("{}", 0)]
+#[case(r#"{"nodes":[]}"#, 0)]
 #[case(r#"{"nodes":null,"edges":null,"conditionalEdges":null}"#, 0)]
 #[case(
     r#"{"version":1,"nodes":[{"version":"1.0.0","payload":"p","metadata":null,"more":[]}],"edges":[]}"#,

@@ -13,7 +13,7 @@ use oc_mirror_model::referrers;
 use oc_mirror_model::request::{ImageRequest, kind};
 
 use super::super::images::{Origin, RunImages};
-use super::super::resolve::{ResolvedImage, resolve};
+use super::super::resolve::{ResolvedImage, resolve_companion};
 use crate::content::memory::Memory;
 use crate::content::{ContentError, ContentErrorKind, ContentWrite};
 use crate::report::{Event, SharedEvents};
@@ -303,7 +303,7 @@ impl<'a> Companions<'a> {
             with_referrers: false,
             provenance: Default::default(),
         };
-        match resolve(self.images, "", request).await {
+        match resolve_companion(self.images, request).await {
             Ok(image) => Ok(Some(image)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
