@@ -21,7 +21,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::fault;
 use crate::index::{self, Index};
 use crate::read::CatalogImage;
 
