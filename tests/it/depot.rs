@@ -33,6 +33,7 @@ impl Depot {
         lab.context = lab
             .context
             .env("UPDATE_URL_OVERRIDE", &server.graph_url())
+            .env("OKD_UPDATE_URL_OVERRIDE", &server.okd_graph_url())
             .env("OCP_SIGNATURE_URL", &server.store_url())
             .env("OCP_SIGNATURE_VERIFICATION_PK", &keys.display().to_string())
             .filter("sha256[:=-][0-9a-f]{64}", "[DIGEST]")

@@ -80,11 +80,6 @@ pub(crate) fn containers(name: &str) -> Vec<PathBuf> {
     config.into_iter().chain([PathBuf::from("/etc")]).map(|dir| dir.join("containers").join(name)).collect()
 }
 
-/// Returns the server of update graphs that is asked instead of the usual one.
-pub(crate) fn update_server() -> Option<String> {
-    variable("UPDATE_URL_OVERRIDE")
-}
-
 /// Reads a file that the user named.
 pub(crate) fn read(path: &Path, what: &str) -> Result<Vec<u8>, CliError> {
     std::fs::read(path).map_err(|error| {

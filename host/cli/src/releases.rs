@@ -5,8 +5,13 @@ use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
-use crate::environment;
+use crate::environment::variable;
 use crate::error::CliError;
+
+/// The server of update graphs of OpenShift, instead of the usual one.
+const OCP_SERVER: &str = "UPDATE_URL_OVERRIDE";
+/// The same of OKD.
+const OKD_SERVER: &str = "OKD_UPDATE_URL_OVERRIDE";
 
 /// The name of the plugin.
 pub(crate) const NAME: &str = "release";
@@ -25,16 +30,16 @@ impl Servers {
         const OCP: &str = "https://api.openshift.com/api/upgrades_info/v1/graph";
         const OKD: &str = "https://origin-release.ci.openshift.org/graph";
         const GRAPH_DATA: &str = "https://api.openshift.com/api/upgrades_info/graph-data";
-        let named = environment::update_server();
-        if let Some(url) = &named {
-            check("UPDATE_URL_OVERRIDE", url)?;
-        }
+        let named = variable(OCP_SERVER);
+        // Whoever names another server may have no way to the usual one.
         let usual = || named.is_none().then(|| GRAPH_DATA.to_owned());
         let graph_data = platform.graph_data_url.clone().or_else(usual);
-        if let Some(url) = &graph_data {
-            check("graphDataURL", url)?;
+        let okd = variable(OKD_SERVER);
+        for (name, url) in [(OCP_SERVER, &named), (OKD_SERVER, &okd), ("graphDataURL", &graph_data)] {
+            url.as_ref().map_or(Ok(()), |url| check(name, url))?;
         }
-        Ok(Self { ocp: named.unwrap_or_else(|| OCP.to_owned()), okd: OKD.to_owned(), graph_data })
+        let or = |named: Option<String>, usual: &str| named.unwrap_or_else(|| usual.to_owned());
+        Ok(Self { ocp: or(named, OCP), okd: or(okd, OKD), graph_data })
     }
 
     /// Returns what the plugin may do: it reads registries, and fetches from these servers.
