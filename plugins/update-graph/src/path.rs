@@ -76,7 +76,7 @@ pub fn path<G: Graphs>(question: &Question, graphs: &mut G) -> Result<UpdatePath
     let Question { from, to, channel, okd, accept: _ } = question;
     if from > to {
         let text = format!("{from} is above {to}, and clusters are not updated to lower versions");
-        return Err(Problem::new("release.range", text).into());
+        return Err(Problem::new("release.range", text).hint("give the lower version as the first").into());
     }
     let asked = &mut Asked::new(graphs);
     if let Some(channel) = channel {
@@ -216,7 +216,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case("4.2.2", "4.2.1", "", "4.2.2 is above 4.2.1, and clusters are not updated to lower versions")]
+    #[case(
+        "4.2.2",
+        "4.2.1",
+        "",
+        "4.2.2 is above 4.2.1, and clusters are not updated to lower versions; give the lower version as the first"
+    )]
     #[case(
         "4.2.1",
         "4.2.9",
