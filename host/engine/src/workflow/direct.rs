@@ -100,7 +100,7 @@ pub async fn mirror_to_mirror(
     {
         report.imagesets.push(line(at, "nothing new"));
         if let Some(remote) = &remote {
-            let images = &prepared.entries;
+            let images = (remote.chain.sequence(), prepared.entries.as_slice());
             resources::write(workspace, destination, &remote.chain, images, &templates, &mut report)?;
         }
         return Ok(report);
@@ -121,8 +121,9 @@ pub async fn mirror_to_mirror(
         Extras { state: Default::default(), ..extras },
     );
     destination.records.commit(&after, remote.as_ref()).await?;
-    resources::write(workspace, destination, &after, &prepared.entries, &templates, &mut report)?;
     workspace.note_published(uid, &destination.target.to_string(), index.sequence)?;
+    let images = (index.sequence, prepared.entries.as_slice());
+    resources::write(workspace, destination, &after, images, &templates, &mut report)?;
     report.imagesets.push(line(index.sequence, "published"));
     Ok(report)
 }

@@ -137,7 +137,7 @@ pub async fn disk_to_mirror(
                         workspace,
                         destination,
                         &found.chain,
-                        &index.images,
+                        (index.sequence, &index.images),
                         &templates,
                         &mut report,
                     )?;
@@ -158,16 +158,16 @@ pub async fn disk_to_mirror(
                     return Ok(report);
                 }
                 let stored = commit(destination, &index, &identity, found.as_ref()).await?;
+                workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
                 resources::write(
                     workspace,
                     destination,
                     &stored.chain,
-                    &index.images,
+                    (index.sequence, &index.images),
                     &templates,
                     &mut report,
                 )?;
                 found = Some(stored);
-                workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
                 line.outcome = "published".to_owned();
             }
         }

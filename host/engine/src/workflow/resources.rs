@@ -1,6 +1,6 @@
 //! Puts the resources for clusters into the workspace: [`write()`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use oc_mirror_model::imageset::ImageEntry;
@@ -32,19 +32,20 @@ fn template_of(image: &ImageEntry) -> Option<&str> {
     image.request.provenance.get(TEMPLATE).map(String::as_str).filter(|_| image.request.kind == kind::CATALOG)
 }
 
-/// Writes what clusters need to know of a target, given its record, the images that were published last, and their
-/// templates.
+/// Writes what clusters need to know of a target, given its record, a sequence of it with its images, and their templates.
 ///
 /// What an earlier run wrote and is no longer true is removed; files of plugins and users stay.
 pub(super) fn write(
     workspace: &Workspace,
     destination: &Destination,
     chain: &Chain,
-    images: &[ImageEntry],
+    (sequence, images): (u64, &[ImageEntry]),
     new: &Templates,
     report: &mut RunReport,
 ) -> Result<(), WorkflowError> {
-    keep_templates(workspace, destination, images, new)?;
+    let later = chain.imagesets.iter().filter(|i| i.sequence > sequence).flat_map(|i| &i.images);
+    let later: BTreeSet<&request::Destination> = later.map(|image| &image.destination).collect();
+    keep_templates(workspace, destination, images, &later, new)?;
     let facts = Facts {
         registry: &destination.target.registry,
         chain,
@@ -74,16 +75,22 @@ fn name_of(place: &request::Destination) -> String {
     format!("{KEPT}/{}/{}.yaml", place.repository, place.tag)
 }
 
-/// Keeps the templates of the catalogs that were published, and forgets those that these no longer have.
+/// Keeps the templates of the catalogs that were published, and forgets those that these no longer have. `later` are places
+/// that a later imageset speaks for.
 fn keep_templates(
     workspace: &Workspace,
     destination: &Destination,
     images: &[ImageEntry],
+    later: &BTreeSet<&request::Destination>,
     new: &Templates,
 ) -> Result<(), WorkflowError> {
     for image in images.iter().filter(|i| i.request.kind == kind::CATALOG) {
         let repository = destination.place(&image.destination.repository);
-        let name = name_of(&request::Destination { repository, tag: image.destination.tag.clone() });
+        let place = request::Destination { repository, tag: image.destination.tag.clone() };
+        if later.contains(&place) {
+            continue;
+        }
+        let name = name_of(&place);
         match template_of(image).and_then(|path| new.get(path)) {
             Some(text) => workspace.write(&name, text)?,
             None => {
