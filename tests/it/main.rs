@@ -32,6 +32,7 @@ mod release_real;
 mod release_servers;
 mod release_signatures;
 mod releases;
+mod resources;
 mod round_trip;
 mod secure_policy;
 mod serve;

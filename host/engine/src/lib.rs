@@ -16,6 +16,7 @@ pub mod plan;
 pub mod policy;
 pub mod registry;
 pub mod report;
+pub mod resources;
 pub mod serve;
 pub mod source;
 pub mod transfer;

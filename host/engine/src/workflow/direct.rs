@@ -16,6 +16,7 @@ use super::from_disk::{Destination, add_totals};
 use super::images::{Origin, Origins};
 use super::prepare::{Prepared, Request, do_without, file_records, image_reports};
 use super::publishing::publish;
+use super::resources::{self, Templates};
 use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::metadata::MetadataStore;
 use crate::plan::imageset::{Extras, advance, is_unchanged};
@@ -89,6 +90,7 @@ pub async fn mirror_to_mirror(
     if !report.failures.is_empty() {
         return Ok(report);
     }
+    let templates = templates(&prepared)?;
     let last = remote.as_ref().and_then(|r| r.chain.last());
     let moved = report.totals.blobs + report.totals.mounted_blobs + report.totals.manifests;
     if moved == 0
@@ -97,6 +99,10 @@ pub async fn mirror_to_mirror(
         })
     {
         report.imagesets.push(line(at, "nothing new"));
+        if let Some(remote) = &remote {
+            let images = (remote.chain.sequence(), prepared.entries.as_slice());
+            resources::write(workspace, destination, &remote.chain, images, &templates, &mut report)?;
+        }
         return Ok(report);
     }
 
@@ -116,6 +122,8 @@ pub async fn mirror_to_mirror(
     );
     destination.records.commit(&after, remote.as_ref()).await?;
     workspace.note_published(uid, &destination.target.to_string(), index.sequence)?;
+    let images = (index.sequence, prepared.entries.as_slice());
+    resources::write(workspace, destination, &after, images, &templates, &mut report)?;
     report.imagesets.push(line(index.sequence, "published"));
     Ok(report)
 }
@@ -141,6 +149,18 @@ async fn copy(
     let failures = publish(&publisher, destination, &prepared.entries).await;
     add_totals(&mut report.totals, publisher.totals());
     failures
+}
+
+/// Reads the templates of CatalogSources that sources handed over.
+fn templates(prepared: &Prepared) -> Result<Templates, WorkflowError> {
+    let mut templates = Templates::new();
+    for path in resources::template_paths(&prepared.entries) {
+        let Some(artifact) = prepared.artifacts.iter().find(|a| a.path == path) else { continue };
+        let failed =
+            |source| WorkflowErrorKind::Workspace { path: artifact.file.display().to_string(), source };
+        templates.insert(path.to_owned(), std::fs::read(&artifact.file).map_err(failed)?);
+    }
+    Ok(templates)
 }
 
 fn placed(entries: &[ImageEntry], destination: &Destination) -> Vec<ImageEntry> {

@@ -15,6 +15,7 @@ use oc_mirror_model::sequence::{Admission, Refusal, admit};
 use super::companions::referrers_of;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
+use super::resources::{self, Templates};
 use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::{self, ImagesetFiles, Reader};
@@ -127,13 +128,28 @@ pub async fn disk_to_mirror(
         note_images(&mut report, &reader, step);
         match step {
             Step::PassOver => line.outcome = "not needed".to_owned(),
-            Step::AlreadyPublished => line.outcome = "already published".to_owned(),
+            Step::AlreadyPublished => {
+                line.outcome = "already published".to_owned();
+                // The workspace may be another one than that of the run which published it.
+                if let Some(found) = found.as_ref().filter(|_| !run.dry_run) {
+                    let templates = templates(&reader)?;
+                    resources::write(
+                        workspace,
+                        destination,
+                        &found.chain,
+                        (index.sequence, &index.images),
+                        &templates,
+                        &mut report,
+                    )?;
+                }
+            }
             Step::Publish if run.dry_run => {
                 workspace.write("dry-run/mapping.txt", destination.mapping(&index.images).as_bytes())?;
                 line.outcome = "planned".to_owned();
             }
             Step::Publish => {
                 let identity = reader.identity().clone();
+                let templates = templates(&reader)?;
                 publish_one(run, Arc::new(reader), workspace, destination, found.as_ref(), &mut report)
                     .await?;
                 if !report.failures.is_empty() {
@@ -141,8 +157,17 @@ pub async fn disk_to_mirror(
                     report.imagesets.push(line);
                     return Ok(report);
                 }
-                found = Some(commit(destination, &index, &identity, found.as_ref()).await?);
+                let stored = commit(destination, &index, &identity, found.as_ref()).await?;
                 workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
+                resources::write(
+                    workspace,
+                    destination,
+                    &stored.chain,
+                    (index.sequence, &index.images),
+                    &templates,
+                    &mut report,
+                )?;
+                found = Some(stored);
                 line.outcome = "published".to_owned();
             }
         }
@@ -158,6 +183,16 @@ fn note_images(report: &mut RunReport, reader: &Reader, step: Step) {
     let new = index.refused.iter().filter(|refused| !report.refused.contains(refused));
     let new: Vec<_> = new.cloned().collect();
     report.refused.extend(new);
+}
+
+/// Reads the templates of CatalogSources that an imageset has.
+fn templates(reader: &Reader) -> Result<Templates, WorkflowError> {
+    let mut templates = Templates::new();
+    for path in resources::template_paths(&reader.index().images) {
+        let text = reader.file(&format!("files/{path}"))?;
+        templates.insert(path.to_owned(), text);
+    }
+    Ok(templates)
 }
 
 fn no_imageset(from: &Path) -> WorkflowError {

@@ -16,6 +16,7 @@ mod prepare;
 mod publishing;
 pub mod questions;
 mod resolve;
+mod resources;
 pub mod serving;
 pub mod to_disk;
 mod workspace;

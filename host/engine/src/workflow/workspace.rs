@@ -7,6 +7,7 @@
 //! | `results/` | the report of each run |
 //! | `resolved-config.yaml` | the last configuration with everything pinned |
 //! | `cluster-resources/` | resources for clusters |
+//! | `catalog-source-templates/` | what CatalogSources there are made of |
 //! | `cache/` | blobs and plugins' findings that are wanted again; can be removed at any time |
 //! | `dry-run/` | what `--dry-run` found |
 //! | `scratch/` | files of a run under way |
