@@ -362,6 +362,19 @@ pub(crate) enum Architecture {
     Multi,
 }
 
+impl Architecture {
+    /// Returns the word that update graphs have for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+            Self::Ppc64le => "ppc64le",
+            Self::S390x => "s390x",
+            Self::Multi => "multi",
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What is found out about a catalog is kept, and the next question needs no network. A tag that was looked up

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::environment;
 use crate::error::CliError;
+use crate::plugins::rules;
 
 /// The name of the plugin.
 pub(crate) const NAME: &str = "operator";
@@ -42,13 +43,6 @@ pub(crate) fn grants<'a>(catalogs: impl Iterator<Item = &'a str>) -> Vec<String>
         .into_iter()
         .chain(layouts)
         .collect()
-}
-
-fn rules(api: ApiVersion) -> &'static str {
-    match api {
-        ApiVersion::V1Alpha2 => "v1alpha2",
-        ApiVersion::V2Alpha1 => "v2alpha1",
-    }
 }
 
 /// One entry of the section, with what only v1alpha2 has.

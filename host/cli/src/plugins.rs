@@ -59,6 +59,14 @@ pub(crate) async fn wishes(
     })
 }
 
+/// Names the rules of a version of the configuration, as plugins know them.
+pub(crate) fn rules(api: ApiVersion) -> &'static str {
+    match api {
+        ApiVersion::V1Alpha2 => "v1alpha2",
+        ApiVersion::V2Alpha1 => "v2alpha1",
+    }
+}
+
 /// Starts the plugin host with the settings of this program.
 pub(crate) fn host() -> Result<Host, CliError> {
     Host::new(HostSettings { cache_dir: environment::plugin_cache(), ..HostSettings::default() })

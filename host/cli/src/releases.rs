@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::environment::variable;
 use crate::error::CliError;
+use crate::plugins::rules;
 
 /// The server of update graphs of OpenShift, instead of the usual one.
 const OCP_SERVER: &str = "UPDATE_URL_OVERRIDE";
@@ -55,12 +56,8 @@ impl Servers {
 
     /// Returns the settings.
     pub(crate) fn settings(&self, api: ApiVersion, platform: &ReleasePlatform, risks: &[String]) -> Value {
-        let rules = match api {
-            ApiVersion::V1Alpha2 => "v1alpha2",
-            ApiVersion::V2Alpha1 => "v2alpha1",
-        };
         json!({
-            "rules": rules,
+            "rules": rules(api),
             "platform": platform,
             "servers": { "ocp": self.ocp, "okd": self.okd, "graphData": self.graph_data },
             "client": Uuid::new_v4().to_string(),

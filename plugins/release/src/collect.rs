@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use oc_mirror_plugin_sdk::host::{plan, progress, registry};
 use oc_mirror_plugin_sdk::reference::Source;
 use oc_mirror_plugin_sdk::{
-    Error, ImageRequest, Sink, Summary, about, info, note, other, together, warning, with_hint,
+    Error, ImageRequest, Sink, Summary, about, info, note, other, together, warning, with_hint, write_all,
 };
 use oc_mirror_update_graph::{Note, Options, Span, Version, select_after};
 use serde::{Deserialize, Serialize};
@@ -173,7 +173,7 @@ fn record(updates: &Updates<'_>, architecture: &str, out: &Sink) -> Result<(), E
     for (okd, channel, bytes) in updates.fetched() {
         let product = if okd { "okd" } else { "ocp" };
         let writer = out.artifact(&format!("update-graphs/{product}/{architecture}-{channel}.json"))?;
-        bytes.chunks(512 << 10).try_for_each(|piece| writer.write(piece))?;
+        write_all(&writer, bytes)?;
     }
     Ok(())
 }

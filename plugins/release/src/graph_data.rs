@@ -1,11 +1,11 @@
 //! The image with the data of the update graph, for OpenShift's own update service: made here of an archive, or an
 //! existing one.
 
-use oc_mirror_plugin_sdk::host::http::{self, Request};
 use oc_mirror_plugin_sdk::host::plan::{BuildSpec, ImageBuilder};
 use oc_mirror_plugin_sdk::{Error, ImageRequest, Sink, about, other, with_hint};
 
 use crate::settings::Settings;
+use crate::web;
 
 /// Where it is mirrored to: never together with releases, which the update service reads one by one.
 const REPOSITORY: &str = "openshift/graph-image";
@@ -78,18 +78,7 @@ fn build(settings: &Settings, url: &str, out: &Sink) -> Result<(), Error> {
 }
 
 fn fill(builder: &ImageBuilder, url: &str) -> Result<(), Error> {
-    let request = Request {
-        method: "GET".to_owned(),
-        url: url.to_owned(),
-        headers: Vec::new(),
-        body: None,
-        credential: None,
-        max_bytes: Some(MOST),
-    };
-    let (response, body) = http::fetch(&request)?;
-    if response.status != 200 {
-        return Err(Error::Unavailable(format!("the server answered {}", response.status)));
-    }
+    let body = web::get(url, None, MOST)?;
     match builder.unpack(&body, DIRECTORY)? {
         0 => Err(other("release.graph", "the archive is empty")),
         _ => Ok(()),

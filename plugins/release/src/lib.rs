@@ -12,6 +12,7 @@ mod questions;
 mod settings;
 mod signatures;
 mod updates;
+mod web;
 
 use oc_mirror_plugin_sdk::{
     ContentSource, Error, Inspection, Plugin, Preparation, Problem, Sink, Summary, export_plugin,

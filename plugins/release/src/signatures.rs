@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oc_mirror_plugin_sdk::host::signatures::{self, Signature};
-use oc_mirror_plugin_sdk::{Error, Sink, other};
+use oc_mirror_plugin_sdk::{Error, Sink, other, write_all};
 use serde_json::json;
 
 /// What the resource is called, without an ending.
@@ -44,7 +44,7 @@ impl Verified {
         for ((digest, number), signature) in &self.0 {
             let path = format!("release-signatures/{}/signature-{number}", digest.replacen(':', "=", 1));
             let writer = out.artifact(&path)?;
-            signature.bytes.chunks(64 << 10).try_for_each(|piece| writer.write(piece))?;
+            write_all(&writer, &signature.bytes)?;
         }
         let data = self.binary_data();
         out.resource_document(&format!("{DOCUMENT}.json"), &as_json(&data)?)?;

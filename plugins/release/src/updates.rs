@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use oc_mirror_plugin_sdk::host::http::{self, Request};
 use oc_mirror_plugin_sdk::{Error, about, other, read_all, with_hint};
 use oc_mirror_update_graph::{Graph, Graphs};
 
 use crate::settings::Servers;
+use crate::web;
 
 /// The most bytes of a graph; the largest real ones have a few MB.
 const MOST: usize = 32 << 20;
@@ -44,19 +44,8 @@ impl<'a> Updates<'a> {
         let url = url(server, self.architecture, channel, self.client);
         let what = format!("the update graph of `{channel}` for {} at {server}", self.architecture);
         let failed = |error| about(error, &what);
-        let request = Request {
-            method: "GET".to_owned(),
-            url,
-            headers: vec![("Accept".to_owned(), "application/json".to_owned())],
-            body: None,
-            credential: None,
-            max_bytes: Some(MOST as u64),
-        };
         let unavailable = |error| with_hint(failed(error), UNAVAILABLE);
-        let (response, body) = http::fetch(&request).map_err(unavailable)?;
-        if response.status != 200 {
-            return Err(unavailable(Error::Unavailable(format!("the server answered {}", response.status))));
-        }
+        let body = web::get(&url, Some("application/json"), MOST as u64).map_err(unavailable)?;
         let bytes = read_all(&body, MOST, "the answer").map_err(unavailable)?;
         let graph = Graph::parse(&bytes).map_err(|problem| {
             let error = other(problem.code, problem.message);

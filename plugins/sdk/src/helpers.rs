@@ -1,7 +1,7 @@
 //! Short forms for what plugins build often: findings, problems, errors, log lines.
 
 use crate::host::log;
-use crate::host::streams::Reader;
+use crate::host::streams::{Reader, Writer};
 use crate::{Coded, Error, Finding, Problem, Sink};
 
 /// Makes a finding. The code is for machines and stays the same over versions; the message is for people.
@@ -112,6 +112,12 @@ pub fn read_all(reader: &Reader, most: usize, what: &str) -> Result<Vec<u8>, Err
             return Err(Error::Limit(format!("{what} has more than {most} bytes")));
         }
     }
+}
+
+/// Writes bytes in pieces that the host takes.
+pub fn write_all(writer: &Writer, bytes: &[u8]) -> Result<(), Error> {
+    const PIECE: usize = 512 << 10;
+    bytes.chunks(PIECE).try_for_each(|piece| writer.write(piece))
 }
 
 /// Writes a line to the run's log.

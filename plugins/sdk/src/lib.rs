@@ -48,6 +48,7 @@ pub use bindings::imports::oc_mirror::plugin::types::{
 pub use bindings::source::exports::oc_mirror::plugin::source::Summary;
 pub use helpers::{
     about, explain, finding, in_one, info, note, other, problem, read_all, together, warning, with_hint,
+    write_all,
 };
 pub use plugin::{ContentSource, Inspection, Plugin, Policy, Preparation, StaticPolicy, Transformer};
 

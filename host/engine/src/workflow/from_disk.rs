@@ -126,21 +126,17 @@ pub async fn disk_to_mirror(
         let index = reader.index().clone();
         let mut line = imageset_line(&reader);
         note_images(&mut report, &reader, step);
+        let tell_clusters = |chain: &Chain, templates: &Templates, report: &mut RunReport| {
+            let images = (index.sequence, index.images.as_slice());
+            resources::write(workspace, destination, chain, images, templates, report)
+        };
         match step {
             Step::PassOver => line.outcome = "not needed".to_owned(),
             Step::AlreadyPublished => {
                 line.outcome = "already published".to_owned();
                 // The workspace may be another one than that of the run which published it.
                 if let Some(found) = found.as_ref().filter(|_| !run.dry_run) {
-                    let templates = templates(&reader)?;
-                    resources::write(
-                        workspace,
-                        destination,
-                        &found.chain,
-                        (index.sequence, &index.images),
-                        &templates,
-                        &mut report,
-                    )?;
+                    tell_clusters(&found.chain, &templates(&reader)?, &mut report)?;
                 }
             }
             Step::Publish if run.dry_run => {
@@ -159,14 +155,7 @@ pub async fn disk_to_mirror(
                 }
                 let stored = commit(destination, &index, &identity, found.as_ref()).await?;
                 workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
-                resources::write(
-                    workspace,
-                    destination,
-                    &stored.chain,
-                    (index.sequence, &index.images),
-                    &templates,
-                    &mut report,
-                )?;
+                tell_clusters(&stored.chain, &templates, &mut report)?;
                 found = Some(stored);
                 line.outcome = "published".to_owned();
             }

@@ -6,6 +6,7 @@ mod releases;
 mod updates;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use oc_mirror_engine::workflow::cache_in;
 use serde_json::Value;
@@ -24,6 +25,16 @@ pub(crate) fn run(args: &ListArgs) -> Result<u8, CliError> {
         ListCommand::Releases(args) => runtime.block_on(releases::list(args)),
         ListCommand::Updates(args) => runtime.block_on(updates::list(args)),
     }
+}
+
+/// Reads a version of OpenShift as far as channels and catalogs are named after it: `4.20`.
+fn minor<T: FromStr>(version: &str) -> Result<(T, T), CliError> {
+    let number = |text: &str| text.parse().ok();
+    let parsed = version.split_once('.').and_then(|(major, minor)| Some((number(major)?, number(minor)?)));
+    parsed.ok_or_else(|| {
+        CliError::new(format!("`{version}` is not a version of OpenShift"))
+            .hint("write two numbers, such as 4.20")
+    })
 }
 
 /// Finds the directory for what is found out: that of a workspace, else the user's.

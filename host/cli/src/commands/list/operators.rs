@@ -68,12 +68,7 @@ fn cache(args: &ListOperatorsArgs) -> Result<PathBuf, CliError> {
 
 /// Looks which catalogs there are for a version.
 async fn list_catalogs(args: &ListOperatorsArgs, version: &str) -> Result<u8, CliError> {
-    let number = |text: &str| text.parse::<u64>().ok();
-    let parsed = version.split_once('.').and_then(|(major, minor)| Some((number(major)?, number(minor)?)));
-    let parsed = parsed.ok_or_else(|| {
-        CliError::new(format!("`{version}` is not a version of OpenShift"))
-            .hint("write two numbers, such as 4.20")
-    })?;
+    let parsed: (u64, u64) = super::minor(version)?;
     let there = CATALOGS.iter().filter(|(_, until)| until.is_none_or(|until| parsed < until));
     let references: Vec<String> =
         there.map(|(name, _)| format!("{}/{name}:v{version}", args.registry.trim_end_matches('/'))).collect();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::print;
 use super::questions::{Plugin, Questions};
-use crate::args::{Architecture, ListReleasesArgs, NetworkArgs};
+use crate::args::{ListReleasesArgs, NetworkArgs};
 use crate::environment;
 use crate::error::CliError;
 use crate::releases::{self, Servers};
@@ -13,7 +13,7 @@ use crate::releases::{self, Servers};
 /// Lists what the arguments ask for, as oc-mirror v2 does.
 pub(super) async fn list(args: &ListReleasesArgs) -> Result<u8, CliError> {
     if let Some(version) = &args.version {
-        check_minor(version)?;
+        super::minor::<u32>(version)?;
     }
     let questions = questions(&args.network).await?;
     let architectures: Vec<&str> = args.filter_by_archs.iter().map(|a| a.as_str()).collect();
@@ -63,28 +63,6 @@ pub(super) async fn questions(network: &NetworkArgs) -> Result<Questions, CliErr
     };
     let plugin = Plugin { name: releases::NAME, settings, grants, exit_code: exit::RELEASE };
     Questions::prepare(cache, network, plugin).await
-}
-
-/// The architectures that were asked for, as text.
-impl Architecture {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Amd64 => "amd64",
-            Self::Arm64 => "arm64",
-            Self::Ppc64le => "ppc64le",
-            Self::S390x => "s390x",
-            Self::Multi => "multi",
-        }
-    }
-}
-
-fn check_minor(version: &str) -> Result<(), CliError> {
-    let number = |text: &str| text.parse::<u32>().is_ok();
-    match version.split_once('.').is_some_and(|(major, minor)| number(major) && number(minor)) {
-        true => Ok(()),
-        false => Err(CliError::new(format!("`{version}` is not a version of OpenShift"))
-            .hint("write two numbers, such as 4.20")),
-    }
 }
 
 fn of_channel(answer: &Value) -> String {
