@@ -53,12 +53,13 @@ const ALL: &[&str] = &[
 
 /// The packages below `host/`, by directory: their name in code, and which of ours they may depend on. Those they need
 /// for tests only are not in it.
-pub(crate) const PACKAGES: [(&str, &str, &[&str]); 7] = [
+pub(crate) const PACKAGES: [(&str, &str, &[&str]); 8] = [
     ("model", "oc_mirror_model", &[]),
     ("engine", "oc_mirror_engine", &["model"]),
+    ("clusters", "oc_mirror_clusters", &["model"]),
     ("guest-build", "oc_mirror_guest_build", &[]),
     ("plugin-host", "oc_mirror_plugin_host", &["model", "engine", "guest-build"]),
-    ("cli", "oc_mirror", &["model", "engine", "plugin-host"]),
+    ("cli", "oc_mirror", &["model", "engine", "clusters", "plugin-host"]),
     ("testkit", "oc_mirror_testkit", &[]),
     ("xtask", "xtask", &["testkit"]),
 ];
@@ -67,11 +68,15 @@ pub(crate) const PACKAGES: [(&str, &str, &[&str]); 7] = [
 pub(crate) const ENGINE_FOR_PLUGIN_HOST: [&str; 4] = ["source", "policy", "content", "report"];
 
 /// Packages that are silent: they print nothing and read neither environment nor home.
-pub(crate) const SILENT: [&str; 3] = ["model", "engine", "plugin-host"];
+pub(crate) const SILENT: [&str; 4] = ["model", "engine", "clusters", "plugin-host"];
 
 /// Packages that only one of ours may depend on.
-pub(crate) const CONFINED: [(&str, &str); 2] =
-    [("wasmtime", "plugin-host"), ("wasmtime-wasi", "plugin-host")];
+pub(crate) const CONFINED: [(&str, &str); 4] = [
+    ("wasmtime", "plugin-host"),
+    ("wasmtime-wasi", "plugin-host"),
+    ("kube", "clusters"),
+    ("object_store", "engine"),
+];
 
 /// The most lines a file may have.
 pub(crate) const MOST_LINES: usize = 900;
