@@ -8,7 +8,9 @@ use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
 use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_engine::workflow::to_disk::{ToDisk, mirror_to_disk};
-use oc_mirror_engine::workflow::{CarryCompanions, OnError, Run, Wishes, Workspace, direct, from_disk};
+use oc_mirror_engine::workflow::{
+    CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace, direct, from_disk,
+};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
 use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::{RunReport, exit};
@@ -101,7 +103,13 @@ fn no_configuration() -> CliError {
 }
 
 fn failed_target(target: &Target) -> impl Fn(oc_mirror_engine::content::ContentError) -> CliError {
-    move |error| CliError::caused(format!("the target `{target}` cannot be used"), &error)
+    move |error| {
+        let made = CliError::caused(format!("the target `{target}` cannot be used"), &error);
+        match WorkflowError::from(WorkflowErrorKind::Content(error)).hint() {
+            Some(hint) => made.hint(hint),
+            None => made,
+        }
+    }
 }
 
 async fn wishes(

@@ -19,6 +19,7 @@ use oc_mirror_model::manifest::{Descriptor, Manifest, RawManifest};
 use oc_mirror_model::reference::{Reference, Registry, Repository, Selector, Tag};
 
 use super::network::Clients;
+use super::prepare::chain_of;
 use crate::content::verify::verified;
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead};
 use crate::registry::Client;
@@ -293,7 +294,7 @@ fn combined(name: &Reference, mut failed: Vec<Attempt>) -> ContentError {
     if failed.is_empty() {
         return primary.error;
     }
-    let told = failed.iter().map(|Attempt { error, .. }| error.to_string()).collect();
+    let told = failed.iter().map(|attempt| chain_of(&attempt.error)).collect();
     let subject = match primary.place.reference.name() == name.name() {
         true => name.to_string(),
         false => format!("{name}, at {}", primary.place.reference),

@@ -130,7 +130,7 @@ fn what_is_written_to() {
     let conf = conf(&[FULL]);
     assert!(conf.endpoint("plain.example.com/a").insecure);
     assert_eq!(conf.endpoint("other.example.com"), Endpoint::default());
-    assert_eq!(conf.endpoint("quay.io/a").blocked.unwrap().to_string(), "`0.conf`, line 40, column 1");
+    assert_eq!(conf.endpoint("quay.io/a").blocked.unwrap().to_string(), "`0.conf`, line 41, column 1");
 }
 
 #[rstest]
