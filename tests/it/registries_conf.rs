@@ -360,7 +360,17 @@ fn a_mirror_that_answers_late_is_better_than_none() {
         Some(format!("{}/copy/team/app@{}", front.host(), app.digest))
     );
 
+    // It may have what the registry itself says is not there.
+    mirrors.lab.source.restart();
+    front.rule(Rule::on("*", "").first(3).then(Action::Hangup));
+    let run = mirrors
+        .lab
+        .make_in("again", &["--registries-conf", "registries.conf", "--retry-delay", "10ms"])
+        .expect(0);
+    assert!(run.report().images[0].found_at.is_some());
+
     // Where none answers at all, every place is told.
+    mirrors.lab.source.stop();
     mirrors.mirror.stop();
     front.rule(Rule::on("*", "").then(Action::Hangup));
     let run = mirrors
