@@ -61,6 +61,7 @@ pub async fn mirror_to_mirror(
         let prepared = request.prepare(&missing, &mut report).await?;
         report.images =
             image_reports(&prepared.entries, |d| there.is_none_or(|blobs| !blobs.contains_key(d)));
+        prepared.note_mirrors(&mut report.images);
         if run.dry_run {
             workspace.write("dry-run/mapping.txt", destination.mapping(&prepared.entries).as_bytes())?;
             report.imagesets.push(line(chain.sequence() + 1, "planned"));
