@@ -131,6 +131,7 @@ fn run() -> Run {
         retry: Retry::default(),
         on_error: OnError::Fail,
         companions: CarryCompanions::None,
+        resources: Default::default(),
         events: Arc::new(Silence),
         cancelled: Arc::new(AtomicBool::new(false)),
     }

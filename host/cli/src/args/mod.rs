@@ -3,8 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+mod resources;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
+
+pub(crate) use resources::ResourceArgs;
 
 /// Mirror images for OpenShift environments without internet
 #[derive(Debug, Parser)]
@@ -92,6 +96,9 @@ pub(crate) struct MirrorArgs {
     /// Leave out signatures, attestations, SBOMs and other referrers of images
     #[arg(long)]
     pub remove_signatures: bool,
+
+    #[command(flatten)]
+    pub resources: ResourceArgs,
 
     /// Accepted for oc-mirror v1: as --on-error drop
     #[arg(long, hide = true)]
