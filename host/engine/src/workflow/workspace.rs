@@ -22,6 +22,7 @@ use oc_mirror_model::report::RunReport;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::resources::RESOURCES;
 use super::{WorkflowError, WorkflowErrorKind};
 use crate::fsx;
 use crate::metadata::MetadataStore;
@@ -58,6 +59,29 @@ fn dir_of(parent: &Path) -> PathBuf {
 /// Returns where the workspace in `parent` keeps what makes runs faster. It can be used beside a run.
 pub fn cache_in(parent: &Path) -> PathBuf {
     cache_of(&dir_of(parent))
+}
+
+/// Returns where the workspace in `parent` has the resources for clusters. They can be read beside a run.
+pub fn resources_in(parent: &Path) -> PathBuf {
+    dir_of(parent).join(RESOURCES)
+}
+
+/// Returns the chain that was published from the workspace in `parent`. It can be asked beside a run.
+pub fn chain_in(parent: &Path) -> Result<Option<Uuid>, WorkflowError> {
+    Ok(published_in(&dir_of(parent))?.map(|published| published.uid))
+}
+
+fn published_in(dir: &Path) -> Result<Option<Published>, WorkflowError> {
+    let path = dir.join("published.json");
+    let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let published = serde_json::from_slice(&bytes).map_err(|e| failed(std::io::Error::other(e)))?;
+            Ok(Some(published))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error).into()),
+    }
 }
 
 fn cache_of(dir: &Path) -> PathBuf {
@@ -99,17 +123,7 @@ impl Workspace {
 
     /// Returns which chain was published from here.
     pub fn published(&self) -> Result<Option<Published>, WorkflowError> {
-        let path = self.dir.join("published.json");
-        let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                let published =
-                    serde_json::from_slice(&bytes).map_err(|e| failed(std::io::Error::other(e)))?;
-                Ok(Some(published))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed(error).into()),
-        }
+        published_in(&self.dir)
     }
 
     /// Notes that a sequence was published.
