@@ -27,6 +27,10 @@ pub(crate) struct ApplyArgs {
     #[arg(long, value_name = "file://DIR")]
     pub workspace: Option<String>,
 
+    /// Apply the resources of this target, where the workspace has several
+    #[arg(long, value_name = "docker://HOST[/PREFIX]", requires = "workspace")]
+    pub target: Option<String>,
+
     /// Show what would change, and do not change it
     #[arg(long)]
     pub dry_run: bool,
