@@ -4,6 +4,8 @@
 
 mod access;
 mod blocked;
+mod cluster_apply;
+mod cluster_run;
 mod companions;
 mod credentials;
 mod depot;
