@@ -12,7 +12,7 @@ use crate::graph;
 use crate::model::{Catalog, Channel, Other, Package};
 
 /// The version of the format that this program reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,23 @@ use oc_mirror_update_graph::{
     Cluster, Fleet, Graph, Graphs, Options, Reconciled, Rules, Version, Wish, reconcile, select,
 };
 
-const CHANNELS: [&str; 3] = ["stable-4.7", "stable-4.8", "stable-4.9"];
+/// Recorded graphs: channels, and their files.
+type Set = &'static [(&'static str, &'static str)];
+
+const SETS: [Set; 3] = [
+    &[
+        ("stable-4.2", "history/fefff5941f__b87e7c2782837a3538b0aa3dceb9e8133765ec81_stable-4.2_amd64.json"),
+        ("stable-4.3", "history/fefff5941f__b87e7c2782837a3538b0aa3dceb9e8133765ec81_stable-4.3_amd64.json"),
+    ],
+    &[(
+        "stable-4.9",
+        "openshift__cincinnati/e2e/tests/testdata/134475077ed4eeaedf3c339f12915b9cdaf7d194_stable-4.9_amd64_v1.json",
+    )],
+    &[(
+        "stable-4.13",
+        "openshift__oc-mirror/tests/unit/testdata/working-dir-fake/hold-release/cincinnati-graph-data/amd64-stable-4.13.json",
+    )],
+];
 
 struct Channels(BTreeMap<String, Rc<Graph>>);
 
@@ -24,21 +40,17 @@ impl Graphs for Channels {
     }
 }
 
-fn recorded() -> Option<Channels> {
+fn recorded(set: Set) -> Option<Channels> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures");
     if !fixtures.is_dir() {
         println!("skipped: no ../shared/fixtures");
         return None;
     }
-    let folder = fixtures.join("cincinnati/openshift__cincinnati/e2e/tests/testdata");
-    let read = |name: &str| {
-        let file = format!("134475077ed4eeaedf3c339f12915b9cdaf7d194_{name}_amd64_v1.json");
-        let graph = std::fs::read(folder.join(&file)).ok().and_then(|bytes| Graph::parse(&bytes).ok());
-        Some((name.to_owned(), Rc::new(graph?)))
+    let read = |(name, file): &(&str, &str)| {
+        let bytes = std::fs::read(fixtures.join("cincinnati").join(file)).expect("a recorded graph");
+        ((*name).to_owned(), Rc::new(Graph::parse(&bytes).expect("a graph")))
     };
-    let graphs: BTreeMap<_, _> = CHANNELS.into_iter().filter_map(read).collect();
-    assert!(graphs.len() >= 2, "the recorded graphs are not there");
-    Some(Channels(graphs))
+    Some(Channels(set.iter().map(read).collect()))
 }
 
 fn wish(channel: &str, min: Option<&Version>, shortest_path: bool) -> Wish {
@@ -47,32 +59,33 @@ fn wish(channel: &str, min: Option<&Version>, shortest_path: bool) -> Wish {
 
 #[test]
 fn what_was_changed_is_enough() {
-    let Some(mut channels) = recorded() else { return };
-    let (first, last) = (channels.0.keys().next().cloned(), channels.0.keys().next_back().cloned());
-    let (first, last) = (first.expect("a channel"), last.expect("a channel"));
-    let versions: Vec<Version> = channels.0[&first].ascending().map(|node| node.version.clone()).collect();
-    let middle = versions[versions.len() / 2].clone();
-    let configurations = [
-        vec![wish(&last, None, false)],
-        vec![wish(&last, Some(&middle), true)],
-        vec![wish(&first, None, false), wish(&last, None, false)],
-        vec![wish(&first, Some(&middle), false), wish(&last, None, false)],
-    ];
     let (mut fleets, mut changed) = (0, 0);
-    for wishes in configurations {
-        for rules in [Rules::V1Alpha2, Rules::V2Alpha1] {
-            for pair in versions.chunks(9) {
-                let cluster = |version: &Version| Cluster {
-                    name: version.to_string(),
-                    version: version.clone(),
-                    updating_to: None,
-                    channel: Some(first.clone()),
-                };
-                let clusters = pair.iter().step_by(4).map(cluster).collect();
-                let options = Options { rules, ..Options::default() };
-                let fleet = Fleet { clusters, target: None, wishes: wishes.clone(), options };
-                changed += usize::from(check(&fleet, &mut channels));
-                fleets += 1;
+    for set in SETS {
+        let Some(mut channels) = recorded(set) else { return };
+        let (first, last) = (set[0].0, set[set.len() - 1].0);
+        let versions: Vec<Version> =
+            channels.0[first].ascending().map(|node| node.version.clone()).collect();
+        let middle = &versions[versions.len() / 2];
+        let configurations = [
+            vec![wish(last, None, false)],
+            vec![wish(last, Some(middle), true)],
+            vec![wish(first, Some(middle), false)],
+        ];
+        for wishes in configurations {
+            for rules in [Rules::V1Alpha2, Rules::V2Alpha1] {
+                for few in versions.chunks(16) {
+                    let cluster = |version: &Version| Cluster {
+                        name: version.to_string(),
+                        version: version.clone(),
+                        updating_to: None,
+                        channel: Some(first.to_owned()),
+                    };
+                    let clusters = few.iter().step_by(5).map(cluster).collect();
+                    let options = Options { rules, ..Options::default() };
+                    let fleet = Fleet { clusters, target: None, wishes: wishes.clone(), options };
+                    changed += usize::from(check(&fleet, &mut channels));
+                    fleets += 1;
+                }
             }
         }
     }
