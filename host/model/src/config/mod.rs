@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use extensions::{BlockedImage, PluginEntry, PolicyEntry, PolicyMode};
+pub use hints::closest;
 pub use operators::{Dependencies, IncompleteBundles, Operator, Package, PackageBundle, PackageChannel};
 pub use problem::{ConfigError, Position, Problem};
 pub use releases::{ReleaseChannel, ReleasePlatform, ReleaseType};
