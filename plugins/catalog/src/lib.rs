@@ -35,7 +35,9 @@ pub use model::{
 pub use nearest::nearest;
 pub use parse::Builder;
 pub use problem::{CatalogError, MOST_PROBLEMS, Note, Problem, Problems, SelectError};
-pub use reconcile::{Block, Installed, MissingBundle, Offer, OperatorHop, OperatorWay, Reconciled, Stage, reconcile};
+pub use reconcile::{
+    Block, Installed, MissingBundle, Offer, OperatorHop, OperatorWay, Reconciled, Stage, reconcile,
+};
 pub use render::{Rendered, Renderer};
 pub use select::{
     ChannelState, KeptEntry, PackageState, Reason, SelectedChannel, SelectedPackage, Selection, State, select,

@@ -15,8 +15,8 @@ use crate::problem::Problem;
 use crate::select::{Selection, State, select};
 use crate::settings::{Entry, Rules};
 pub use openshift::Block;
-pub use way::{OperatorHop, Stage};
 use way::{Leg, Position};
+pub use way::{OperatorHop, Stage};
 
 /// An operator on a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -149,18 +149,16 @@ pub fn reconcile(offers: &[Offer<'_>], rules: Rules, installed: &[Installed]) ->
         }
         result.entries.push(entry);
     }
-    let after: Selections = offers
-        .iter()
-        .zip(&result.entries)
-        .map(|(offer, entry)| selected(offer, entry, rules))
-        .collect();
+    let after: Selections =
+        offers.iter().zip(&result.entries).map(|(offer, entry)| selected(offer, entry, rules)).collect();
     let (ways, needs) = ways(offers, &after, installed);
     result.ways = ways;
     for way in &mut result.ways {
         for stage in &mut way.stages {
             let kept = before.get(stage.offer).and_then(|kept| kept.as_ref().ok());
             for hop in &mut stage.hops {
-                hop.mirrored = kept.is_some_and(|kept| keeps(kept, &way.package, &stage.channel, &hop.bundle));
+                hop.mirrored =
+                    kept.is_some_and(|kept| keeps(kept, &way.package, &stage.channel, &hop.bundle));
             }
         }
     }
@@ -214,7 +212,8 @@ fn way_of(
         way.notes.push("it is not installed yet".to_owned());
     }
     for &offer in &operator.offers {
-        let (Some(Offer { catalog, entry, .. }), Some(selection)) = (offers.get(offer), selections.get(offer))
+        let (Some(Offer { catalog, entry, .. }), Some(selection)) =
+            (offers.get(offer), selections.get(offer))
         else {
             continue;
         };

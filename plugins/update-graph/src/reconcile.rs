@@ -213,7 +213,9 @@ fn remarks<G: Graphs>(
         let used: Vec<&Version> =
             needed.keys().filter(|version| alone.has(version)).map(|(_, version)| version).collect();
         match (used.first(), &wish.min) {
-            (None, _) => remarks.push(format!("channel `{}`: no cluster needs a release of it", wish.channel)),
+            (None, _) => {
+                remarks.push(format!("channel `{}`: no cluster needs a release of it", wish.channel))
+            }
             (Some(lowest), Some(min)) if *lowest > min => remarks.push(format!(
                 "channel `{}` begins with {min}, and no cluster needs a release below {lowest}",
                 wish.channel

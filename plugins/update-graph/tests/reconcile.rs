@@ -63,8 +63,7 @@ fn what_was_changed_is_enough() {
     for set in SETS {
         let Some(mut channels) = recorded(set) else { return };
         let (first, last) = (set[0].0, set[set.len() - 1].0);
-        let versions: Vec<Version> =
-            channels.0[first].ascending().map(|node| node.version.clone()).collect();
+        let versions: Vec<Version> = channels.0[first].ascending().map(|node| node.version.clone()).collect();
         let middle = &versions[versions.len() / 2];
         let configurations = [
             vec![wish(last, None, false)],

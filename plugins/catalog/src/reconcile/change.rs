@@ -145,8 +145,8 @@ fn spans<'a>(package: &'a Package, needs: &[&'a Need]) -> Spans<'a> {
 
 /// A package that was not listed, with the channels that are needed of it.
 fn fresh(package: &Package, full: bool, spans: &Spans<'_>) -> PackageEntry {
-    let channel = |(name, (low, _)): (&&str, &(&Version, &Version))| {
-        let is_head = is_head(package, name, low);
+    let channel = |(name, (low, high)): (&&str, &(&Version, &Version))| {
+        let is_head = is_head(package, name, low, high);
         ChannelFilter {
             name: (*name).to_owned(),
             min_version: (!full && !is_head).then(|| low.to_string()),
@@ -163,12 +163,12 @@ fn fresh(package: &Package, full: bool, spans: &Spans<'_>) -> PackageEntry {
     }
 }
 
-/// Tells whether a version is that of a channel's head, which is kept without a range.
-fn is_head(package: &Package, channel: &str, version: &Version) -> bool {
+/// Tells whether only a channel's head is needed, which is kept without a range.
+fn is_head(package: &Package, channel: &str, low: &Version, high: &Version) -> bool {
     let entries: Vec<&ChannelEntry> =
         package.channel(channel).into_iter().flat_map(|channel| &channel.entries).collect();
     match crate::graph::heads(&entries).as_slice() {
-        [head] => package.version(&head.name) == Some(version),
+        [head] => low == high && package.version(&head.name) == Some(low),
         _ => false,
     }
 }
@@ -192,7 +192,7 @@ fn changed(
             });
             if let Some((low, high)) = spans.get(name).filter(|_| with_ranges) {
                 let channel = &mut own.channels[place];
-                let is_head = is_head(package, name, low);
+                let is_head = is_head(package, name, low, high);
                 widen(&mut channel.min_version, &mut channel.max_version, low, high, is_head);
                 if channel.min_version.is_some() {
                     channel.min_bundle = None;

@@ -71,7 +71,9 @@ pub(super) fn judge(offers: &[Offer<'_>], operator: &Installed, way: &mut Operat
                 });
                 let channels: std::collections::BTreeSet<&str> = heads.collect();
                 block.hint = Some(match channels.is_empty() {
-                    true => format!("no bundle of the package may run on {passed}; look into a newer catalog"),
+                    true => {
+                        format!("no bundle of the package may run on {passed}; look into a newer catalog")
+                    }
                     false => {
                         let names: Vec<&str> = channels.into_iter().collect();
                         format!("channels with bundles that may run on {passed}: {}", names.join(", "))

@@ -142,7 +142,8 @@ fn ways_and_entries(
     let catalog = catalog(CATALOG);
     for rules in [Rules::V2Alpha1, Rules::V1Alpha2] {
         // Version 1 knows no bundles by name, takes all channels of a full package, and widens ranges by itself.
-        if rules == Rules::V1Alpha2 && (settings.to_string().contains("bundles") || settings["full"] == true) {
+        if rules == Rules::V1Alpha2 && (settings.to_string().contains("bundles") || settings["full"] == true)
+        {
             continue;
         }
         let found = ask(&catalog, settings.clone(), rules, clusters);
@@ -242,12 +243,7 @@ fn what_nobody_has_is_remarked() {
 #[case("4.19 4.20", "p.v1.0.0", "p.v1.2.0", "4.19 after p.v1.1.0, 4.20 after p.v1.2.0")]
 #[case("4.20", "p.v1.0.0", "p.v1.2.0", "4.20 after p.v1.2.0")]
 #[case("4.20", "p.v1.2.0", "p.v1.2.0", "")]
-#[case(
-    "4.20",
-    "p.v1.0.0",
-    "p.v1.1.0",
-    "4.20 never: channels with bundles that may run on 4.20: stable"
-)]
+#[case("4.20", "p.v1.0.0", "p.v1.1.0", "4.20 never: channels with bundles that may run on 4.20: stable")]
 fn an_operator_stands_in_the_way(
     #[case] passes: &str,
     #[case] bundle: &str,
@@ -274,7 +270,8 @@ fn an_operator_stands_in_the_way(
 #[test]
 fn what_the_cluster_says_counts_where_no_catalog_has_the_bundle() {
     let catalog = catalog("p stable: p.v2.0.0>p.v1.0.0");
-    let offer = Offer { catalog: &catalog, entry: entry(json!({"packages": [{"name": "p"}]})), is_new: false };
+    let offer =
+        Offer { catalog: &catalog, entry: entry(json!({"packages": [{"name": "p"}]})), is_new: false };
     let operator = Installed {
         max_openshift: Some("4.18".into()),
         passes: vec!["4.19".into()],

@@ -91,13 +91,7 @@ fn ways(found: &Reconciled) -> String {
 // Only the head is mirrored.
 #[case("stable-4.1", "a=4.1.2@stable-4.1", "", "a: 4.1.3", "stable-4.1:4.1.2-")]
 // A minor version is missing as a whole.
-#[case(
-    "stable-4.2",
-    "a=4.1.3@stable-4.1",
-    "",
-    "a: >stable-4.2 4.2.2! 4.2.3",
-    "stable-4.2:4.1.3-!"
-)]
+#[case("stable-4.2", "a=4.1.3@stable-4.1", "", "a: >stable-4.2 4.2.2! 4.2.3", "stable-4.2:4.1.3-!")]
 #[case(
     "stable-4.3",
     "a=4.1.1@stable-4.1",
@@ -108,13 +102,7 @@ fn ways(found: &Reconciled) -> String {
 // A higher target than what is mirrored.
 #[case("stable-4.2:4.2.1-4.2.2", "a=4.2.1@stable-4.2", "4.2.3", "a: 4.2.2 4.2.3!", "stable-4.2:4.2.1-4.2.3")]
 // A channel of another kind.
-#[case(
-    "stable-4.3",
-    "a=4.3.2@fast-4.3",
-    "4.3.3",
-    "a: 4.3.3!",
-    "stable-4.3 fast-4.3:4.3.3-4.3.3"
-)]
+#[case("stable-4.3", "a=4.3.2@fast-4.3", "4.3.3", "a: 4.3.3!", "stable-4.3 fast-4.3:4.3.3-4.3.3")]
 // Nothing to do, and nowhere to go.
 #[case("stable-4.1", "a=4.2.1@stable-4.2", "", "a: ", "stable-4.1")]
 #[case(
@@ -133,13 +121,7 @@ fn ways(found: &Reconciled) -> String {
      --target X.Y.Z",
     ""
 )]
-#[case(
-    "",
-    "a=4.1.1@stable-4.1",
-    "4.1.2",
-    "a: 4.1.2!",
-    "stable-4.1:4.1.1-4.1.2!"
-)]
+#[case("", "a=4.1.1@stable-4.1", "4.1.2", "a: 4.1.2!", "stable-4.1:4.1.1-4.1.2!")]
 #[case(
     "stable-9.9",
     "a=4.1.1@stable-4.1",
@@ -191,7 +173,10 @@ fn an_update_under_way_is_where_the_way_begins() {
     let mut fleet = fleet("stable-4.1:4.1.3-4.1.3", "a=4.1.1@stable-4.1", "");
     fleet.clusters[0].updating_to = Some(version("4.1.2"));
     let found = ask(&fleet);
-    assert_eq!((ways(&found).as_str(), words(&found.wishes).as_str()), ("a: 4.1.3", "stable-4.1:4.1.1-4.1.3"));
+    assert_eq!(
+        (ways(&found).as_str(), words(&found.wishes).as_str()),
+        ("a: 4.1.3", "stable-4.1:4.1.1-4.1.3")
+    );
     assert_eq!(found.ways[0].notes, ["an update from 4.1.1 to 4.1.2 is under way"]);
 }
 

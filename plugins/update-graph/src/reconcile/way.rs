@@ -65,8 +65,10 @@ impl<G: Graphs> Ways<'_, '_, G> {
         }
         let Some(target) = self.targets[usize::from(okd)].clone() else {
             let what = if okd { "OKD" } else { "OpenShift" };
-            let text = format!("the configuration mirrors no release of {what}, so there is nothing to update to");
-            way.problem = Some(Problem::new("release.target", text).hint("name a version with --target X.Y.Z"));
+            let text =
+                format!("the configuration mirrors no release of {what}, so there is nothing to update to");
+            way.problem =
+                Some(Problem::new("release.target", text).hint("name a version with --target X.Y.Z"));
             return Ok(way);
         };
         way.target = Some(target.clone());
