@@ -36,7 +36,7 @@ pub use nearest::nearest;
 pub use parse::Builder;
 pub use problem::{CatalogError, MOST_PROBLEMS, Note, Problem, Problems, SelectError};
 pub use reconcile::{
-    Block, Installed, MissingBundle, Offer, OperatorHop, OperatorWay, Reconciled, Stage, reconcile,
+    Block, Installed, Lacking, MissingBundle, Offer, OperatorHop, OperatorWay, Reconciled, Stage, reconcile,
 };
 pub use render::{Rendered, Renderer};
 pub use select::{

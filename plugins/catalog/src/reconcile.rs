@@ -97,10 +97,26 @@ pub struct OperatorWay {
     pub problem: Option<Problem>,
 }
 
+/// What of a bundle's place is not mirrored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Lacking {
+    /// The whole catalog.
+    Catalog,
+    /// The whole package.
+    Package,
+    /// The whole channel.
+    Channel,
+    /// Only the bundle.
+    Bundle,
+}
+
 /// A bundle that some cluster needs and that is not mirrored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MissingBundle {
+    /// What of its place is missing.
+    pub what: Lacking,
     /// The catalog.
     pub catalog: String,
     /// The package.
@@ -281,7 +297,18 @@ fn missing(
             }
         }
     }
+    let lacking = |offer: usize, package: &str, channel: &str| {
+        let kept =
+            before.get(offer).and_then(|kept| kept.as_ref().ok()).and_then(|kept| kept.package(package));
+        match kept {
+            _ if offers[offer].is_new => Lacking::Catalog,
+            None => Lacking::Package,
+            Some(kept) if kept.channel(channel).is_none() => Lacking::Channel,
+            Some(_) => Lacking::Bundle,
+        }
+    };
     let missing = found.into_iter().map(|((offer, package, channel, bundle), clusters)| MissingBundle {
+        what: lacking(offer, package, channel),
         catalog: offers[offer].entry.catalog.clone(),
         package: package.to_owned(),
         channel: channel.to_owned(),

@@ -43,6 +43,8 @@ pub struct Fleet {
     pub target: Option<Version>,
     /// What is mirrored.
     pub wishes: Vec<Wish>,
+    /// What it was changed to before, for clusters of all architectures; where it is given, nothing is changed.
+    pub changed: Option<Vec<Wish>>,
     /// What decides besides the wishes.
     pub options: Options,
 }
@@ -137,7 +139,15 @@ pub fn reconcile<G: Graphs>(fleet: &Fleet, graphs: &mut G) -> Result<Reconciled,
     };
     let targets = [false, true].map(|okd| fleet.target.clone().or_else(|| before.highest(okd)));
     let mut ways = Ways { fleet, known: &mut known, targets };
-    let (wishes, after) = change::improve(&mut ways, &before)?;
+    let (wishes, after) = match &fleet.changed {
+        None => change::improve(&mut ways, &before)?,
+        Some(changed) => match select(changed, &fleet.options, ways.known) {
+            Ok(selection) => (changed.clone(), Selected::of(&selection)),
+            Err(SelectError::Graphs(error)) => return Err(error),
+            // What is right for one architecture may not be for another.
+            Err(SelectError::Problems(_)) => (fleet.wishes.clone(), before.clone()),
+        },
+    };
     let found = ways.find(&after)?;
     let mut result = Reconciled { wishes, ..Reconciled::default() };
     for (version, needed_by) in &found.needed {

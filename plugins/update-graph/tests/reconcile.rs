@@ -81,7 +81,8 @@ fn what_was_changed_is_enough() {
                     };
                     let clusters = few.iter().step_by(5).map(cluster).collect();
                     let options = Options { rules, ..Options::default() };
-                    let fleet = Fleet { clusters, target: None, wishes: wishes.clone(), options };
+                    let fleet =
+                        Fleet { clusters, target: None, wishes: wishes.clone(), changed: None, options };
                     changed += usize::from(check(&fleet, &mut channels));
                     fleets += 1;
                 }

@@ -44,6 +44,7 @@ fn fleet(wishes: &str, clusters: &str, target: &str) -> Fleet {
         clusters: clusters.split_whitespace().map(cluster).collect(),
         target: (!target.is_empty()).then(|| version(target)),
         wishes: wishes.split_whitespace().map(wish).collect(),
+        changed: None,
         options: Options::default(),
     }
 }
@@ -155,6 +156,15 @@ fn what_is_missing_says_who_needs_it() {
     let missing: Vec<_> =
         found.missing.iter().map(|m| format!("{} {}", m.version, m.needed_by.join(","))).collect();
     assert_eq!(missing, ["4.1.1 a,c", "4.1.2 b"]);
+}
+
+#[test]
+fn what_another_architecture_led_to_is_judged() {
+    let mut fleet = fleet("stable-4.1", "a=4.1.2@stable-4.1", "");
+    fleet.changed = Some(vec![wish("stable-4.1:4.1.1-")]);
+    let found = ask(&fleet);
+    assert_eq!((ways(&found).as_str(), words(&found.wishes).as_str()), ("a: 4.1.3", "stable-4.1:4.1.1-"));
+    assert!(found.missing.iter().all(|missing| missing.closed) && found.missing.len() == 1);
 }
 
 #[test]
