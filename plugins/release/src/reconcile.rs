@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oc_mirror_plugin_sdk::{Error, other, with_hint};
-use oc_mirror_update_graph::{Cluster, Fleet, MissingRelease, Options, Reconciled, Version, Wish, reconcile};
+use oc_mirror_update_graph::{
+    Cluster, Fleet, MissingRelease, Options, Reconciled, Version, Way, Wish, reconcile,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -96,6 +98,7 @@ fn put_together(
         for way in &reconciled.ways {
             let mut value = json!(way);
             value["architecture"] = (*architecture).into();
+            value["passes"] = json!(passes(way));
             ways.insert(way.cluster.clone(), value);
         }
         for gap in &reconciled.missing {
@@ -117,6 +120,19 @@ fn put_together(
     let ordered: Vec<Value> =
         clusters.iter().filter_map(|of_cluster| ways.remove(&of_cluster.cluster.name)).collect();
     json!({ "clusters": ordered, "missing": missing, "edits": changes, "remarks": remarks })
+}
+
+/// Returns the minor versions that a way leads to, in order.
+fn passes(way: &Way) -> Vec<String> {
+    let minor = |version: &Version| format!("{}.{}", version.major(), version.minor());
+    let mut passed: Vec<String> = way.from.iter().map(minor).collect();
+    for hop in &way.steps {
+        let next = minor(&hop.to);
+        if passed.last() != Some(&next) {
+            passed.push(next);
+        }
+    }
+    passed.into_iter().skip(1).collect()
 }
 
 fn edit(action: &str, at: &str, value: Value, why: String) -> Value {
@@ -306,6 +322,25 @@ mod tests {
         assert_eq!(Value::from(edits), expected);
         let open = found.missing.iter().filter(|missing| missing["closed"] == false).count();
         assert_eq!(open, usize::from(expected == json!([]) && text == "b=amd64"));
+    }
+
+    #[test]
+    fn minor_versions_on_the_way() {
+        let hop = |from: &str, to: &str| oc_mirror_update_graph::Hop {
+            from: version(from),
+            to: version(to),
+            channel: String::new(),
+            switch: false,
+            payload: String::new(),
+            mirrored: true,
+            is_conditional: false,
+            is_accepted: true,
+            risks: Vec::new(),
+        };
+        let steps =
+            vec![hop("4.1.1", "4.1.2"), hop("4.1.2", "4.2.1"), hop("4.2.1", "4.2.2"), hop("4.2.2", "4.3.0")];
+        assert_eq!(passes(&Way { from: Some(version("4.1.1")), steps, ..Way::default() }), ["4.2", "4.3"]);
+        assert!(passes(&Way::default()).is_empty());
     }
 
     #[test]
