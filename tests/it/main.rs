@@ -4,6 +4,8 @@
 
 mod access;
 mod blocked;
+mod cluster_api;
+mod clusters;
 mod companions;
 mod depot;
 mod differential;

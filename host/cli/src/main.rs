@@ -4,6 +4,7 @@
 //! plugin host.
 
 mod args;
+mod cluster_access;
 mod commands;
 mod environment;
 mod error;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     };
     let outcome = match &cli.command {
         Some(Command::Version(args)) => commands::version::run(args),
+        Some(Command::Clusters(args)) => commands::clusters::run(args),
         Some(Command::Schema(args)) => commands::schema::run(args),
         Some(Command::List(args)) => commands::list::run(args),
         Some(Command::Serve(args)) => commands::serve::run(args),

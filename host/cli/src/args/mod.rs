@@ -1,10 +1,16 @@
 //! The command line, as oc-mirror v2 has it, with what this program adds.
 
+mod cluster_access;
+mod clusters;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
+
+pub(crate) use cluster_access::{ClusterArgs, Named};
+pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 
 /// Mirror images for OpenShift environments without internet
 #[derive(Debug, Parser)]
@@ -32,7 +38,9 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Serve a directory or an imageset as a registry
     Serve(ServeArgs),
-    /// Print the JSON Schema of a configuration
+    /// Read what clusters run, and plan how they get to what is mirrored
+    Clusters(ClustersArgs),
+    /// Print the JSON Schema of a configuration, or of a file about clusters
     Schema(SchemaArgs),
     /// Look into the program itself
     #[command(hide = true)]
@@ -235,7 +243,7 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
-    /// Of which kind of configuration
+    /// Of which kind of file
     #[arg(value_enum, default_value_t = SchemaKind::V2alpha1)]
     pub kind: SchemaKind,
 }
@@ -248,6 +256,10 @@ pub(crate) enum SchemaKind {
     V1alpha2,
     /// DeleteImageSetConfiguration
     Delete,
+    /// ClusterInventory, as `clusters inspect` writes it
+    Clusters,
+    /// ClusterPlan, as `clusters plan` prints it
+    ClusterPlan,
 }
 
 #[derive(Debug, Args)]

@@ -242,6 +242,20 @@ pub struct OperatorAnswer {
     remarks: Vec<String>,
 }
 
+impl ReleaseAnswer {
+    /// Reads an answer.
+    pub fn read(answer: serde_json::Value) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(answer)
+    }
+}
+
+impl OperatorAnswer {
+    /// Reads an answer.
+    pub fn read(answer: serde_json::Value) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(answer)
+    }
+}
+
 impl ClusterPlan {
     /// Puts the answers about an inventory together.
     pub fn of(inventory: &ClusterInventory, releases: ReleaseAnswer, operators: OperatorAnswer) -> Self {
@@ -276,7 +290,7 @@ impl ClusterPlan {
     }
 
     /// Returns what the program ends with: the code of releases or operators where something has no way or cannot be
-    /// closed, the general one where clusters are not known. Gaps that the edits close are no failure.
+    /// closed, that of clusters where some could not be read. Gaps that the edits close are no failure.
     pub fn exit_code(&self) -> u8 {
         let mut code = exit::OK;
         for cluster in &self.clusters {
@@ -295,7 +309,7 @@ impl ClusterPlan {
             };
         }
         if !self.unread.is_empty() {
-            code |= exit::GENERIC;
+            code |= exit::CLUSTER;
         }
         code
     }
