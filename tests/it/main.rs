@@ -5,6 +5,8 @@
 mod access;
 mod blocked;
 mod cluster_api;
+mod cluster_apply;
+mod cluster_run;
 mod clusters;
 mod companions;
 mod depot;

@@ -76,6 +76,7 @@ pub struct Endpoint {
 }
 
 /// A cluster that answers.
+#[derive(Clone)]
 pub struct Cluster {
     name: String,
     server: String,

@@ -206,6 +206,8 @@ impl ClusterErrorKind {
             kube::Error::Api(status) => {
                 let message = first_line(&status.message);
                 match status.code {
+                    // JSON of something else.
+                    0 => Self::Protocol { server, reason: "it refuses without saying why".to_owned() },
                     401 => Self::Unauthorized { server },
                     403 => Self::Forbidden { message },
                     404 => Self::NotFound { message },
@@ -262,11 +264,9 @@ fn of_transport(server: String, error: &kube::Error) -> ClusterErrorKind {
 /// Says why a plugin gave no credentials. What it printed, and its arguments, may be some.
 fn of_plugin(error: &AuthError) -> String {
     match error {
-        AuthError::AuthExecRun { cmd, out } => {
-            let program = cmd.split_whitespace().next().unwrap_or_default().trim_matches('"');
-            format!("the plugin `{program}` failed with {}", out.status)
-        }
-        AuthError::AuthExecParse(_) => "the plugin printed no ExecCredential".to_owned(),
+        AuthError::AuthExecRun { out, .. } => format!("the plugin for them failed with {}", out.status),
+        AuthError::AuthExecStart(error) => format!("the plugin for them cannot be run: {error}"),
+        AuthError::AuthExecParse(_) => "the plugin for them printed no ExecCredential".to_owned(),
         AuthError::InvalidBearerToken(_) | AuthError::InvalidBasicAuth(_) => {
             "they have characters that cannot be sent".to_owned()
         }

@@ -2,7 +2,8 @@
 //! catalogs of operators ([`CatalogBuilder`]), releases ([`release()`]) with their signatures ([`Signer`]) and the server
 //! that says which there are ([`UpdateServer`]), graph data ([`GraphData`]), Debian's
 //! `docker-registry` as a child process ([`Registry`]), `skopeo` as a second opinion ([`Skopeo`]), a registry that
-//! misbehaves on command ([`FaultRegistry`]) and a place to run whole commands in ([`TestContext`]).
+//! misbehaves on command ([`FaultRegistry`]), the API server of a cluster ([`KubeServer`]) and a place to run whole commands
+//! in ([`TestContext`]).
 //!
 //! It is a development dependency only and shares no code with the crates it tests, so that a mistake in one is not
 //! repeated in the other. Its functions panic with a message when the machine cannot do what a test asks.
@@ -15,6 +16,8 @@ mod faults;
 mod graph_data;
 pub mod http;
 mod image;
+#[cfg(feature = "registries")]
+mod kube;
 mod layout;
 mod push;
 #[cfg(feature = "registries")]
@@ -38,6 +41,8 @@ pub use context::{CommandOutput, TestContext};
 pub use faults::{Action, Bearer, FaultRegistry, Recorded, Rule};
 pub use graph_data::{GraphData, Hostile};
 pub use image::{Blob, Image, ImageBuilder, IndexBuilder, Layer, sha256, tar_gz};
+#[cfg(feature = "registries")]
+pub use kube::{Allowed, KubeServer};
 pub use push::{PlainHost, PushTarget};
 #[cfg(feature = "registries")]
 pub use registry::{LogLine, PASSWORD, Registry, RegistryBuilder, USER};

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
 
 /// The files of a test's own certificate authority and of the server certificate it signed.
 #[derive(Clone, Debug)]
@@ -14,6 +17,10 @@ pub struct Certificates {
     pub certificate: PathBuf,
     /// The server's private key.
     pub key: PathBuf,
+    /// A client's certificate, for the user `client` of the group `system:masters`.
+    pub client_certificate: PathBuf,
+    /// The client's private key.
+    pub client_key: PathBuf,
 }
 
 impl Certificates {
@@ -29,18 +36,31 @@ impl Certificates {
         let server = CertificateParams::new(names).expect("the names are valid");
         let server_key = key();
         let certificate = server.signed_by(&server_key, &authority).expect("the parameters are complete");
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "client");
+        params.distinguished_name.push(DnType::OrganizationName, "system:masters");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let client_key = key();
+        let client = params.signed_by(&client_key, &authority).expect("the parameters are complete");
         // A directory of its own: skopeo takes every key beside a certificate for a client's.
         let trusted = directory.join("authority");
-        fs::create_dir_all(&trusted).expect("the test's own directory is writable");
+        let clients = directory.join("client");
+        for directory in [&trusted, &clients] {
+            fs::create_dir_all(directory).expect("the test's own directory is writable");
+        }
         let made = Self {
             authority: trusted.join("ca.crt"),
             certificate: directory.join("server.crt"),
             key: directory.join("server.key"),
+            client_certificate: clients.join("client.crt"),
+            client_key: clients.join("client.key"),
         };
         let files = [
             (&made.authority, authority.pem()),
             (&made.certificate, certificate.pem()),
             (&made.key, server_key.serialize_pem()),
+            (&made.client_certificate, client.pem()),
+            (&made.client_key, client_key.serialize_pem()),
         ];
         for (path, text) in files {
             fs::write(path, text).expect("the test's own directory is writable");

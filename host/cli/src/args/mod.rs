@@ -1,5 +1,6 @@
 //! The command line, as oc-mirror v2 has it, with what this program adds.
 
+mod apply;
 mod cluster_access;
 mod clusters;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+pub(crate) use apply::{ApplyArgs, ApplyOptions};
 pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 
@@ -21,7 +23,8 @@ Disk to mirror:    oc-mirror --from file://DIR docker://HOST[:PORT][/PREFIX]
 Mirror to mirror:  oc-mirror -c isc.yaml --workspace file://DIR docker://HOST[:PORT][/PREFIX]
 
 Exit codes add up: 1 anything general, 2 a release image, 4 an operator image,
-8 an additional image or one of a custom plugin, 16 a chart or an image of one")]
+8 an additional image or one of a custom plugin, 16 a chart or an image of one,
+32 a cluster that could not be told all of it, 64 not ready in the time of --wait")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -38,6 +41,8 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Serve a directory or an imageset as a registry
     Serve(ServeArgs),
+    /// Tell clusters where mirrored content is
+    Apply(ApplyArgs),
     /// Read what clusters run, and plan how they get to what is mirrored
     Clusters(ClustersArgs),
     /// Print the JSON Schema of a configuration, or of a file about clusters
@@ -172,6 +177,13 @@ pub(crate) struct MirrorArgs {
     /// Accepted for oc-mirror v2: there is no port
     #[arg(short, long, hide = true, value_name = "PORT")]
     pub port: Option<u16>,
+
+    /// When all is published, tell clusters where it is; see oc-mirror apply --help
+    #[arg(long, help_heading = "Clusters")]
+    pub apply: bool,
+
+    #[command(flatten, next_help_heading = "Clusters")]
+    pub apply_options: ApplyOptions,
 }
 
 /// How registries are reached.

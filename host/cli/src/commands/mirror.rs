@@ -14,11 +14,12 @@ use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::RunReport;
 use uuid::Uuid;
 
+use crate::applying::Applying;
 use crate::args::{self, Format, MirrorArgs};
 use crate::error::CliError;
 use crate::output::{self, Console};
 use crate::plugins::{self, Lent};
-use crate::{environment, logging, network, signatures};
+use crate::{cluster_output, environment, logging, network, signatures};
 
 /// Which way, and from where to where.
 enum Way {
@@ -37,21 +38,60 @@ struct Configured {
 /// Runs the workflow that the arguments ask for.
 pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
     let (way, workspace) = way(args)?;
+    let applying = applying(args, &way)?;
     let configured = args.config.as_deref().map(|path| configuration(path, args.quiet)).transpose()?;
     let workspace = workspace_of(args, workspace, configured.as_ref())?;
     note_accepted(args);
     let workspace = Workspace::open(&workspace)?;
     logging::start(workspace.dir(), args.log_level)?;
-    let report = super::runtime()?.block_on(execute(args, &way, configured, &workspace))?;
+    let runtime = super::runtime()?;
+    let mut report = runtime.block_on(execute(args, &way, configured, &workspace))?;
     workspace.keep_report(&report)?;
+    if let Some(applying) = applying {
+        runtime.block_on(apply(&applying, &workspace, &mut report))?;
+        workspace.keep_report(&report)?;
+    }
     match args.output {
         // Asked for as data, the result is no chatter that --quiet would silence.
         Format::Json => output::line(&serde_json::to_string_pretty(&report).expect("a report serialises")),
-        Format::Text if !args.quiet => output::report(&report),
+        Format::Text if !args.quiet => {
+            output::report(&report);
+            cluster_output::print_results(&report.clusters);
+        }
         Format::Text => {}
     }
     output::failures(&report);
+    cluster_output::failures(&report.clusters);
     Ok(report.exit_code())
+}
+
+/// Finds the clusters that are told in the end, and what is wrong with them before anything is moved.
+fn applying(args: &MirrorArgs, way: &Way) -> Result<Option<Applying>, CliError> {
+    if !args.apply {
+        return match args.apply_options.given() {
+            Some(given) => Err(CliError::new(format!("{given} for telling clusters"))
+                .hint("add --apply, or use oc-mirror apply")),
+            None => Ok(None),
+        };
+    }
+    if let Way::ToDisk { .. } = way {
+        return Err(CliError::new("--apply is for publishing, and `file://` is not a registry")
+            .hint("give it on the side where the imageset is published"));
+    }
+    if args.dry_run {
+        return Err(CliError::new("--dry-run publishes nothing that clusters could be told of").hint(
+            "leave out --apply; `oc-mirror apply --dry-run` shows what would change with the resources of a workspace",
+        ));
+    }
+    Applying::prepare(&args.apply_options, false, args.quiet).map(Some)
+}
+
+async fn apply(applying: &Applying, workspace: &Workspace, report: &mut RunReport) -> Result<(), CliError> {
+    tokio::select! {
+        () = applying.after_run(workspace, report) => Ok(()),
+        () = super::interrupted() => Err(CliError::new("interrupted")
+            .hint("all is published; `oc-mirror apply` with the same workspace tells clusters")),
+    }
 }
 
 async fn execute(

@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
 pub use guard::Guard;
-pub use workspace::{Workspace, cache_in};
+pub use workspace::{Workspace, cache_in, chain_in, resources_in};
 
 use crate::policy::Policy;
 use crate::report::SharedEvents;

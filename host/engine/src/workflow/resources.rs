@@ -19,7 +19,7 @@ pub(super) type Templates = BTreeMap<String, Vec<u8>>;
 /// The provenance of a catalog that names its template.
 const TEMPLATE: &str = "catalog-source-template";
 /// Where resources are in a workspace.
-const RESOURCES: &str = "cluster-resources";
+pub(super) const RESOURCES: &str = "cluster-resources";
 /// Where templates are kept in a workspace: of catalogs that later imagesets no longer have, too.
 const KEPT: &str = "catalog-source-templates";
 

@@ -15,14 +15,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use oc_mirror_model::imageset::{FORMAT, FormatVersion};
 use oc_mirror_model::report::RunReport;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::resources::RESOURCES;
 use super::{WorkflowError, WorkflowErrorKind};
 use crate::fsx;
+use crate::metadata::MetadataStore;
 use crate::metadata::local::Local;
 
 /// The directory that runs keep things in.
@@ -31,6 +34,7 @@ const NAME: &str = "working-dir";
 /// A workspace in use by this process.
 pub struct Workspace {
     dir: PathBuf,
+    records: Arc<dyn MetadataStore>,
     _lock: fsx::Lock,
 }
 
@@ -57,6 +61,29 @@ pub fn cache_in(parent: &Path) -> PathBuf {
     cache_of(&dir_of(parent))
 }
 
+/// Returns where the workspace in `parent` has the resources for clusters. They can be read beside a run.
+pub fn resources_in(parent: &Path) -> PathBuf {
+    dir_of(parent).join(RESOURCES)
+}
+
+/// Returns the chain that was published from the workspace in `parent`. It can be asked beside a run.
+pub fn chain_in(parent: &Path) -> Result<Option<Uuid>, WorkflowError> {
+    Ok(published_in(&dir_of(parent))?.map(|published| published.uid))
+}
+
+fn published_in(dir: &Path) -> Result<Option<Published>, WorkflowError> {
+    let path = dir.join("published.json");
+    let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let published = serde_json::from_slice(&bytes).map_err(|e| failed(std::io::Error::other(e)))?;
+            Ok(Some(published))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error).into()),
+    }
+}
+
 fn cache_of(dir: &Path) -> PathBuf {
     dir.join("cache")
 }
@@ -68,7 +95,10 @@ impl Workspace {
         let failed = |source| WorkflowErrorKind::Workspace { path: dir.display().to_string(), source };
         std::fs::create_dir_all(dir.join("results")).map_err(failed)?;
         match fsx::Lock::acquire(&dir.join("lock")) {
-            Ok(lock) => Ok(Self { dir, _lock: lock }),
+            Ok(lock) => {
+                let records = Arc::new(Local::new(dir.join("metadata.json")));
+                Ok(Self { dir, records, _lock: lock })
+            }
             Err(fsx::LockError::Held { holder, .. }) => {
                 Err(WorkflowErrorKind::Locked { path: dir.display().to_string(), holder }.into())
             }
@@ -86,24 +116,14 @@ impl Workspace {
         cache_of(&self.dir)
     }
 
-    /// Returns the record of the chain.
-    pub fn metadata(&self) -> Local {
-        Local::new(self.dir.join("metadata.json"))
+    /// Returns where the record of the chain is kept on this side.
+    pub fn metadata(&self) -> &Arc<dyn MetadataStore> {
+        &self.records
     }
 
     /// Returns which chain was published from here.
     pub fn published(&self) -> Result<Option<Published>, WorkflowError> {
-        let path = self.dir.join("published.json");
-        let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                let published =
-                    serde_json::from_slice(&bytes).map_err(|e| failed(std::io::Error::other(e)))?;
-                Ok(Some(published))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed(error).into()),
-        }
+        published_in(&self.dir)
     }
 
     /// Notes that a sequence was published.
@@ -116,9 +136,9 @@ impl Workspace {
     }
 
     /// Returns the chain that this workspace belongs to, made or published.
-    pub fn uid(&self) -> Result<Option<Uuid>, WorkflowError> {
-        match self.metadata().uid()? {
-            Some(uid) => Ok(Some(uid)),
+    pub async fn uid(&self) -> Result<Option<Uuid>, WorkflowError> {
+        match self.records.chains().await?.first() {
+            Some(uid) => Ok(Some(*uid)),
             None => Ok(self.published()?.map(|p| p.uid)),
         }
     }
