@@ -1,6 +1,6 @@
 //! [`improve`]: changes an entry until all that clusters need of a package is selected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use semver::Version;
 
@@ -24,6 +24,10 @@ pub(super) fn improve(
     needs: &[&Need],
 ) -> Entry {
     let Some(package) = offer.catalog.package(package) else { return entry };
+    // Most clusters of a fleet are in few places.
+    let mut places = BTreeSet::new();
+    let distinct: Vec<&Need> = needs.iter().copied().filter(|need| places.insert(need.place())).collect();
+    let needs = distinct.as_slice();
     let Ok(before) = selected(offer, &entry, rules) else { return entry };
     let cost = |candidate: &Entry| {
         let selection = selected(offer, candidate, rules).ok()?;
@@ -67,6 +71,12 @@ fn meets(selection: &Selection, package: &Package, need: &Need) -> bool {
 }
 
 impl Need {
+    /// Returns all of it that decides what is missing.
+    fn place(&self) -> (&str, Option<&str>, Option<&Version>, &str, &[String], bool) {
+        let (bundle, version) = (self.from.bundle.as_deref(), self.from.version.as_ref());
+        (&self.leg.channel, bundle, version, &self.leg.head, &self.leg.hops, self.is_first)
+    }
+
     /// Tells whether what is installed is there, where it could be, and where the way ends.
     fn is_there(&self, package: &Package, has: impl Fn(&str) -> bool) -> bool {
         let installed = self.from.bundle.as_deref().unwrap_or_default();

@@ -59,7 +59,7 @@ mirror:
 #[case(
     "append",
     "mirror.operators[0].packages",
-    json!({"name": "p", "channels": [{"name": "a", "minVersion": "1.0"}]}),
+    json!({"channels": [{"minVersion": "1.0", "name": "a"}], "name": "p"}),
     "        - name: web-terminal\n        - name: p\n          channels:\n            - name: a\n              \
      minVersion: \"1.0\"\n\n    # The end.\n"
 )]

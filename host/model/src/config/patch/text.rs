@@ -12,6 +12,8 @@ use crate::config::tree::{self, Content, Entry, Node, ScalarKind};
 
 /// How far lists are indented below their keys where the text has no example.
 const LIST_INDENT: usize = 2;
+/// What entries of lists are known by.
+const NAMES: [&str; 2] = ["name", "catalog"];
 
 /// Changes a text; nothing if it is not known how.
 pub(super) fn apply(text: &str, edit: &Edit) -> Option<String> {
@@ -141,7 +143,7 @@ impl Editor<'_> {
             return Some(self.spliced(start + 1, start + 1, &format!("{key}: {value}{comma}")));
         }
         let indent = column(entries.first()?.key_at);
-        let name = entries.iter().find(|entry| ["name", "catalog"].contains(&entry.key.as_str()));
+        let name = entries.iter().find(|entry| NAMES.contains(&entry.key.as_str()));
         let line = match name.filter(|entry| entry.key_at.line == entry.value.at.line) {
             Some(entry) => self.line_of(self.offset(entry.key_at)?),
             None => self.last_line(node, indent)?,
@@ -181,7 +183,14 @@ impl Editor<'_> {
     fn fields(&self, value: &Value, indent: usize, start: &str) -> String {
         let mut text = String::new();
         let next = format!("\n{}", " ".repeat(indent));
-        for (place, (key, value)) in value.as_object().into_iter().flatten().enumerate() {
+        // As people write them: what it is called, what is said of it, what it has.
+        let mut fields: Vec<(&String, &Value)> = value.as_object().into_iter().flatten().collect();
+        fields.sort_by_key(|(key, value)| match value {
+            _ if NAMES.contains(&key.as_str()) => 0,
+            Value::Array(_) | Value::Object(_) => 2,
+            _ => 1,
+        });
+        for (place, (key, value)) in fields.into_iter().enumerate() {
             text.push_str(if place == 0 { start } else { &next });
             text.push_str(&format!("{key}:{}", self.below(value, indent)));
         }
