@@ -4,8 +4,10 @@
 
 mod access;
 mod blocked;
+mod cluster_api;
 mod cluster_apply;
 mod cluster_run;
+mod clusters;
 mod companions;
 mod credentials;
 mod depot;

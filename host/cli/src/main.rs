@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Some(Command::Version(args)) => commands::version::run(args),
         Some(Command::Apply(args)) => commands::apply::run(args),
+        Some(Command::Clusters(args)) => commands::clusters::run(args),
         Some(Command::Schema(args)) => commands::schema::run(args),
         Some(Command::List(args)) => commands::list::run(args),
         Some(Command::Serve(args)) => commands::serve::run(args),

@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod connect;
 mod error;
+pub mod inspect;
 
 pub use connect::{Access, Cluster, Endpoint, Proxies, Settings, locate};
 pub use error::{ClusterError, ClusterErrorKind};

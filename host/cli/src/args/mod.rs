@@ -2,6 +2,7 @@
 
 mod apply;
 mod cluster_access;
+mod clusters;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 pub(crate) use apply::{ApplyArgs, ApplyOptions};
 pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use resources::ResourceArgs;
+pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 
 /// Mirror images for OpenShift environments without internet
 #[derive(Debug, Parser)]
@@ -44,7 +46,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Tell clusters where mirrored content is
     Apply(ApplyArgs),
-    /// Print the JSON Schema of a configuration
+    /// Read what clusters run, and plan how they get to what is mirrored
+    Clusters(ClustersArgs),
+    /// Print the JSON Schema of a configuration, or of a file about clusters
     Schema(SchemaArgs),
     /// Look into the program itself
     #[command(hide = true)]
@@ -277,7 +281,7 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
-    /// Of which kind of configuration
+    /// Of which kind of file
     #[arg(value_enum, default_value_t = SchemaKind::V2alpha1)]
     pub kind: SchemaKind,
 }
@@ -290,6 +294,10 @@ pub(crate) enum SchemaKind {
     V1alpha2,
     /// DeleteImageSetConfiguration
     Delete,
+    /// ClusterInventory, as `clusters inspect` writes it
+    Clusters,
+    /// ClusterPlan, as `clusters plan` prints it
+    ClusterPlan,
 }
 
 #[derive(Debug, Args)]
