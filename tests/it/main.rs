@@ -4,6 +4,7 @@
 
 mod access;
 mod blocked;
+mod buckets;
 mod companions;
 mod depot;
 mod differential;

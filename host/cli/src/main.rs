@@ -4,6 +4,7 @@
 //! plugin host.
 
 mod args;
+mod bucket;
 mod commands;
 mod environment;
 mod error;

@@ -1,7 +1,7 @@
 //! What the tests of every crate share: small valid images ([`ImageBuilder`], [`IndexBuilder`]),
 //! catalogs of operators ([`CatalogBuilder`]), releases ([`release()`]) with their signatures ([`Signer`]) and the server
 //! that says which there are ([`UpdateServer`]), graph data ([`GraphData`]), Debian's
-//! `docker-registry` as a child process ([`Registry`]), `skopeo` as a second opinion ([`Skopeo`]), a registry that
+//! `docker-registry` as a child process ([`Registry`]), an S3 server as another ([`Moto`]), `skopeo` as a second opinion ([`Skopeo`]), a registry that
 //! misbehaves on command ([`FaultRegistry`]) and a place to run whole commands in ([`TestContext`]).
 //!
 //! It is a development dependency only and shares no code with the crates it tests, so that a mistake in one is not
@@ -16,6 +16,8 @@ mod graph_data;
 pub mod http;
 mod image;
 mod layout;
+#[cfg(feature = "registries")]
+mod moto;
 mod push;
 #[cfg(feature = "registries")]
 mod registry;
@@ -38,6 +40,8 @@ pub use context::{CommandOutput, TestContext};
 pub use faults::{Action, Bearer, FaultRegistry, Recorded, Rule};
 pub use graph_data::{GraphData, Hostile};
 pub use image::{Blob, Image, ImageBuilder, IndexBuilder, Layer, sha256, tar_gz};
+#[cfg(feature = "registries")]
+pub use moto::Moto;
 pub use push::{PlainHost, PushTarget};
 #[cfg(feature = "registries")]
 pub use registry::{LogLine, PASSWORD, Registry, RegistryBuilder, USER};

@@ -1,10 +1,14 @@
 //! The command line, as oc-mirror v2 has it, with what this program adds.
 
+mod bucket;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
+
+pub(crate) use bucket::BucketArgs;
 
 /// Mirror images for OpenShift environments without internet
 #[derive(Debug, Parser)]
@@ -13,6 +17,7 @@ use uuid::Uuid;
 Mirror to disk:    oc-mirror -c isc.yaml file://DIR
 Disk to mirror:    oc-mirror --from file://DIR docker://HOST[:PORT][/PREFIX]
 Mirror to mirror:  oc-mirror -c isc.yaml --workspace file://DIR docker://HOST[:PORT][/PREFIX]
+Through a bucket:  s3://BUCKET[/PREFIX] in place of file://DIR, with --workspace file://DIR
 
 Exit codes add up: 1 anything general, 2 a release image, 4 an operator image,
 8 an additional image or one of a custom plugin, 16 a chart or an image of one")]
@@ -42,7 +47,7 @@ pub(crate) enum Command {
 /// What the three workflows take.
 #[derive(Debug, Args)]
 pub(crate) struct MirrorArgs {
-    /// Where to mirror to: file://DIR or docker://HOST[:PORT][/PREFIX]
+    /// Where to mirror to: file://DIR, s3://BUCKET[/PREFIX] or docker://HOST[:PORT][/PREFIX]
     #[arg(value_name = "DESTINATION")]
     pub destination: Option<String>,
 
@@ -50,8 +55,8 @@ pub(crate) struct MirrorArgs {
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Publish the imagesets in this directory, or the one of this chunk file
-    #[arg(long, value_name = "file://DIR")]
+    /// Publish the imagesets in this directory or bucket, or the one of this chunk file
+    #[arg(long, value_name = "file://DIR|s3://BUCKET")]
     pub from: Option<String>,
 
     /// Keep metadata, logs and results in working-dir/ below this directory
@@ -84,6 +89,9 @@ pub(crate) struct MirrorArgs {
 
     #[command(flatten)]
     pub network: NetworkArgs,
+
+    #[command(flatten)]
+    pub bucket: BucketArgs,
 
     /// What to do about images that cannot be had
     #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnError::Fail)]

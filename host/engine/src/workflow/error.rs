@@ -6,6 +6,7 @@ use oc_mirror_model::sequence::Refusal;
 use uuid::Uuid;
 
 use crate::archive::ArchiveError;
+use crate::bucket::Fault;
 use crate::content::{ContentError, ContentErrorKind};
 use crate::metadata::MetadataError;
 use crate::plan::imageset::Collision;
@@ -102,6 +103,30 @@ pub enum WorkflowErrorKind {
         /// The first such image.
         origin: String,
     },
+    /// What is kept at a place belongs to another chain.
+    #[error("`{path}` belongs to chain {found}, not to {wanted}")]
+    PlaceOfOtherChain {
+        /// Where.
+        path: String,
+        /// The chain it is of.
+        found: Uuid,
+        /// The chain it was to be of.
+        wanted: Uuid,
+    },
+    /// Somebody else is claiming a place at this moment.
+    #[error("`{path}` is being used by another run")]
+    PlaceInUse {
+        /// Where.
+        path: String,
+    },
+    /// An imageset here is not the one that the record has.
+    #[error("imageset {sequence} in `{path}` is not the one that the chain's record has")]
+    NotInRecord {
+        /// Its sequence.
+        sequence: u64,
+        /// Where it is.
+        path: String,
+    },
     /// Two images get in each other's way.
     #[error(transparent)]
     Collision(#[from] Collision),
@@ -154,6 +179,15 @@ impl WorkflowError {
             WorkflowErrorKind::WorkspaceBehind { .. } => {
                 Some("use the workspace in which that sequence was made, or a new one with a new prefix".to_owned())
             }
+            WorkflowErrorKind::PlaceOfOtherChain { .. } => {
+                Some("name another prefix or image, or use the workspace of that chain".to_owned())
+            }
+            WorkflowErrorKind::PlaceInUse { .. } => Some("run the same command again".to_owned()),
+            WorkflowErrorKind::NotInRecord { .. } => Some(
+                "another run committed this sequence first, and this one was stopped before it could remove its imageset: remove \
+                 these files, and run the same command again"
+                    .to_owned(),
+            ),
             WorkflowErrorKind::SparseIndex { .. } => Some(
                 "remove `platforms` from the configuration, or publish to a registry that takes sparse indexes, such as \
                  docker-registry 3 with `validation.manifests.indexes.platforms: none`, or `oc-mirror serve`"
@@ -163,7 +197,7 @@ impl WorkflowError {
                 Some("give one of them another name with `targetRepo` or `targetTag`".to_owned())
             }
             WorkflowErrorKind::Layout(error) => error.hint(),
-            WorkflowErrorKind::Archive(error) => error.hint(),
+            WorkflowErrorKind::Archive(error) => error.hint().or_else(|| fault_hint(error)),
             WorkflowErrorKind::Metadata(MetadataError::Content { source, .. }) => content_hint(source),
             WorkflowErrorKind::Metadata(error) => error.hint().map(str::to_owned),
             WorkflowErrorKind::Content(error) => content_hint(error),
@@ -177,12 +211,20 @@ impl WorkflowError {
     }
 }
 
-/// Returns what to do about an error of a registry or layout.
+/// Returns what to do about an error that comes from an object store.
+fn fault_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    Fault::among(error)?.hint().map(str::to_owned)
+}
+
+/// Returns what to do about an error of a registry, a layout or a bucket.
 pub(super) fn content_hint(error: &ContentError) -> Option<String> {
     if let Some(refusal) =
         std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<PolicyRefusal>())
     {
         return Some(refusal.hint().to_owned());
+    }
+    if let Some(hint) = fault_hint(error) {
+        return Some(hint);
     }
     let hint = match error.kind() {
         ContentErrorKind::NotFound => {
