@@ -113,12 +113,6 @@ pub enum WorkflowErrorKind {
         /// The chain it was to be of.
         wanted: Uuid,
     },
-    /// Somebody else is claiming a place at this moment.
-    #[error("`{path}` is being used by another run")]
-    PlaceInUse {
-        /// Where.
-        path: String,
-    },
     /// An imageset here is not the one that the record has.
     #[error("imageset {sequence} in `{path}` is not the one that the chain's record has")]
     NotInRecord {
@@ -182,7 +176,6 @@ impl WorkflowError {
             WorkflowErrorKind::PlaceOfOtherChain { .. } => {
                 Some("name another prefix or image, or use the workspace of that chain".to_owned())
             }
-            WorkflowErrorKind::PlaceInUse { .. } => Some("run the same command again".to_owned()),
             WorkflowErrorKind::NotInRecord { .. } => Some(
                 "another run committed this sequence first, and this one was stopped before it could remove its imageset: remove \
                  these files, and run the same command again"

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{Run, WorkflowError, WorkflowErrorKind};
 use crate::archive::{self, ImagesetFiles};
-use crate::bucket::{Bucket, PART, Part};
+use crate::bucket::{Bucket, PART, Part, Revision};
 use crate::content::ContentError;
 use crate::fsx;
 use crate::report::Event;
@@ -39,6 +39,14 @@ pub(super) struct Outgoing<'a> {
     pub(super) dir: &'a Path,
 }
 
+/// To whom a prefix belongs.
+pub(super) enum Claim {
+    /// To this chain.
+    Ours,
+    /// To none. If somebody has claimed it before, this is what their claim was.
+    Free(Option<Revision>),
+}
+
 /// An imageset whose parts are with the store.
 pub(super) struct Uploaded {
     /// By chunk: its file, its name, and its upload; none where the object is there already.
@@ -52,30 +60,38 @@ struct Upload {
 }
 
 impl Outgoing<'_> {
-    /// Makes sure that the prefix is of this chain, or of none yet.
-    pub(super) async fn claim(&self, uid: Uuid) -> Result<(), WorkflowError> {
-        let bytes = Bytes::from(format!("{}\n", serde_json::json!({ "uid": uid })));
-        // Twice: somebody else may be claiming it at this moment.
-        for _ in 0..2 {
-            let found = self.bucket.get(CHAIN, 4096).await?;
-            let there = found.as_ref().and_then(|(bytes, _)| uid_of(bytes));
-            if there == Some(uid) {
-                return Ok(());
+    /// Refuses a prefix of another chain, before anything is committed.
+    pub(super) async fn check_claim(&self, uid: Uuid) -> Result<Claim, WorkflowError> {
+        let Some((bytes, revision)) = self.bucket.get(CHAIN, 4096).await? else {
+            return Ok(Claim::Free(None));
+        };
+        match uid_of(&bytes) {
+            Some(there) if there == uid => Ok(Claim::Ours),
+            Some(there) if !super::imagesets::in_bucket(self.bucket).await?.is_empty() => {
+                Err(self.claimed(there, uid))
             }
-            if let Some(other) = there
-                && let Some(set) = super::imagesets::in_bucket(self.bucket).await?.first()
-            {
-                let path = set.place.display().to_string();
-                return Err(WorkflowErrorKind::PlaceOfOtherChain { path, found: other, wanted: uid }.into());
-            }
-            // One without any imageset is what a run left that never got so far.
-            let revision = found.as_ref().and_then(|(_, revision)| revision.as_ref());
-            if self.bucket.put_if(CHAIN, bytes.clone(), revision).await? {
-                return Ok(());
-            }
+            // A claim without any imageset is what a run left that never got so far.
+            _ => Ok(Claim::Free(revision)),
         }
+    }
+
+    /// Claims the prefix for a chain whose imageset is committed.
+    pub(super) async fn claim(&self, uid: Uuid, claim: Claim) -> Result<(), WorkflowError> {
+        let Claim::Free(revision) = claim else { return Ok(()) };
+        let bytes = Bytes::from(format!("{}\n", serde_json::json!({ "uid": uid })));
+        if self.bucket.put_if(CHAIN, bytes, revision.as_ref()).await? {
+            return Ok(());
+        }
+        let there = self.bucket.get(CHAIN, 4096).await?.and_then(|(bytes, _)| uid_of(&bytes));
+        match there {
+            Some(there) if there == uid => Ok(()),
+            there => Err(self.claimed(there.unwrap_or_default(), uid)),
+        }
+    }
+
+    fn claimed(&self, found: Uuid, wanted: Uuid) -> WorkflowError {
         let path = self.bucket.url().to_string();
-        Err(WorkflowErrorKind::PlaceInUse { path }.into())
+        WorkflowErrorKind::PlaceOfOtherChain { path, found, wanted }.into()
     }
 
     /// Puts everything with the store that is not there yet. Nothing can be seen of it.
@@ -238,10 +254,10 @@ fn unreadable(path: &Path, source: io::Error) -> ContentError {
 
 fn uid_of(bytes: &[u8]) -> Option<Uuid> {
     #[derive(serde::Deserialize)]
-    struct Claim {
+    struct Claimed {
         uid: Uuid,
     }
-    serde_json::from_slice::<Claim>(bytes).ok().map(|claim| claim.uid)
+    serde_json::from_slice::<Claimed>(bytes).ok().map(|claimed| claimed.uid)
 }
 
 /// The open file of notes. A line that is lost costs one part, so it is not synced.

@@ -179,8 +179,8 @@ async fn hand_over(
     let outgoing = to.bucket.as_ref().map(|bucket| Outgoing { run, bucket, dir: &to.dir });
     let uploaded = match &outgoing {
         Some(outgoing) => {
-            outgoing.claim(after.uid).await?;
-            Some(outgoing.upload(&set, identity).await?)
+            let claim = outgoing.check_claim(after.uid).await?;
+            Some((outgoing.upload(&set, identity).await?, claim))
         }
         None => None,
     };
@@ -203,7 +203,10 @@ async fn hand_over(
         }
     }
     match (outgoing, uploaded) {
-        (Some(outgoing), Some(uploaded)) => outgoing.publish(uploaded).await,
+        (Some(outgoing), Some((uploaded, claim))) => {
+            outgoing.claim(after.uid, claim).await?;
+            outgoing.publish(uploaded).await
+        }
         _ => Ok(()),
     }
 }
@@ -284,8 +287,9 @@ async fn settle_outgoing(
         match (run.dry_run, committed, is_next) {
             (true, ..) => continue,
             (false, true, _) => {
-                outgoing.claim(chain.uid).await?;
+                let claim = outgoing.check_claim(chain.uid).await?;
                 let uploaded = outgoing.upload(&set, identity).await?;
+                outgoing.claim(chain.uid, claim).await?;
                 outgoing.publish(uploaded).await?;
             }
             (false, false, true) => {
