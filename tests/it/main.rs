@@ -4,6 +4,7 @@
 
 mod access;
 mod blocked;
+mod buckets;
 mod cluster_api;
 mod cluster_apply;
 mod cluster_run;

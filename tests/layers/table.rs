@@ -1,7 +1,7 @@
 //! The table. A row that is not here does not exist, and an edge that is not here is an error.
 
 /// The rooms of the engine, and what of ours each may use besides `model` and itself.
-pub(crate) const ROOMS: [(&str, &[&str]); 17] = [
+pub(crate) const ROOMS: [(&str, &[&str]); 18] = [
     // 1: files, network settings, events.
     ("fsx", &[]),
     ("net", &["report"]),
@@ -12,8 +12,9 @@ pub(crate) const ROOMS: [(&str, &[&str]); 17] = [
     ("registry", &["fsx", "net", "content", "report"]),
     ("layout", &["fsx", "net", "content"]),
     ("archive", &["fsx", "net", "content"]),
+    ("bucket", &["net", "content", "report"]),
     // 4: the record of a chain.
-    ("metadata", &["fsx", "net", "content"]),
+    ("metadata", &["fsx", "net", "content", "bucket"]),
     // 5: pure functions, and what sees traits only.
     ("plan", &[]),
     ("resources", &[]),
@@ -40,6 +41,7 @@ const ALL: &[&str] = &[
     "registry",
     "layout",
     "archive",
+    "bucket",
     "metadata",
     "plan",
     "resources",

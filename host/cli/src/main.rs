@@ -5,6 +5,7 @@
 
 mod applying;
 mod args;
+mod bucket;
 mod cluster_access;
 mod cluster_output;
 mod commands;

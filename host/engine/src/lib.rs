@@ -6,6 +6,7 @@
 //! Rooms and who may use whom are listed in `host/README.md`; a test reads the imports and fails on any other edge.
 
 pub mod archive;
+pub mod bucket;
 pub mod content;
 pub mod fetch;
 pub mod fsx;

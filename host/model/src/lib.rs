@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads the environment or knows about async. Every type that carries a rule
 //! (a digest's grammar, a tag's length) is parsed once at the edge and trusted afterwards.
 
+pub mod bucket;
 pub mod cluster_report;
 pub mod clusters;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod request;
 pub mod sequence;
 pub mod tar;
 
+pub use bucket::BucketUrl;
 pub use digest::Digest;
 pub use manifest::{Descriptor, Manifest, RawManifest};
 pub use platform::Platform;

@@ -1,5 +1,6 @@
 //! The configuration, from text to types, warnings and errors.
 
+use oc_mirror_model::bucket::BucketUrl;
 use oc_mirror_model::config::{
     self, ApiVersion, BlockedImage, Configuration, DeleteImageSetConfiguration, DocumentKind, GiB,
     ImageSetConfiguration, Parsed, PolicyMode, ReleaseType, StorageConfig,
@@ -162,8 +163,8 @@ mirror:
     );
     assert_eq!(configuration.api, ApiVersion::V1Alpha2);
     assert_eq!(configuration.archive_size_bytes(), 500 << 30);
-    let image_url = "localhost:5000/metadata".to_owned();
-    assert_eq!(configuration.storage, Some(StorageConfig::Registry { image_url, skip_tls: true }));
+    let image = "localhost:5000/metadata".parse().expect("valid");
+    assert_eq!(configuration.storage, Some(StorageConfig::Registry { image, skip_tls: true }));
     let operators = &configuration.mirror.operators;
     assert_eq!(operators[0].unique_name().expect("valid"), "quay.io/org/other:v1");
     assert_eq!(operators[0].packages[0].min_bundle.as_deref(), Some("a.v1"));
@@ -233,6 +234,39 @@ fn forgiven(#[case] head: &str, #[case] body: &str, #[case] expected: &[&str]) {
     assert_eq!(warnings(head, body), expected);
 }
 
+#[rstest]
+#[case(V1)]
+#[case(V2)]
+fn the_record_may_be_kept_elsewhere(#[case] head: &str) {
+    let rest = "mirror: {additionalImages: [{name: a/b:c}]}\n";
+    let storage = |text: &str| mirror(head, &format!("storageConfig: {text}\n{rest}")).storage;
+    let bucket: BucketUrl = "s3://mirror/prod/4.20".parse().expect("valid");
+    assert_eq!(
+        storage("{s3: {bucket: mirror, prefix: /prod/4.20/}}"),
+        Some(StorageConfig::S3 { bucket: bucket.clone(), endpoint: None, region: None, path_style: true })
+    );
+    assert_eq!(
+        storage(
+            "{s3: {bucket: mirror, prefix: prod/4.20, endpoint: 'http://[::1]:9000', region: x-1, pathStyle: false}}"
+        ),
+        Some(StorageConfig::S3 {
+            bucket,
+            endpoint: Some("http://[::1]:9000".to_owned()),
+            region: Some("x-1".to_owned()),
+            path_style: false,
+        })
+    );
+    assert_eq!(storage("{local: {path: ./x}}"), Some(StorageConfig::Local { path: "./x".to_owned() }));
+    let image = "docker.example.com/a/b:c".parse().expect("valid");
+    assert_eq!(
+        storage("{registry: {imageURL: 'docker://docker.example.com/a/b:c'}}"),
+        Some(StorageConfig::Registry { image, skip_tls: false })
+    );
+    let told =
+        warnings(head, &format!("storageConfig: {{local: {{path: x}}, s3: {{bucket: mirror}}}}\n{rest}"));
+    assert_eq!(told, ["3:16: storageConfig: `local` wins where `s3` is given as well"]);
+}
+
 #[test]
 fn anchors_and_merge_keys_are_read() {
     let body =
@@ -256,6 +290,22 @@ fn anchors_and_merge_keys_are_read() {
     "older_version",
     "",
     "kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v1alpha1\nmirror:\n  ocp:\n    channels:\n      - {name: stable-4.9, versions: [4.9.1]}\n  operators:\n    - catalog: a/b:c\n      headsOnly: false\n"
+)]
+#[case(
+    "storage",
+    V2,
+    "storageConfig:\n  s3:\n    bucket: My_Bucket\n    endpoint: s3.example.com\n    regoin: x\nmirror: {}\n"
+)]
+#[case("storage_prefix", V1, "storageConfig:\n  s3:\n    bucket: mirror\n    prefix: a//b\nmirror: {}\n")]
+#[case(
+    "storage_image",
+    V2,
+    "storageConfig:\n  registry:\n    imageURL: a/b@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\nmirror: {}\n"
+)]
+#[case(
+    "storage_of_deletion",
+    "",
+    "kind: DeleteImageSetConfiguration\napiVersion: mirror.openshift.io/v2alpha1\nstorageConfig: {s3: {bucket: x}}\ndelete: {}\n"
 )]
 #[case(
     "fields_of_v1alpha2",

@@ -4,6 +4,7 @@
 
 mod bench;
 mod dependencies;
+mod moto;
 mod quickstart;
 mod run;
 mod setup;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::Outcome;
 use crate::run::{Tool, on_path, step};
+use crate::{Outcome, moto};
 
 /// Something a command needs that cargo does not bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,12 +17,15 @@ pub(crate) enum Need {
     Guests,
     /// Python with a reader of YAML, for the oracle in `tests/oracle`.
     Oracle,
+    /// A Python that makes virtual environments, and in one of them an S3 server to test against.
+    ObjectStore,
     /// `cargo fmt` and `cargo clippy`.
     Lints,
 }
 
 /// All there is.
-pub(crate) const ALL: [Need; 5] = [Need::Registry, Need::Witnesses, Need::Guests, Need::Oracle, Need::Lints];
+pub(crate) const ALL: [Need; 6] =
+    [Need::Registry, Need::Witnesses, Need::Guests, Need::Oracle, Need::ObjectStore, Need::Lints];
 
 /// Debian's Python, whatever else is on the path: its packages are installed for this one.
 const PYTHON: &str = "/usr/bin/python3";
@@ -41,6 +44,7 @@ impl Need {
                 ("lld-19", on_path("wasm-ld-19")),
             ]),
             Self::Oracle => python_packages(Path::new(PYTHON)),
+            Self::ObjectStore => absent(&[("python3-venv", moto::makes_environments(Path::new(PYTHON)))]),
             Self::Lints => Vec::new(),
         }
     }
@@ -74,6 +78,9 @@ pub(crate) fn install(needs: &[Need]) -> Outcome {
             if !left.is_empty() {
                 return Err(format!("still missing after the installation: {}", left.join(" ")));
             }
+        }
+        if needs.contains(&Need::ObjectStore) {
+            moto::install(Path::new(PYTHON))?;
         }
         if needs.contains(&Need::Lints) { install_lints() } else { Ok(()) }
     })

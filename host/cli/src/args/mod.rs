@@ -1,6 +1,7 @@
 //! The command line, as oc-mirror v2 has it, with what this program adds.
 
 mod apply;
+mod bucket;
 mod cluster_access;
 mod clusters;
 
@@ -13,9 +14,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub(crate) use apply::{ApplyArgs, ApplyOptions};
+pub(crate) use bucket::BucketArgs;
 pub(crate) use cluster_access::{ClusterArgs, Named};
-pub(crate) use resources::ResourceArgs;
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
+pub(crate) use resources::ResourceArgs;
 
 /// Mirror images for OpenShift environments without internet
 #[derive(Debug, Parser)]
@@ -24,6 +26,7 @@ pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArg
 Mirror to disk:    oc-mirror -c isc.yaml file://DIR
 Disk to mirror:    oc-mirror --from file://DIR docker://HOST[:PORT][/PREFIX]
 Mirror to mirror:  oc-mirror -c isc.yaml --workspace file://DIR docker://HOST[:PORT][/PREFIX]
+Through a bucket:  s3://BUCKET[/PREFIX] in place of file://DIR, with --workspace file://DIR
 
 Exit codes add up: 1 anything general, 2 a release image, 4 an operator image,
 8 an additional image or one of a custom plugin, 16 a chart or an image of one,
@@ -58,7 +61,7 @@ pub(crate) enum Command {
 /// What the three workflows take.
 #[derive(Debug, Args)]
 pub(crate) struct MirrorArgs {
-    /// Where to mirror to: file://DIR or docker://HOST[:PORT][/PREFIX]
+    /// Where to mirror to: file://DIR, s3://BUCKET[/PREFIX] or docker://HOST[:PORT][/PREFIX]
     #[arg(value_name = "DESTINATION")]
     pub destination: Option<String>,
 
@@ -66,8 +69,8 @@ pub(crate) struct MirrorArgs {
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Publish the imagesets in this directory, or the one of this chunk file
-    #[arg(long, value_name = "file://DIR")]
+    /// Publish the imagesets in this directory or bucket, or the one of this chunk file
+    #[arg(long, value_name = "file://DIR|s3://BUCKET")]
     pub from: Option<String>,
 
     /// Keep metadata, logs and results in working-dir/ below this directory
@@ -100,6 +103,9 @@ pub(crate) struct MirrorArgs {
 
     #[command(flatten)]
     pub network: NetworkArgs,
+
+    #[command(flatten)]
+    pub bucket: BucketArgs,
 
     /// What to do about images that cannot be had
     #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnError::Fail)]

@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use oc_mirror_engine::bucket::Bucket;
 use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
+use oc_mirror_engine::workflow::imagesets::Imagesets;
 use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_engine::workflow::to_disk::{ToDisk, mirror_to_disk};
 use oc_mirror_engine::workflow::{
     CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace, direct, from_disk,
 };
+use oc_mirror_model::bucket::{BucketUrl, InvalidBucket};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
 use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::{RunReport, exit};
@@ -21,13 +24,20 @@ use crate::args::{self, Format, MirrorArgs};
 use crate::error::CliError;
 use crate::output::{self, Console};
 use crate::plugins::{self, Lent};
-use crate::{cluster_output, environment, logging, network, signatures};
+use crate::{bucket, cluster_output, environment, logging, network, signatures};
 
 /// Which way, and from where to where.
 enum Way {
     ToDisk { dir: PathBuf },
-    FromDisk { from: PathBuf, target: Target },
+    ToBucket { bucket: BucketUrl },
+    FromDisk { from: From, target: Target },
     Direct { target: Target },
+}
+
+/// Where imagesets are published from.
+enum From {
+    Path(PathBuf),
+    Bucket(BucketUrl),
 }
 
 /// A configuration that was read.
@@ -46,8 +56,19 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
     note_accepted(args);
     let workspace = Workspace::open(&workspace)?;
     logging::start(workspace.dir(), args.log_level)?;
+    let events: SharedEvents = Arc::new(Console { quiet: args.quiet });
+    let run = settings(args, events)?;
+    let network = network::open(&args.network, &run)?;
+    let workspace = match way {
+        // What is published is recorded where it is published to.
+        Way::FromDisk { .. } => workspace,
+        _ => {
+            let storage = configured.as_ref().and_then(|c| c.configuration.storage.as_ref());
+            bucket::with_records(workspace, args, &network, storage)?
+        }
+    };
     let runtime = super::runtime()?;
-    let mut report = runtime.block_on(execute(args, &way, configured, &workspace))?;
+    let mut report = runtime.block_on(execute(args, &way, configured, &workspace, (run, network)))?;
     workspace.keep_report(&report)?;
     if let (Some(applying), Way::FromDisk { target, .. } | Way::Direct { target }) = (applying, &way) {
         runtime.block_on(apply(&applying, &workspace, target, &mut report))?;
@@ -106,16 +127,23 @@ async fn execute(
     way: &Way,
     configured: Option<Configured>,
     workspace: &Workspace,
+    (run, network): (Run, Arc<Network>),
 ) -> Result<RunReport, CliError> {
-    let events: SharedEvents = Arc::new(Console { quiet: args.quiet });
-    let run = settings(args, events.clone())?;
     let stop = run.cancelled.clone();
-    let network = network::open(&args.network, &run)?;
+    let storage = configured.as_ref().and_then(|c| c.configuration.storage.clone());
     let work = async {
         match way {
             Way::ToDisk { dir } => {
                 let configured = configured.ok_or_else(no_configuration)?;
-                let to = to_disk(args, dir, &configured)?;
+                let to = to_disk(args, dir, None, &configured)?;
+                let wishes = wishes(args, &run, configured, &network).await?;
+                Ok(mirror_to_disk(&run, &wishes, network.clone(), workspace, &to).await?)
+            }
+            Way::ToBucket { bucket } => {
+                let configured = configured.ok_or_else(no_configuration)?;
+                let verify = args.network.dest_tls_verify;
+                let bucket = bucket::open(args, &network, bucket, storage.as_ref(), verify)?;
+                let to = to_disk(args, &workspace.outgoing(), Some(bucket), &configured)?;
                 let wishes = wishes(args, &run, configured, &network).await?;
                 Ok(mirror_to_disk(&run, &wishes, network.clone(), workspace, &to).await?)
             }
@@ -124,7 +152,14 @@ async fn execute(
                 let given = configured.map(|c| c.configuration);
                 let is_same = given.map(|given| move |written: &[u8]| is_same(&given, written));
                 let is_same = is_same.as_ref().map(|f| f as &(dyn Fn(&[u8]) -> bool + Sync));
-                Ok(from_disk::disk_to_mirror(&run, from, workspace, &destination, is_same).await?)
+                let from = match from {
+                    From::Path(path) => Imagesets::Path(path.clone()),
+                    From::Bucket(url) => {
+                        let verify = args.network.src_tls_verify;
+                        Imagesets::Bucket(bucket::open(args, &network, url, storage.as_ref(), verify)?)
+                    }
+                };
+                Ok(from_disk::disk_to_mirror(&run, &from, workspace, &destination, is_same).await?)
             }
             Way::Direct { target } => {
                 let configured = configured.ok_or_else(no_configuration)?;
@@ -207,15 +242,20 @@ fn nested(args: &MirrorArgs) -> Option<usize> {
 
 /// Decides which way to go, and where the workspace is unless the user says.
 fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
-    const FORMS: &str = "a destination is file://DIR or docker://HOST[:PORT][/PREFIX]; see oc-mirror --help";
+    const FORMS: &str = "a destination is file://DIR, s3://BUCKET[/PREFIX] or docker://HOST[:PORT][/PREFIX]; see oc-mirror --help";
     let destination =
         args.destination.as_deref().ok_or_else(|| CliError::new("no destination is given").hint(FORMS))?;
+    let is_bucket = BucketUrl::is_meant(destination);
+    if args.from.is_some() && (is_bucket || destination.starts_with("file://")) {
+        let scheme = if is_bucket { "s3" } else { "file" };
+        return Err(CliError::new(format!("--from is for publishing, and `{scheme}://` is not a registry"))
+            .hint(FORMS));
+    }
+    if is_bucket {
+        let bucket = destination.parse().map_err(|e: InvalidBucket| CliError::from_error(&e).hint(FORMS))?;
+        return Ok((Way::ToBucket { bucket }, None));
+    }
     if let Some(dir) = destination.strip_prefix("file://") {
-        if args.from.is_some() {
-            return Err(
-                CliError::new("--from is for publishing, and `file://` is not a registry").hint(FORMS)
-            );
-        }
         let dir = directory(dir, destination)?;
         return Ok((Way::ToDisk { dir: dir.clone() }, Some(dir)));
     }
@@ -225,7 +265,7 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
     let target: Target = destination.parse().map_err(|e| CliError::from_error(&e).hint(FORMS))?;
     if args.since.is_some() || args.archive_size.is_some() || args.strict_archive {
         return Err(CliError::new("--since, --archive-size and --strict-archive are for making an imageset")
-            .hint("give them with a destination file://DIR"));
+            .hint("give them with a destination file://DIR or s3://BUCKET"));
     }
     match &args.from {
         Some(_) if args.secure_policy => {
@@ -233,11 +273,16 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
                 "give it when the imageset is made: what was refused then is not in it, and what is in it is as it was",
             ))
         }
+        Some(from) if BucketUrl::is_meant(from) => {
+            let hint = "--from takes file://DIR or s3://BUCKET[/PREFIX]";
+            let bucket: BucketUrl = from.parse().map_err(|e: InvalidBucket| CliError::from_error(&e).hint(hint))?;
+            Ok((Way::FromDisk { from: From::Bucket(bucket), target }, None))
+        }
         Some(from) => {
             let from = from.strip_prefix("file://").unwrap_or(from);
             let from = directory(from, "--from")?;
             let home = if from.is_file() { from.parent().map(Path::to_owned) } else { Some(from.clone()) };
-            Ok((Way::FromDisk { from, target }, home))
+            Ok((Way::FromDisk { from: From::Path(from), target }, home))
         }
         None if args.config.is_none() => {
             Err(CliError::new("it is not said what to publish")
@@ -270,15 +315,11 @@ fn workspace_of(
     }
     match configured.and_then(|c| c.configuration.storage.as_ref()) {
         Some(StorageConfig::Local { path }) => return Ok(PathBuf::from(path)),
-        Some(_) => {
-            return Err(CliError::new("`storageConfig.registry` is not supported by this version").hint(
-                "remove it: the record is kept in the workspace, on the connected side, and at the target",
-            ));
-        }
-        None => {}
+        // The record is elsewhere, but reports, logs and caches are kept in a directory all the same.
+        Some(StorageConfig::Registry { .. } | StorageConfig::S3 { .. }) | None => {}
     }
     home.ok_or_else(|| {
-        CliError::new("mirroring from registry to registry needs a workspace")
+        CliError::new("mirroring without a directory of imagesets needs a workspace")
             .hint("name one with --workspace file://DIR")
     })
 }
@@ -321,7 +362,12 @@ fn configuration(path: &Path, quiet: bool) -> Result<Configured, CliError> {
     }
 }
 
-fn to_disk(args: &MirrorArgs, dir: &Path, configured: &Configured) -> Result<ToDisk, CliError> {
+fn to_disk(
+    args: &MirrorArgs,
+    dir: &Path,
+    bucket: Option<Arc<Bucket>>,
+    configured: &Configured,
+) -> Result<ToDisk, CliError> {
     let since = args
         .since
         .as_deref()
@@ -334,6 +380,7 @@ fn to_disk(args: &MirrorArgs, dir: &Path, configured: &Configured) -> Result<ToD
         .transpose()?;
     Ok(ToDisk {
         dir: dir.to_owned(),
+        bucket,
         chunk_limit: match &args.archive_size {
             Some(text) => environment::size(text)?,
             None => configured.configuration.archive_size_bytes(),

@@ -1,17 +1,15 @@
 //! [`check`]: every byte of an imageset held against its index, with no network.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{Entry, Index};
 use oc_mirror_model::tar::{END_MARKER, padded};
 
-use super::chunk::END;
 use super::error::{ArchiveError, ArchiveErrorKind, ChunkProblem};
-use super::files::ImagesetFiles;
+use super::files::{ImagesetChunks, ImagesetFiles};
+use super::on_disk::at_once;
 use super::reader::{Inner, Reader};
-use crate::fsx;
 
 /// What a check found.
 #[derive(Clone, Debug)]
@@ -45,7 +43,14 @@ pub struct Damage {
 ///
 /// Fails only if the index itself cannot be trusted or read; everything else is damage and reported as such.
 pub fn check(files: &ImagesetFiles, progress: &mut dyn FnMut(u64)) -> Result<CheckReport, ArchiveError> {
-    let (reader, problems) = Reader::open_damaged(files)?;
+    at_once(check_chunks(&ImagesetChunks::from(files), progress))
+}
+
+async fn check_chunks(
+    set: &ImagesetChunks,
+    progress: &mut dyn FnMut(u64),
+) -> Result<CheckReport, ArchiveError> {
+    let (reader, problems) = Reader::open_damaged(set).await?;
     let inner = &*reader.inner;
     let users = inner.images_by_digest();
     let images = |entry: &Entry| -> Vec<String> {
@@ -55,7 +60,7 @@ pub fn check(files: &ImagesetFiles, progress: &mut dyn FnMut(u64)) -> Result<Che
     for entry in &inner.index.entries {
         // Entries of chunks that cannot be used are counted with their chunk.
         if entry.parts.iter().all(|p| inner.first[p.chunk as usize].is_some())
-            && let Err(fault) = check_entry(inner, entry, progress)
+            && let Err(fault) = check_entry(inner, entry, progress).await
         {
             let (chunks, what) = match fault {
                 Fault::Content(actual) => {
@@ -74,7 +79,9 @@ pub fn check(files: &ImagesetFiles, progress: &mut dyn FnMut(u64)) -> Result<Che
             damage.push(Damage { chunks, entry: Some(entry.path.clone()), what, images: images(entry) });
         }
     }
-    damage.extend((0..inner.first.len()).filter_map(|chunk| check_end(inner, chunk)));
+    for chunk in 0..inner.first.len() {
+        damage.extend(check_end(inner, chunk).await);
+    }
     Ok(CheckReport {
         sequence: inner.index.sequence,
         identity: reader.identity().clone(),
@@ -115,18 +122,18 @@ impl From<ArchiveError> for Fault {
     }
 }
 
-fn check_entry(inner: &Inner, entry: &Entry, progress: &mut dyn FnMut(u64)) -> Result<(), Fault> {
-    inner.check_headers(entry)?;
+async fn check_entry(inner: &Inner, entry: &Entry, progress: &mut dyn FnMut(u64)) -> Result<(), Fault> {
+    inner.check_headers(entry).await?;
     for part in &entry.parts {
         let (chunk, padding) = (part.chunk as usize, padded(part.size) - part.size);
-        if !is_zero(inner, chunk, part.offset + part.size, padding).unwrap_or(false) {
+        if !is_zero(inner, chunk, part.offset + part.size, padding).await {
             return Err(inner.damaged(entry, chunk, "its padding is not empty".to_owned()).into());
         }
     }
     let mut hasher = entry.digest.algorithm().hasher();
     let mut at = 0;
     while at < entry.size {
-        let piece = inner.read(entry, at)?;
+        let piece = inner.read(entry, at).await?;
         hasher.update(&piece);
         at += piece.len() as u64;
         progress(piece.len() as u64);
@@ -136,9 +143,9 @@ fn check_entry(inner: &Inner, entry: &Entry, progress: &mut dyn FnMut(u64)) -> R
 }
 
 /// A chunk ends with two blocks of zeros.
-fn check_end(inner: &Inner, chunk: usize) -> Option<Damage> {
+async fn check_end(inner: &Inner, chunk: usize) -> Option<Damage> {
     let end = inner.index.chunks[chunk].size - END_MARKER;
-    if inner.first[chunk].is_none() || is_zero(inner, chunk, end, END_MARKER).unwrap_or(false) {
+    if inner.first[chunk].is_none() || is_zero(inner, chunk, end, END_MARKER).await {
         return None;
     }
     Some(Damage {
@@ -150,10 +157,9 @@ fn check_end(inner: &Inner, chunk: usize) -> Option<Damage> {
 }
 
 /// Answers whether there are only zeros, at an offset that counts from the end of the first entry.
-fn is_zero(inner: &Inner, chunk: usize, offset: u64, len: u64) -> io::Result<bool> {
+async fn is_zero(inner: &Inner, chunk: usize, offset: u64, len: u64) -> bool {
     let at = inner.first[chunk].unwrap_or_default() + offset;
-    let mut bytes = END;
-    let bytes = &mut bytes[..usize::try_from(len).expect("padding and end marker are short")];
-    fsx::read_exact_at(&*inner.files.get(chunk)?, bytes, at)?;
-    Ok(bytes.iter().all(|b| *b == 0))
+    let len = usize::try_from(len).expect("padding and end marker are short");
+    let Some(source) = &inner.chunks[chunk] else { return false };
+    source.read(at, len).await.is_ok_and(|bytes| bytes.iter().all(|b| *b == 0))
 }

@@ -1,16 +1,17 @@
-//! What a chunk begins and ends with: the bytes of its frame, and reading its first entry back.
+//! What a chunk begins and ends with: the bytes of its frame, and reading its first entry back, wherever it is.
 
-use std::fs::File;
-use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{ChunkHeader, FormatVersion, INDEX_NAME, Index};
 use oc_mirror_model::tar::{BLOCK, END_MARKER, header, padded, parse};
 use serde::Deserialize;
 
-use super::error::{ArchiveError, ArchiveErrorKind};
-use crate::fsx;
+use super::error::{ArchiveError, ArchiveErrorKind, read_failed};
+use super::on_disk::{FileAt, at_once};
+use crate::content::positioned::ReadAt;
+use crate::fsx::FilePool;
 
 /// An index above this size is refused unread; one with a million blobs has half of it.
 const MAX_INDEX: u64 = 512 << 20;
@@ -43,7 +44,7 @@ pub(super) fn mtime(index: &Index) -> Option<u64> {
     created.ok().map(|t| u64::try_from(t.unix_timestamp()).unwrap_or(0))
 }
 
-/// The first entry of a chunk file.
+/// The first entry of a chunk.
 pub(super) struct First {
     /// The document in it.
     pub(super) document: Vec<u8>,
@@ -51,40 +52,54 @@ pub(super) struct First {
     pub(super) len: u64,
 }
 
-fn read_first(file: &File, path: &Path, max: u64) -> Result<First, ArchiveError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            ArchiveError::new(path, ArchiveErrorKind::Index("the file ends within it".to_owned()))
-        }
-        _ => ArchiveError::disk(path, "it cannot be read", source),
-    };
-    let mut block = [0; BLOCK as usize];
-    fsx::read_exact_at(file, &mut block, 0).map_err(failed)?;
+/// Reads the first entry of a chunk of so many bytes.
+async fn read_first(chunk: &dyn ReadAt, size: u64, path: &Path, max: u64) -> Result<First, ArchiveError> {
+    let index = |reason: String| ArchiveError::new(path, ArchiveErrorKind::Index(reason));
+    let cut_off = || index("the file ends within it".to_owned());
+    if size < BLOCK {
+        return Err(cut_off());
+    }
+    let block = chunk.read(0, BLOCK as usize).await.map_err(|e| read_failed(path, e))?;
     let parsed = parse(&block).map_err(|e| ArchiveError::new(path, ArchiveErrorKind::Header(e)))?;
     if parsed.name != INDEX_NAME {
-        let reason = format!("the first entry is `{}`, not `{INDEX_NAME}`", parsed.name.escape_debug());
-        return Err(ArchiveError::new(path, ArchiveErrorKind::Index(reason)));
+        return Err(index(format!(
+            "the first entry is `{}`, not `{INDEX_NAME}`",
+            parsed.name.escape_debug()
+        )));
     }
-    // The file's own length bounds what is allocated on the word of a header.
-    let room = file.metadata().map_err(failed)?.len().saturating_sub(BLOCK);
-    if parsed.size > max.min(room) {
-        let reason = format!("it is said to have {} bytes", parsed.size);
-        return Err(ArchiveError::new(path, ArchiveErrorKind::Index(reason)));
+    // The chunk's own length bounds what is allocated on the word of a header.
+    if parsed.size > max.min(size - BLOCK) {
+        return Err(index(format!("it is said to have {} bytes", parsed.size)));
     }
+    let len = BLOCK + padded(parsed.size);
+    if len > size {
+        return Err(cut_off());
+    }
+    let wanted = usize::try_from(padded(parsed.size)).expect("bounded above");
+    let mut document = chunk.read(BLOCK, wanted).await.map_err(|e| read_failed(path, e))?;
     let size = usize::try_from(parsed.size).expect("bounded above");
-    let mut document = vec![0; size.next_multiple_of(BLOCK as usize)];
-    fsx::read_exact_at(file, &mut document, BLOCK).map_err(failed)?;
     if document.drain(size..).any(|b| b != 0) {
-        let reason = "there is something behind it where nothing should be".to_owned();
-        return Err(ArchiveError::new(path, ArchiveErrorKind::Index(reason)));
+        return Err(index("there is something behind it where nothing should be".to_owned()));
     }
-    Ok(First { document, len: BLOCK + padded(parsed.size) })
+    Ok(First { document, len })
+}
+
+/// Reads the index of a chunk 0 on disk; see [`read_index`].
+pub(super) fn read_index_file(path: &Path) -> Result<(Index, Digest, First), ArchiveError> {
+    let file = FileAt::new(Arc::new(FilePool::reading(vec![path.to_owned()])), 0);
+    at_once(async {
+        let size = file.size().await.map_err(|e| read_failed(path, e))?;
+        read_index(&file, size, path).await
+    })
 }
 
 /// Reads the index of a chunk 0, with its identity; a format that this program does not know is refused first.
-pub(super) fn read_index(path: &Path) -> Result<(Index, Digest, First), ArchiveError> {
-    let file = open_regular(path)?;
-    let first = read_first(&file, path, MAX_INDEX)?;
+pub(super) async fn read_index(
+    chunk: &dyn ReadAt,
+    size: u64,
+    path: &Path,
+) -> Result<(Index, Digest, First), ArchiveError> {
+    let first = read_first(chunk, size, path, MAX_INDEX).await?;
     let invalid = |error: serde_json::Error| {
         ArchiveError::with_source(path, ArchiveErrorKind::Index("it cannot be parsed".to_owned()), error)
     };
@@ -95,8 +110,12 @@ pub(super) fn read_index(path: &Path) -> Result<(Index, Digest, First), ArchiveE
 }
 
 /// Reads what a chunk other than 0 says about itself.
-pub(super) fn read_chunk_header(file: &File, path: &Path) -> Result<(ChunkHeader, First), ArchiveError> {
-    let first = read_first(file, path, MAX_CHUNK_HEADER)?;
+pub(super) async fn read_chunk_header(
+    chunk: &dyn ReadAt,
+    size: u64,
+    path: &Path,
+) -> Result<(ChunkHeader, First), ArchiveError> {
+    let first = read_first(chunk, size, path, MAX_CHUNK_HEADER).await?;
     check_format(path, &first.document)?;
     let header = serde_json::from_slice(&first.document).map_err(|error| {
         let kind = ArchiveErrorKind::Index("its first entry is not the header of a chunk".to_owned());
@@ -118,14 +137,4 @@ fn check_format(path: &Path, document: &[u8]) -> Result<(), ArchiveError> {
         return Err(ArchiveError::new(path, ArchiveErrorKind::Format { found: format }));
     }
     Ok(())
-}
-
-/// Opens a file that must be a plain one: opening a pipe would wait for its other end.
-pub(super) fn open_regular(path: &Path) -> Result<File, ArchiveError> {
-    let failed = |source| ArchiveError::disk(path, "it cannot be opened", source);
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        let kind = ArchiveErrorKind::Index("it is not a regular file".to_owned());
-        return Err(ArchiveError::new(path, kind));
-    }
-    File::open(path).map_err(failed)
 }

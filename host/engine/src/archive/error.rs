@@ -26,6 +26,9 @@ pub enum ArchiveErrorKind {
     /// The disk failed.
     #[error("{0}")]
     Disk(String),
+    /// What holds the chunks failed, and is no disk.
+    #[error("{0}")]
+    Store(ContentErrorKind),
     /// There is not enough space.
     #[error("the disk is full: {needed} bytes are needed and {available} are free")]
     Full {
@@ -169,7 +172,11 @@ impl ArchiveError {
 
     /// Answers whether trying again may help.
     pub fn is_temporary(&self) -> bool {
-        self.kind == ArchiveErrorKind::Locked
+        match &self.kind {
+            ArchiveErrorKind::Locked => true,
+            ArchiveErrorKind::Store(kind) => kind.is_temporary(),
+            _ => false,
+        }
     }
 
     /// Returns what to do about it.
@@ -203,12 +210,22 @@ impl ArchiveError {
             | ArchiveErrorKind::Index(_) => {
                 "copy the named files from the connected side again, and run `oc-mirror check`".to_owned()
             }
-            ArchiveErrorKind::Format { .. } | ArchiveErrorKind::Disk(_) | ArchiveErrorKind::NoEntry(_) => {
-                return None;
-            }
+            ArchiveErrorKind::Format { .. }
+            | ArchiveErrorKind::Disk(_)
+            | ArchiveErrorKind::Store(_)
+            | ArchiveErrorKind::NoEntry(_) => return None,
         };
         Some(hint)
     }
+}
+
+/// Takes over what went wrong with a chunk's bytes, whatever holds them.
+pub(super) fn read_failed(path: &Path, error: ContentError) -> ArchiveError {
+    let kind = match error.kind().clone() {
+        ContentErrorKind::Disk(what) => ArchiveErrorKind::Disk(what),
+        other => ArchiveErrorKind::Store(other),
+    };
+    ArchiveError { path: path.to_owned(), kind, source: error.into_cause() }
 }
 
 /// Words a failed write: a full disk is said in so many words, since it is the usual case.
@@ -222,6 +239,7 @@ impl From<ArchiveError> for ContentError {
         let subject = error.path.display().to_string();
         let kind = match &error.kind {
             ArchiveErrorKind::Disk(what) => ContentErrorKind::Disk(what.clone()),
+            ArchiveErrorKind::Store(kind) => kind.clone(),
             ArchiveErrorKind::NoEntry(_) | ArchiveErrorKind::NotFound => ContentErrorKind::NotFound,
             other => ContentErrorKind::Invalid(other.to_string()),
         };

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use oc_mirror_model::imageset::Index;
 
 use super::error::{ArchiveError, ArchiveErrorKind};
-use crate::fsx;
+use super::on_disk::FileAt;
+use crate::content::positioned::ReadAt;
+use crate::fsx::{self, FilePool};
 
 /// The file that one writer at a time holds.
 pub(super) const LOCK_NAME: &str = ".mirror.lock";
@@ -20,6 +23,41 @@ pub struct ImagesetFiles {
     pub sequence: u64,
     /// The chunks that are there, by number.
     pub chunks: BTreeMap<u32, PathBuf>,
+}
+
+/// The chunks of one imageset, each read at any place, by their names alone.
+#[derive(Clone)]
+pub struct ImagesetChunks {
+    /// What they are in, for messages: a directory, or the URL of a bucket.
+    pub place: PathBuf,
+    /// The sequence in their names.
+    pub sequence: u64,
+    /// The chunks that are there, by number.
+    pub chunks: BTreeMap<u32, Arc<dyn ReadAt>>,
+}
+
+impl From<&ImagesetFiles> for ImagesetChunks {
+    fn from(files: &ImagesetFiles) -> Self {
+        let pool = Arc::new(FilePool::reading(files.chunks.values().cloned().collect()));
+        let chunk = |place| -> Arc<dyn ReadAt> { Arc::new(FileAt::new(pool.clone(), place)) };
+        let chunks = files.chunks.keys().enumerate().map(|(place, number)| (*number, chunk(place))).collect();
+        Self { place: files.dir.clone(), sequence: files.sequence, chunks }
+    }
+}
+
+/// Sorts things that have names of chunks into imagesets, by their sequences. Other names are left out.
+pub fn group_chunks(
+    place: &Path,
+    named: impl IntoIterator<Item = (String, Arc<dyn ReadAt>)>,
+) -> Vec<ImagesetChunks> {
+    let mut found: BTreeMap<u64, BTreeMap<u32, Arc<dyn ReadAt>>> = BTreeMap::new();
+    for (name, chunk) in named {
+        if let Some((sequence, number)) = parse_chunk(&name) {
+            found.entry(sequence).or_default().insert(number, chunk);
+        }
+    }
+    let set = |(sequence, chunks)| ImagesetChunks { place: place.to_owned(), sequence, chunks };
+    found.into_iter().map(set).collect()
 }
 
 impl ImagesetFiles {
@@ -61,6 +99,16 @@ pub fn find_imagesets(dir: &Path) -> Result<Vec<ImagesetFiles>, ArchiveError> {
         }
     }
     Ok(found.into_values().collect())
+}
+
+/// Removes an imageset, chunk 0 first: without it, the others are none.
+pub fn remove(files: &ImagesetFiles) -> Result<(), ArchiveError> {
+    for (number, path) in &files.chunks {
+        let removed = fsx::remove_if_there(path);
+        let durable = if *number == 0 { removed.and_then(|()| fsx::fsync_dir(&files.dir)) } else { removed };
+        durable.map_err(|e| ArchiveError::disk(path, "it cannot be removed", e))?;
+    }
+    Ok(())
 }
 
 /// Lists what unfinished runs left in a directory: partial chunks and journals, of any sequence.

@@ -1,4 +1,4 @@
-//! Imagesets on disk: [`Writer`] fills planned chunks in place, [`Reader`] seeks in sealed ones.
+//! Imagesets: [`Writer`] fills planned chunks in place on a disk, [`Reader`] seeks in sealed ones wherever they are.
 //!
 //! The way of an imageset: `plan::layout::finish` completes its index; [`Writer::create_or_resume`] makes the
 //! partial chunks; blobs, manifests and files are put in any order and in parallel, each straight into its place;
@@ -11,6 +11,7 @@ mod documents;
 mod error;
 mod files;
 mod journal;
+mod on_disk;
 mod prepare;
 mod reader;
 mod table;
@@ -19,7 +20,7 @@ mod writer;
 pub use check::{CheckReport, Damage, check};
 pub use documents::layout_documents;
 pub use error::{ArchiveError, ArchiveErrorKind, ChunkProblem};
-pub use files::{ImagesetFiles, find_imagesets};
+pub use files::{ImagesetChunks, ImagesetFiles, find_imagesets, group_chunks, remove};
 pub use prepare::interrupted;
 pub use reader::Reader;
 pub use writer::Writer;

@@ -11,7 +11,7 @@ use oc_mirror_model::imageset::Index;
 use oc_mirror_model::tar;
 use rustix::fs::OFlags;
 
-use super::chunk::{END, first_entry, mtime, read_index};
+use super::chunk::{END, first_entry, mtime, read_index_file};
 use super::error::{ArchiveError, ArchiveErrorKind};
 use super::files::{find_imagesets, find_leftovers, journal_name, partial_name};
 use super::journal::{Journal, Record};
@@ -47,7 +47,7 @@ pub fn interrupted(dir: &Path, sequence: u64) -> Result<Option<Index>, ArchiveEr
     let candidates = [dir.join(partial_name(sequence, 0)), dir.join(Index::chunk_name(sequence, 0))];
     for path in candidates.iter().filter(|p| p.is_file()) {
         // What cannot be read was cut off while it was made; then there is nothing to take up.
-        if let Ok((index, identity, _)) = read_index(path)
+        if let Ok((index, identity, _)) = read_index_file(path)
             && identity == record.identity
         {
             return Ok(Some(index));
@@ -129,7 +129,7 @@ fn find_earlier(plan: &Plan<'_>, record: Option<&Record>) -> Result<Earlier, Arc
             None => exists("chunks without the one that holds the index".to_owned()),
         };
     };
-    match read_index(index) {
+    match read_index_file(index) {
         Ok((_, identity, _)) if identity == *plan.identity => {
             let whole = Reader::open_files(&files).is_ok();
             // Damaged or not all there: it is made again, and the same names get the same content.

@@ -4,42 +4,51 @@
 //! checked by whoever reads it, as always (`content::verify`), or all at once by `check`.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use futures_util::TryStreamExt;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{Entry, Index};
 use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
 use oc_mirror_model::tar;
 
-use super::chunk::{open_regular, read_chunk_header, read_index};
-use super::error::{ArchiveError, ArchiveErrorKind, ChunkProblem};
-use super::files::ImagesetFiles;
+use super::chunk::{read_chunk_header, read_index};
+use super::error::{ArchiveError, ArchiveErrorKind, ChunkProblem, read_failed};
+use super::files::{ImagesetChunks, ImagesetFiles};
+use super::on_disk::at_once;
 use super::table::{Table, headers, run_at};
+use crate::content::positioned::ReadAt;
 use crate::content::{BlobStream, CHUNK, ContentError, ContentErrorKind, ContentRead};
-use crate::fsx::{self, FilePool};
 
 /// A file that is read into memory as a whole may have this size.
 const MAX_FILE: u64 = 64 << 20;
 
-/// A sealed imageset. Clones share the open files.
+/// A sealed imageset, in files or anywhere else where its chunks can be read at any place. Clones share what is open.
 #[derive(Clone, Debug)]
 pub struct Reader {
     pub(super) inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 pub(super) struct Inner {
     pub(super) index: Index,
     identity: Digest,
     table: Table,
-    pub(super) files: FilePool,
+    /// The chunks that are there.
+    pub(super) chunks: Vec<Option<Arc<dyn ReadAt>>>,
+    /// The names of all chunks, for messages.
+    paths: Vec<PathBuf>,
     /// How long the first entry of each chunk is; nothing for a chunk that cannot be used.
     pub(super) first: Vec<Option<u64>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("identity", &self.identity).field("paths", &self.paths).finish()
+    }
 }
 
 impl Reader {
@@ -48,47 +57,56 @@ impl Reader {
         Self::open_files(&ImagesetFiles::at(path)?)
     }
 
-    /// Opens an imageset. Fails unless every chunk is there, whole, and of this imageset; all faults are listed.
+    /// Opens an imageset of files; see [`Reader::open_chunks`].
     pub fn open_files(files: &ImagesetFiles) -> Result<Self, ArchiveError> {
-        let (reader, problems) = Self::open_damaged(files)?;
+        at_once(Self::open_chunks(&ImagesetChunks::from(files)))
+    }
+
+    /// Opens an imageset. Fails unless every chunk is there, whole, and of this imageset; all faults are listed.
+    pub async fn open_chunks(set: &ImagesetChunks) -> Result<Self, ArchiveError> {
+        let (reader, problems) = Self::open_damaged(set).await?;
         if problems.is_empty() {
             return Ok(reader);
         }
-        Err(ArchiveError::new(&files.dir, ArchiveErrorKind::Chunks(problems)))
+        Err(ArchiveError::new(&set.place, ArchiveErrorKind::Chunks(problems)))
     }
 
     /// Opens an imageset that may lack chunks; its index must be good.
-    pub(super) fn open_damaged(files: &ImagesetFiles) -> Result<(Self, Vec<ChunkProblem>), ArchiveError> {
-        let name = |chunk| Index::chunk_name(files.sequence, chunk);
-        let zero = files.chunks.get(&0).ok_or_else(|| {
-            ArchiveError::new(&files.dir, ArchiveErrorKind::Chunks(vec![ChunkProblem::Missing(name(0))]))
+    pub(super) async fn open_damaged(
+        set: &ImagesetChunks,
+    ) -> Result<(Self, Vec<ChunkProblem>), ArchiveError> {
+        let name = |chunk| Index::chunk_name(set.sequence, chunk);
+        let zero = set.chunks.get(&0).ok_or_else(|| {
+            ArchiveError::new(&set.place, ArchiveErrorKind::Chunks(vec![ChunkProblem::Missing(name(0))]))
         })?;
-        let (index, identity, first_entry) = read_index(zero)?;
-        let invalid = |why| ArchiveError::new(zero, ArchiveErrorKind::Index(why));
-        if index.sequence != files.sequence {
+        let path = PathBuf::from(zero.name());
+        let size = zero.size().await.map_err(|e| read_failed(&path, e))?;
+        let (index, identity, first_entry) = read_index(zero.as_ref(), size, &path).await?;
+        let invalid = |why| ArchiveError::new(&path, ArchiveErrorKind::Index(why));
+        if index.sequence != set.sequence {
             let why = format!("it is that of imageset {}, which the file's name is not", index.sequence);
             return Err(invalid(why));
         }
         let table = Table::new(&index).map_err(invalid)?;
         let (mut paths, mut first, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        let mut chunks = Vec::new();
         for (number, info) in (0..).zip(&index.chunks) {
-            let path = files.chunks.get(&number).cloned();
-            let checked = match &path {
+            let chunk = set.chunks.get(&number).cloned();
+            let checked = match &chunk {
                 None => Err(ChunkProblem::Missing(name(number))),
-                Some(path) if number == 0 => check_size(path, name(0), first_entry.len, info.size),
-                Some(path) => check_chunk(path, name(number), &index, number),
+                Some(_) if number == 0 => check_size(size, name(0), first_entry.len, info.size),
+                Some(chunk) => check_chunk(chunk.as_ref(), name(number), &index, number).await,
             };
             first.push(checked.as_ref().ok().copied());
             problems.extend(checked.err());
-            paths.push(path.unwrap_or_else(|| files.dir.join(name(number))));
+            paths.push(set.place.join(name(number)));
+            chunks.push(chunk);
         }
-        for (_, path) in files.chunks.range(index.chunks.len() as u32..) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for (number, _) in set.chunks.range(index.chunks.len() as u32..) {
             let what = format!("is not of this imageset, which has {} chunks", index.chunks.len());
-            problems.push(ChunkProblem::Foreign { name, what });
+            problems.push(ChunkProblem::Foreign { name: name(*number), what });
         }
-        let files = FilePool::reading(paths);
-        Ok((Self { inner: Arc::new(Inner { index, identity, table, files, first }) }, problems))
+        Ok((Self { inner: Arc::new(Inner { index, identity, table, chunks, paths, first }) }, problems))
     }
 
     /// Returns the index.
@@ -101,9 +119,15 @@ impl Reader {
         &self.inner.identity
     }
 
-    /// Returns the chunk files, in order.
+    /// Returns the chunks, in order: paths, or what stands for them elsewhere.
     pub fn paths(&self) -> Vec<PathBuf> {
-        (0..self.inner.first.len()).map(|chunk| self.inner.files.path(chunk).to_owned()).collect()
+        self.inner.paths.clone()
+    }
+
+    /// Returns how many bytes the chunks have together.
+    pub fn size(&self) -> u64 {
+        let sizes = self.inner.first.iter().zip(&self.inner.index.chunks);
+        sizes.map(|(first, info)| first.unwrap_or_default() + info.size).sum()
     }
 
     /// Answers whether this imageset holds the content.
@@ -117,33 +141,34 @@ impl Reader {
     }
 
     /// Reads a file of at most 64 MiB, checked against its digest.
-    pub fn file(&self, path: &str) -> Result<Vec<u8>, ArchiveError> {
+    pub async fn file(&self, path: &str) -> Result<Vec<u8>, ArchiveError> {
         let number = self.inner.by_path(path)?;
-        self.inner.read_whole(number, MAX_FILE)
+        self.inner.read_whole(number, MAX_FILE).await
     }
 
     /// Opens a file of any size. The bytes are not checked: see `content::verify`.
-    pub fn open_file(&self, path: &str) -> Result<(Descriptor, BlobStream), ArchiveError> {
+    pub async fn open_file(&self, path: &str) -> Result<(Descriptor, BlobStream), ArchiveError> {
         let number = self.inner.by_path(path)?;
         let entry = &self.inner.index.entries[number];
         let media_type = entry.media_type.as_deref().unwrap_or_default();
         let descriptor = Descriptor::new(media_type, entry.digest.clone(), entry.size);
-        Ok((descriptor, self.stream(number, 0)?))
+        Ok((descriptor, self.stream(number, 0).await?))
     }
 
-    fn stream(&self, number: usize, offset: u64) -> Result<BlobStream, ArchiveError> {
-        self.inner.check_headers(&self.inner.index.entries[number])?;
+    async fn stream(&self, number: usize, offset: u64) -> Result<BlobStream, ArchiveError> {
+        self.inner.check_headers(&self.inner.index.entries[number]).await?;
         let inner = self.inner.clone();
-        Ok(Box::pin(futures_util::stream::try_unfold(offset, move |at| {
-            let entry = &inner.index.entries[number];
-            let piece = inner.read(entry, at).map_err(ContentError::from);
-            std::future::ready(piece.map(|piece| {
-                (!piece.is_empty()).then(|| {
-                    let next = at + piece.len() as u64;
-                    (Bytes::from(piece), next)
-                })
-            }))
-        })))
+        // One stream for each part of the entry, opened when the one before has ended.
+        let parts = futures_util::stream::try_unfold(offset, move |at| {
+            let inner = inner.clone();
+            async move {
+                let entry = &inner.index.entries[number];
+                let Some(run) = run_at(&entry.parts, at) else { return Ok(None) };
+                let (chunk, first) = inner.chunk(entry, run.chunk)?;
+                Ok::<_, ContentError>(Some((chunk.stream(first + run.offset, run.len).await?, at + run.len)))
+            }
+        });
+        Ok(Box::pin(parts.try_flatten()))
     }
 }
 
@@ -153,18 +178,22 @@ pub(super) fn root_of<'a>(index: &'a Index, repository: &Repository, tag: &Tag) 
     index.images.iter().find(|image| named(&image.destination)).map(|image| &image.root)
 }
 
-fn check_size(path: &Path, name: String, first: u64, rest: u64) -> Result<u64, ChunkProblem> {
-    let unreadable = |e: io::Error| ChunkProblem::Unreadable { name: name.clone(), reason: e.to_string() };
-    let actual = std::fs::metadata(path).map_err(unreadable)?.len();
+fn check_size(actual: u64, name: String, first: u64, rest: u64) -> Result<u64, ChunkProblem> {
     let expected = first.saturating_add(rest);
     if actual == expected { Ok(first) } else { Err(ChunkProblem::Size { name, expected, actual }) }
 }
 
-fn check_chunk(path: &Path, name: String, index: &Index, number: u32) -> Result<u64, ChunkProblem> {
-    let unreadable =
-        |e: ArchiveError| ChunkProblem::Unreadable { name: name.clone(), reason: e.kind().to_string() };
-    let file = open_regular(path).map_err(unreadable)?;
-    let (header, first) = read_chunk_header(&file, path).map_err(unreadable)?;
+async fn check_chunk(
+    chunk: &dyn ReadAt,
+    name: String,
+    index: &Index,
+    number: u32,
+) -> Result<u64, ChunkProblem> {
+    let unreadable = |reason: String| ChunkProblem::Unreadable { name: name.clone(), reason };
+    let path = PathBuf::from(chunk.name());
+    let size = chunk.size().await.map_err(|e| unreadable(e.kind().to_string()))?;
+    let (header, first) =
+        read_chunk_header(chunk, size, &path).await.map_err(|e| unreadable(e.kind().to_string()))?;
     let foreign = |what: String| Err(ChunkProblem::Foreign { name: name.clone(), what });
     if header.uid != index.uid {
         return foreign(format!("belongs to chain {}, not to {}", header.uid, index.uid));
@@ -175,20 +204,20 @@ fn check_chunk(path: &Path, name: String, index: &Index, number: u32) -> Result<
     if header.chunk != number {
         return foreign(format!("is chunk {}, so its name is wrong", header.chunk));
     }
-    check_size(path, name, first.len, index.chunks[number as usize].size)
+    check_size(size, name, first.len, index.chunks[number as usize].size)
 }
 
 impl Inner {
     fn by_path(&self, path: &str) -> Result<usize, ArchiveError> {
-        let missing = || ArchiveError::new(self.files.path(0), ArchiveErrorKind::NoEntry(path.to_owned()));
+        let missing = || ArchiveError::new(&self.paths[0], ArchiveErrorKind::NoEntry(path.to_owned()));
         self.table.by_path(path).ok_or_else(missing)
     }
 
     /// Checks that every part of an entry bears its own name and size.
-    pub(super) fn check_headers(&self, entry: &Entry) -> Result<(), ArchiveError> {
+    pub(super) async fn check_headers(&self, entry: &Entry) -> Result<(), ArchiveError> {
         for (chunk, offset, len, name, size) in headers(entry) {
-            let mut bytes = vec![0; usize::try_from(len).expect("headers are short")];
-            self.read_at(entry, chunk, offset, &mut bytes)?;
+            let len = usize::try_from(len).expect("headers are short");
+            let bytes = self.read_at(entry, chunk, offset, len).await?;
             let reason = match tar::parse(&bytes) {
                 Ok(header) if header.name == name && header.size == size => continue,
                 Ok(header) => {
@@ -203,43 +232,46 @@ impl Inner {
 
     pub(super) fn damaged(&self, entry: &Entry, chunk: usize, reason: String) -> ArchiveError {
         let kind = ArchiveErrorKind::Damaged { entry: entry.path.clone(), reason };
-        ArchiveError::new(self.files.path(chunk), kind)
+        ArchiveError::new(&self.paths[chunk], kind)
     }
 
     /// Reads the piece of an entry that begins at `at`: empty past the end.
-    pub(super) fn read(&self, entry: &Entry, at: u64) -> Result<Vec<u8>, ArchiveError> {
+    pub(super) async fn read(&self, entry: &Entry, at: u64) -> Result<Vec<u8>, ArchiveError> {
         let Some(run) = run_at(&entry.parts, at) else { return Ok(Vec::new()) };
         let len = usize::try_from(run.len).unwrap_or(usize::MAX).min(CHUNK);
-        let mut piece = vec![0; len];
-        self.read_at(entry, run.chunk, run.offset, &mut piece)?;
-        Ok(piece)
+        self.read_at(entry, run.chunk, run.offset, len).await
     }
 
-    fn read_at(
+    /// Reads at an offset that counts from the end of the chunk's first entry.
+    pub(super) async fn read_at(
         &self,
         entry: &Entry,
         chunk: usize,
         offset: u64,
-        bytes: &mut [u8],
-    ) -> Result<(), ArchiveError> {
-        let Some(first) = self.first[chunk] else {
-            return Err(self.damaged(entry, chunk, "its chunk cannot be used".to_owned()));
-        };
-        let path = self.files.path(chunk);
-        let read = self.files.get(chunk).and_then(|file| fsx::read_exact_at(&file, bytes, first + offset));
-        read.map_err(|e| ArchiveError::disk(path, "it cannot be read", e))
+        len: usize,
+    ) -> Result<Vec<u8>, ArchiveError> {
+        let (source, first) = self.chunk(entry, chunk)?;
+        source.read(first + offset, len).await.map_err(|e| read_failed(&self.paths[chunk], e))
     }
 
-    fn read_whole(&self, number: usize, max: u64) -> Result<Vec<u8>, ArchiveError> {
+    /// Returns a chunk, and how long its first entry is.
+    fn chunk(&self, entry: &Entry, chunk: usize) -> Result<(&Arc<dyn ReadAt>, u64), ArchiveError> {
+        match (&self.chunks[chunk], self.first[chunk]) {
+            (Some(source), Some(first)) => Ok((source, first)),
+            _ => Err(self.damaged(entry, chunk, "its chunk cannot be used".to_owned())),
+        }
+    }
+
+    async fn read_whole(&self, number: usize, max: u64) -> Result<Vec<u8>, ArchiveError> {
         let entry = &self.index.entries[number];
         if entry.size > max {
             let reason = format!("it has {} bytes, more than {max}", entry.size);
             return Err(self.damaged(entry, 0, reason));
         }
-        self.check_headers(entry)?;
+        self.check_headers(entry).await?;
         let mut bytes = Vec::with_capacity(usize::try_from(entry.size).expect("bounded above"));
         while (bytes.len() as u64) < entry.size {
-            bytes.extend_from_slice(&self.read(entry, bytes.len() as u64)?);
+            bytes.extend_from_slice(&self.read(entry, bytes.len() as u64).await?);
         }
         let actual = Digest::of_with(entry.digest.algorithm(), &bytes);
         if actual != entry.digest {
@@ -279,7 +311,7 @@ impl ContentRead for Reader {
             Selector::Tag(tag) => &root_of(&self.inner.index, repository, tag).ok_or_else(not_found)?.digest,
         };
         let number = self.inner.table.by_digest(digest).ok_or_else(not_found)?;
-        let bytes = self.inner.read_whole(number, MAX_MANIFEST_BYTES)?;
+        let bytes = self.inner.read_whole(number, MAX_MANIFEST_BYTES).await?;
         let media_type = self.inner.index.entries[number].media_type.as_deref();
         RawManifest::parse(bytes, media_type).and_then(|m| m.verify(digest)).map_err(|error| {
             let kind = ContentErrorKind::Invalid("it is not a manifest".to_owned());
@@ -304,6 +336,6 @@ impl ContentRead for Reader {
             let kind = ContentErrorKind::WrongSize { expected: blob.size, actual: size };
             return Err(ContentError::new(subject(), kind));
         }
-        Ok(self.stream(number, offset)?)
+        Ok(self.stream(number, offset).await?)
     }
 }

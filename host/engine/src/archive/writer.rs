@@ -345,7 +345,7 @@ impl Inner {
         let sequence = self.index.sequence;
         let there = find_imagesets(&self.dir)?.into_iter().find(|files| files.sequence == sequence);
         let Some(path) = there.and_then(|mut files| files.chunks.remove(&0)) else { return Ok(()) };
-        match super::chunk::read_index(&path) {
+        match super::chunk::read_index_file(&path) {
             Ok((_, identity, _)) if identity == self.identity => Ok(()),
             Ok((_, identity, _)) => {
                 let kind = ArchiveErrorKind::Exists { sequence, found: identity.to_string() };

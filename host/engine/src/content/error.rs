@@ -70,6 +70,16 @@ pub enum ContentErrorKind {
     Cancelled,
 }
 
+impl ContentErrorKind {
+    /// Answers whether trying again may help; see [`ContentError::is_temporary`].
+    pub fn is_temporary(&self) -> bool {
+        matches!(
+            self,
+            Self::Throttled { .. } | Self::Unavailable(_) | Self::WrongDigest { .. } | Self::WrongSize { .. }
+        )
+    }
+}
+
 impl ContentError {
     /// Makes an error about `subject`: a reference, a URL without secrets, a path.
     pub fn new(subject: impl Into<String>, kind: ContentErrorKind) -> Self {
@@ -104,13 +114,12 @@ impl ContentError {
     ///
     /// Wrong bytes count: the usual cause is a proxy or a line that cut or mangled one response.
     pub fn is_temporary(&self) -> bool {
-        matches!(
-            self.kind,
-            ContentErrorKind::Throttled { .. }
-                | ContentErrorKind::Unavailable(_)
-                | ContentErrorKind::WrongDigest { .. }
-                | ContentErrorKind::WrongSize { .. }
-        )
+        self.kind.is_temporary()
+    }
+
+    /// Returns what caused it, for an error that takes its place.
+    pub fn into_cause(self) -> Option<Box<dyn Error + Send + Sync>> {
+        self.source
     }
 
     /// Notes that it has been tried as often as the settings allow, so that nobody above starts over.

@@ -21,6 +21,7 @@ pub mod file;
 pub mod filesystem;
 mod image;
 pub mod memory;
+pub mod positioned;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod verify;

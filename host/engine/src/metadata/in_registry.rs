@@ -1,9 +1,12 @@
 //! Records beside the images of a target: [`InRegistry`], an image `oc-mirror:<uid>` below the target's prefix.
 //!
 //! The record is the one layer of an ordinary OCI image, so that every registry takes it. Registries have no
-//! conditional writes: the tag is read again right before it is moved, which leaves a window of one request.
+//! conditional writes, so who commits says so first under a second tag, `….lock`, and looks at both tags before and after the
+//! record is moved. Of two at once, who said so first is told. Only a publisher that stands still between two requests, while
+//! another makes all of its own, could still overwrite what the other wrote unnoticed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,22 +17,28 @@ use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::{Repository, Selector, Tag};
 use uuid::Uuid;
 
-use super::{MetadataError, MetadataStore, Stored, parse};
+use super::{MAX_RECORD_BYTES, MetadataError, MetadataStore, Stored, parse, uid_of};
 use crate::content::verify::{collect, verified};
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead, ContentWrite, TagStore};
 
 /// The repository of records, below the target's prefix.
 pub const REPOSITORY: &str = "oc-mirror";
 
-/// A record above this size is refused: it would be one of some ten million blobs.
-const MAX_RECORD_BYTES: u64 = 4 << 30;
+/// The annotation that makes each attempt's manifest another one.
+const ATTEMPT: &str = "io.openshift.oc-mirror.attempt";
 
-/// Records in a registry.
+/// How long to wait, where somebody else was seen, for what they are about to write.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// Records in a registry: of any number of chains, each under a tag of its own; or of one, under a given tag.
 pub struct InRegistry {
     read: Arc<dyn ContentRead>,
     write: Arc<dyn ContentWrite>,
     tags: Arc<dyn TagStore>,
     repository: Repository,
+    /// The tag of the one record.
+    only: Option<Tag>,
+    settle: Duration,
 }
 
 impl InRegistry {
@@ -39,20 +48,48 @@ impl InRegistry {
         T: ContentRead + ContentWrite + TagStore + 'static,
     {
         let repository: Repository = REPOSITORY.parse().expect("a constant that is a repository");
-        Self {
-            read: target.clone(),
-            write: target.clone(),
-            tags: target,
-            repository: repository.under(prefix),
-        }
+        Self::of(target, repository.under(prefix), None)
+    }
+
+    /// Keeps the record of one chain in a repository, under a tag.
+    pub fn at<T>(registry: Arc<T>, repository: Repository, tag: Tag) -> Self
+    where
+        T: ContentRead + ContentWrite + TagStore + 'static,
+    {
+        Self::of(registry, repository, Some(tag))
+    }
+
+    fn of<T>(registry: Arc<T>, repository: Repository, only: Option<Tag>) -> Self
+    where
+        T: ContentRead + ContentWrite + TagStore + 'static,
+    {
+        let (read, write, tags) = (registry.clone(), registry.clone(), registry);
+        Self { read, write, tags, repository, only, settle: SETTLE }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_tags(self, tags: Arc<dyn TagStore>, settle: Duration) -> Self {
+        Self { tags, settle, ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_settle(self, settle: Duration) -> Self {
+        Self { settle, ..self }
     }
 
     fn failed(&self, source: ContentError) -> MetadataError {
         MetadataError::Content { place: self.name(), source: Box::new(source) }
     }
 
-    fn tag(uid: Uuid) -> Tag {
-        uid.to_string().parse().expect("a UUID is a tag")
+    fn tag(&self, uid: Uuid) -> Tag {
+        let own = || uid.to_string().parse().expect("a UUID is a tag");
+        self.only.clone().unwrap_or_else(own)
+    }
+
+    /// Returns the tag under which committers meet.
+    fn lock(tag: &Tag) -> Tag {
+        let name: String = tag.as_str().chars().take(123).collect();
+        format!("{name}.lock").parse().expect("a tag with five more characters, within the limit")
     }
 
     async fn put(&self, media_type: &str, bytes: Vec<u8>) -> Result<Descriptor, ContentError> {
@@ -64,7 +101,8 @@ impl InRegistry {
         Ok(descriptor)
     }
 
-    async fn store(&self, chain: &Chain) -> Result<(), ContentError> {
+    /// Puts what the record's image consists of; returns the image, and the same with a mark that no other has.
+    async fn prepare(&self, chain: &Chain) -> Result<(RawManifest, RawManifest), ContentError> {
         let record = chain.to_bytes();
         // Some registries list a configuration's layers and refuse an image whose counts differ.
         let config = serde_json::json!({
@@ -81,21 +119,57 @@ impl InRegistry {
             "config": config,
             "layers": [layer],
         });
-        let manifest = RawManifest::parse(manifest.to_string().into_bytes(), None).map_err(|error| {
-            let kind = ContentErrorKind::Invalid("the record's manifest is not valid".to_owned());
-            ContentError::with_source(self.repository.as_str(), kind, error)
-        })?;
-        self.tags.put_tag(&self.repository, &Self::tag(chain.uid), &manifest).await
+        let mut marked = manifest.clone();
+        marked["annotations"] = serde_json::json!({ ATTEMPT: Uuid::new_v4() });
+        let parse = |manifest: serde_json::Value| {
+            RawManifest::parse(manifest.to_string().into_bytes(), None).map_err(|error| {
+                let kind = ContentErrorKind::Invalid("the record's manifest is not valid".to_owned());
+                ContentError::with_source(self.repository.as_str(), kind, error)
+            })
+        };
+        Ok((parse(manifest)?, parse(marked)?))
     }
 
-    async fn fetch(&self, uid: Uuid) -> Result<Option<Bytes>, ContentError> {
-        let selector = Selector::Tag(Self::tag(uid));
+    async fn leads_to(&self, tag: &Tag, digest: Option<&Digest>) -> Result<bool, ContentError> {
+        let found = self.tags.resolve_tag(&self.repository, tag).await?;
+        Ok(found.as_ref().map(|f| &f.digest) == digest)
+    }
+
+    /// Moves the tag from the manifest that was found to a new one. `false`: somebody else was there, or is.
+    async fn swap(&self, chain: &Chain, found: Option<&Digest>) -> Result<bool, ContentError> {
+        let tag = self.tag(chain.uid);
+        let lock = Self::lock(&tag);
+        let (manifest, mine) = self.prepare(chain).await?;
+        // Who is done leaves the record under both tags: anything else is somebody who is not, or never will be.
+        let last = self.tags.resolve_tag(&self.repository, &lock).await?;
+        let mut alone = last.is_none_or(|last| found == Some(&last.digest));
+        self.tags.put_tag(&self.repository, &lock, &mine).await?;
+        if !self.leads_to(&tag, found).await? || !self.leads_to(&lock, Some(mine.digest())).await? {
+            return Ok(false);
+        }
+        self.tags.put_tag(&self.repository, &tag, &manifest).await?;
+        alone &= self.leads_to(&lock, Some(mine.digest())).await?;
+        if !alone {
+            // They may have looked before this record was there, and be about to write theirs.
+            tokio::time::sleep(self.settle).await;
+        }
+        if !self.leads_to(&tag, Some(manifest.digest())).await? {
+            return Ok(false);
+        }
+        if self.leads_to(&lock, Some(mine.digest())).await? {
+            self.tags.put_tag(&self.repository, &lock, &manifest).await?;
+        }
+        Ok(true)
+    }
+
+    async fn fetch(&self, tag: &Tag) -> Result<Option<(Digest, Bytes)>, ContentError> {
+        let selector = Selector::Tag(tag.clone());
         let manifest = match self.read.manifest(&self.repository, &selector).await {
             Ok(manifest) => manifest,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
-        let subject = format!("{}:{uid}", self.repository);
+        let subject = format!("{}:{tag}", self.repository);
         let layer =
             manifest.image().and_then(|i| i.layers.iter().find(|l| l.media_type == media_type::METADATA));
         let invalid =
@@ -105,33 +179,44 @@ impl InRegistry {
             return Err(invalid("the record is too large to be one"));
         }
         let stream = self.read.blob(&self.repository, layer, 0).await?;
-        collect(verified(stream, layer, subject.clone()), layer).await.map(Some)
+        let bytes = collect(verified(stream, layer, subject.clone()), layer).await?;
+        Ok(Some((manifest.digest().clone(), bytes)))
     }
 }
 
 #[async_trait]
 impl MetadataStore for InRegistry {
     fn name(&self) -> String {
-        format!("{} `{}`", self.read.name(), self.repository)
+        match &self.only {
+            Some(tag) => format!("{} `{}:{tag}`", self.read.name(), self.repository),
+            None => format!("{} `{}`", self.read.name(), self.repository),
+        }
     }
 
     async fn chains(&self) -> Result<Vec<Uuid>, MetadataError> {
+        if let Some(only) = &self.only {
+            let found = self.fetch(only).await.map_err(|e| self.failed(e))?;
+            return found.map(|(_, bytes)| uid_of(&bytes, &self.name())).into_iter().collect();
+        }
         let tags = self.tags.list_tags(&self.repository).await.map_err(|e| self.failed(e))?;
         // Only the spelling that records are stored under: no two tags mean one chain.
-        let uid = |tag: &Tag| tag.as_str().parse().ok().filter(|uid: &Uuid| Self::tag(*uid) == *tag);
+        let uid = |tag: &Tag| tag.as_str().parse().ok().filter(|uid: &Uuid| self.tag(*uid) == *tag);
         Ok(tags.iter().filter_map(uid).collect())
     }
 
     async fn load(&self, uid: Uuid) -> Result<Option<Stored>, MetadataError> {
-        let bytes = self.fetch(uid).await.map_err(|e| self.failed(e))?;
-        bytes.map(|bytes| parse(&bytes, &self.name(), uid)).transpose()
+        let found = self.fetch(&self.tag(uid)).await.map_err(|e| self.failed(e))?;
+        found.map(|(_, bytes)| parse(&bytes, &self.name(), uid)).transpose()
     }
 
     async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError> {
-        let now = self.load(chain.uid).await?;
-        if now.as_ref().map(|n| &n.revision) != found.map(|f| &f.revision) {
-            return Err(MetadataError::Conflict { place: self.name() });
+        let now = self.fetch(&self.tag(chain.uid)).await.map_err(|e| self.failed(e))?;
+        let revision = now.as_ref().map(|(_, bytes)| Digest::of(bytes));
+        let unchanged = revision.as_ref() == found.map(|f| &f.revision);
+        let now = now.as_ref().map(|(digest, _)| digest);
+        if unchanged && self.swap(chain, now).await.map_err(|e| self.failed(e))? {
+            return Ok(());
         }
-        self.store(chain).await.map_err(|e| self.failed(e))
+        Err(MetadataError::Conflict { place: self.name() })
     }
 }

@@ -1,8 +1,10 @@
-//! The record of a chain and where it is kept: [`MetadataStore`] with the backends [`local`] and [`in_registry`].
+//! The record of a chain and where it is kept: [`MetadataStore`] with the backends [`local`], [`in_registry`] and
+//! [`in_bucket`].
 //!
 //! The commit point of every run is here, and it is conditional: who finds that somebody else has committed
 //! meanwhile is told so and changes nothing.
 
+pub mod in_bucket;
 pub mod in_registry;
 pub mod local;
 
@@ -13,6 +15,9 @@ use oc_mirror_model::metadata::Chain;
 use uuid::Uuid;
 
 use crate::content::ContentError;
+
+/// A record above this size is refused: it would be one of some ten million blobs.
+const MAX_RECORD_BYTES: u64 = 4 << 30;
 
 /// A record as it was found, with what a later commit compares against.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +39,11 @@ pub trait MetadataStore: Send + Sync {
 
     /// Reads the record of a chain; nothing if there is none yet.
     async fn load(&self, uid: Uuid) -> Result<Option<Stored>, MetadataError>;
+
+    /// Finds out, before any work is done, whether a commit would be safe here. Leaves nothing behind.
+    async fn rehearse(&self) -> Result<(), MetadataError> {
+        Ok(())
+    }
 
     /// Replaces the record, if it is still the one that was `found`.
     async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError>;

@@ -28,6 +28,22 @@ pub struct HttpClient {
     stall: Duration,
 }
 
+/// Builds a client with the same settings for a library that makes its own requests. No request, and no piece of an
+/// answer, may take longer than `patience`.
+pub fn plain_client(
+    settings: &NetSettings,
+    resolver: GuardedResolver,
+    patience: Duration,
+) -> Result<reqwest::Client, NetError> {
+    let builder = settings.builder(resolver)?.read_timeout(patience);
+    builder.build().map_err(|e| cannot_be_built(settings, &e))
+}
+
+fn cannot_be_built(settings: &NetSettings, error: &reqwest::Error) -> NetError {
+    let what = if settings.extra_ca.is_empty() { "HTTP client" } else { "certificate authority" };
+    NetError::settings(what, root_cause(error))
+}
+
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HttpClient")
@@ -37,10 +53,7 @@ impl fmt::Debug for HttpClient {
 impl HttpClient {
     /// Builds a client.
     pub fn new(settings: &NetSettings, resolver: GuardedResolver) -> Result<Self, NetError> {
-        let inner = settings.builder(resolver)?.build().map_err(|e| {
-            let what = if settings.extra_ca.is_empty() { "HTTP client" } else { "certificate authority" };
-            NetError::settings(what, root_cause(&e))
-        })?;
+        let inner = settings.builder(resolver)?.build().map_err(|e| cannot_be_built(settings, &e))?;
         Ok(Self { inner, stall: settings.stall_timeout })
     }
 

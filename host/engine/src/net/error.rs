@@ -67,6 +67,11 @@ impl NetError {
         Self { url: url.to_owned(), kind: classify(&error.without_url()) }
     }
 
+    /// Explains why a request of a library's had no answer. `url` is shown as it is.
+    pub fn explain(url: &str, error: &reqwest::Error) -> Self {
+        Self { url: url.to_owned(), kind: classify(error) }
+    }
+
     pub(super) fn about(url: &str, kind: NetErrorKind) -> Self {
         Self { url: url.to_owned(), kind }
     }

@@ -11,7 +11,7 @@ mod retry;
 mod secret;
 mod settings;
 
-pub use client::{Body, HttpClient, UploadBody, read_capped};
+pub use client::{Body, HttpClient, UploadBody, plain_client, read_capped};
 pub use error::{NetError, NetErrorKind, shown};
 pub use retry::{Backoff, Delay, Retry, parse_retry_after};
 pub use secret::Secret;

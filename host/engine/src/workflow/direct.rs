@@ -34,10 +34,11 @@ pub async fn mirror_to_mirror(
     destination: &Destination,
 ) -> Result<RunReport, WorkflowError> {
     let mut report = RunReport::new(Workflow::MirrorToMirror, run.dry_run);
-    let store = workspace.metadata();
+    if !run.dry_run {
+        workspace.metadata().rehearse().await?;
+    }
     let uid = workspace.uid().await?.unwrap_or(run.new_uid);
-    let local = store.load(uid).await?;
-    let chain = local.as_ref().map_or_else(|| Chain::new(uid), |f| f.chain.clone());
+    let (chain, local) = workspace.load_record(uid).await?;
     report.uid = Some(uid);
     let remote = destination.records.load(uid).await?;
     let at = remote.as_ref().map_or(0, |r| r.chain.sequence());
@@ -112,7 +113,7 @@ pub async fn mirror_to_mirror(
     // The workspace first: a target that is ahead of its workspace would be refused by the next run.
     let extras = Extras { state: prepared.plugin_state.clone(), files: file_records(&prepared) };
     let after = advance(&chain, &index, None, Repository::clone, extras.clone());
-    store.commit(&after, local.as_ref()).await?;
+    workspace.commit_record(&after, local.as_ref()).await?;
     let before = remote.as_ref().map_or_else(|| Chain::new(uid), |r| r.chain.clone());
     let mut after = advance(
         &before,

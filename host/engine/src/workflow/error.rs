@@ -6,6 +6,7 @@ use oc_mirror_model::sequence::Refusal;
 use uuid::Uuid;
 
 use crate::archive::ArchiveError;
+use crate::bucket::Fault;
 use crate::content::{ContentError, ContentErrorKind};
 use crate::metadata::MetadataError;
 use crate::plan::imageset::Collision;
@@ -104,6 +105,24 @@ pub enum WorkflowErrorKind {
         /// The first such image.
         origin: String,
     },
+    /// What is kept at a place belongs to another chain.
+    #[error("`{path}` belongs to chain {found}, not to {wanted}")]
+    PlaceOfOtherChain {
+        /// Where.
+        path: String,
+        /// The chain it is of.
+        found: Uuid,
+        /// The chain it was to be of.
+        wanted: Uuid,
+    },
+    /// An imageset here is not the one that the record has.
+    #[error("imageset {sequence} in `{path}` is not the one that the chain's record has")]
+    NotInRecord {
+        /// Its sequence.
+        sequence: u64,
+        /// Where it is.
+        path: String,
+    },
     /// Two images get in each other's way.
     #[error(transparent)]
     Collision(#[from] Collision),
@@ -156,6 +175,14 @@ impl WorkflowError {
             WorkflowErrorKind::WorkspaceBehind { .. } => {
                 Some("use the workspace in which that sequence was made, or a new one with a new prefix".to_owned())
             }
+            WorkflowErrorKind::PlaceOfOtherChain { .. } => {
+                Some("name another prefix or image, or use the workspace of that chain".to_owned())
+            }
+            WorkflowErrorKind::NotInRecord { .. } => Some(
+                "another run committed this sequence first, and this one was stopped before it could remove its imageset: remove \
+                 these files, and run the same command again"
+                    .to_owned(),
+            ),
             WorkflowErrorKind::SparseIndex { .. } => Some(
                 "remove `platforms` from the configuration, or publish to a registry that takes sparse indexes, such as \
                  docker-registry 3 with `validation.manifests.indexes.platforms: none`, or `oc-mirror serve`"
@@ -165,7 +192,7 @@ impl WorkflowError {
                 Some("give one of them another name with `targetRepo` or `targetTag`".to_owned())
             }
             WorkflowErrorKind::Layout(error) => error.hint(),
-            WorkflowErrorKind::Archive(error) => error.hint(),
+            WorkflowErrorKind::Archive(error) => error.hint().or_else(|| fault_hint(error)),
             WorkflowErrorKind::Metadata(MetadataError::Content { source, .. }) => content_hint(source),
             WorkflowErrorKind::Metadata(error) => error.hint().map(str::to_owned),
             WorkflowErrorKind::Content(error) => content_hint(error),
@@ -179,7 +206,12 @@ impl WorkflowError {
     }
 }
 
-/// Returns what to do about an error of a registry or layout.
+/// Returns what to do about an error that comes from an object store.
+fn fault_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    Fault::among(error)?.hint().map(str::to_owned)
+}
+
+/// Returns what to do about an error of a registry, a layout or a bucket.
 pub(super) fn content_hint(error: &ContentError) -> Option<String> {
     let cause = std::error::Error::source(error);
     if let Some(refusal) = cause.and_then(|cause| cause.downcast_ref::<PolicyRefusal>()) {
@@ -190,6 +222,9 @@ pub(super) fn content_hint(error: &ContentError) -> Option<String> {
     }
     if cause.is_some_and(|cause| cause.is::<CertificateError>()) {
         return Some("see containers-certs.d(5) for what belongs there".to_owned());
+    }
+    if let Some(hint) = fault_hint(error) {
+        return Some(hint);
     }
     let hint = match error.kind() {
         ContentErrorKind::NotFound => {

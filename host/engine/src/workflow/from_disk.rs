@@ -1,7 +1,7 @@
 //! From imagesets into a registry: [`disk_to_mirror`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use oc_mirror_model::digest::Digest;
@@ -14,12 +14,13 @@ use oc_mirror_model::sequence::{Admission, Refusal, admit};
 use uuid::Uuid;
 
 use super::companions::referrers_of;
+use super::imagesets::Imagesets;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
 use super::resources::{self, Brought, Remarks};
 use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
-use crate::archive::{self, ImagesetFiles, Reader};
+use crate::archive::Reader;
 use crate::content::ContentRead;
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
@@ -99,20 +100,20 @@ pub type IsConfiguration<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 /// Publishes every imageset in `from` that is next in sequence, in order.
 ///
 /// Imagesets that do not fit because an earlier one is lost are passed over where a cumulative one makes up for it.
-/// `from` is a directory or one chunk file. Whether all of them fit the target is known before anything is sent.
+/// Whether all of them fit the target is known before anything is sent.
 /// `is_configuration` answers whether the newest imageset was made from the configuration the user named, if one was.
 pub async fn disk_to_mirror(
     run: &Run,
-    from: &Path,
+    from: &Imagesets,
     workspace: &Workspace,
     destination: &Destination,
     is_configuration: Option<IsConfiguration<'_>>,
 ) -> Result<RunReport, WorkflowError> {
     let mut report = RunReport::new(Workflow::DiskToMirror, run.dry_run);
-    let readers = open(from)?;
+    let readers = from.open().await?;
     let uid = readers.last().map(|r| r.index().uid).ok_or_else(|| no_imageset(from))?;
     report.uid = Some(uid);
-    check_configuration(&readers, is_configuration)?;
+    check_configuration(&readers, is_configuration).await?;
     let found = destination.records.load(uid).await?;
     let steps = admit_all(&readers, found.as_ref(), workspace.uid().await?)?;
     for (reader, step) in readers.iter().zip(&steps) {
@@ -134,7 +135,7 @@ pub async fn disk_to_mirror(
                 // The workspace may be another one than that of the run which published it, and the record may be from
                 // before it kept what clusters need.
                 if let Some(found) = found.as_mut().filter(|_| !run.dry_run) {
-                    let brought = Brought::of_imageset(&reader, &mut report)?;
+                    let brought = Brought::of_imageset(&reader, &mut report).await?;
                     brought.keep(&mut found.chain, index.sequence, &index.images, destination);
                     remarks = resources::write(workspace, destination, &found.chain, &run.resources)?;
                 }
@@ -145,7 +146,7 @@ pub async fn disk_to_mirror(
             }
             Step::Publish => {
                 let identity = reader.identity().clone();
-                let brought = Brought::of_imageset(&reader, &mut report)?;
+                let brought = Brought::of_imageset(&reader, &mut report).await?;
                 publish_one(run, Arc::new(reader), workspace, destination, found.as_ref(), &mut report)
                     .await?;
                 if !report.failures.is_empty() {
@@ -176,37 +177,16 @@ fn note_images(report: &mut RunReport, reader: &Reader, step: Step) {
     report.refused.extend(new);
 }
 
-fn no_imageset(from: &Path) -> WorkflowError {
-    WorkflowErrorKind::NoImageset { path: from.display().to_string() }.into()
+fn no_imageset(from: &Imagesets) -> WorkflowError {
+    WorkflowErrorKind::NoImageset { path: from.name() }.into()
 }
 
-/// Opens all imagesets, checking that they belong together.
-pub(super) fn open(from: &Path) -> Result<Vec<Reader>, WorkflowError> {
-    let sets =
-        if from.is_file() { vec![ImagesetFiles::of_chunk(from)?] } else { archive::find_imagesets(from)? };
-    let mut readers: Vec<Reader> = Vec::new();
-    for set in &sets {
-        let reader = Reader::open_files(set)?;
-        if let Some(first) = readers.first().map(|r| r.index().uid)
-            && first != reader.index().uid
-        {
-            let (path, second) = (from.display().to_string(), reader.index().uid);
-            return Err(WorkflowErrorKind::MixedChains { path, first, second }.into());
-        }
-        readers.push(reader);
-    }
-    if readers.is_empty() {
-        return Err(no_imageset(from));
-    }
-    Ok(readers)
-}
-
-fn check_configuration(
+async fn check_configuration(
     readers: &[Reader],
     is_configuration: Option<IsConfiguration<'_>>,
 ) -> Result<(), WorkflowError> {
     let (Some(is_configuration), Some(newest)) = (is_configuration, readers.last()) else { return Ok(()) };
-    let written = newest.file(CONFIGURATION)?;
+    let written = newest.file(CONFIGURATION).await?;
     if is_configuration(&written) {
         Ok(())
     } else {
@@ -294,7 +274,11 @@ async fn publish_one(
     add_totals(&mut report.totals, publisher.totals());
     let resources = workspace.cluster_resources(&destination.target)?;
     for entry in index.entries.iter().filter(|e| e.path.starts_with(RESOURCES)) {
-        workspace.write_below(&resources, &entry.path[RESOURCES.len()..], &reader.file(&entry.path)?)?;
+        workspace.write_below(
+            &resources,
+            &entry.path[RESOURCES.len()..],
+            &reader.file(&entry.path).await?,
+        )?;
     }
     Ok(())
 }
@@ -321,7 +305,7 @@ fn imageset_line(reader: &Reader) -> ImagesetReport {
         sequence: index.sequence,
         base: index.base,
         index: Some(reader.identity().clone()),
-        bytes: chunks.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum(),
+        bytes: reader.size(),
         chunks: chunks.iter().filter_map(|p| Some(p.file_name()?.to_string_lossy().into_owned())).collect(),
         saved_bytes: index.required.iter().map(|r| r.descriptor.size).sum(),
         outcome: String::new(),

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use oc_mirror_model::bucket::BucketUrl;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::reference::{
@@ -17,9 +18,11 @@ use oc_mirror_model::reference::{
 use super::from_disk::{Destination, SparseProbe};
 use super::images::{Origin, Origins};
 use super::mirrored::Mirrored;
+use crate::bucket::{Bucket, BucketSettings, Credentials};
 use crate::content::{ContentError, ContentErrorKind, ContentRead};
 use crate::fetch::GuardedFetch;
 use crate::layout::Layout;
+use crate::metadata::MetadataStore;
 use crate::metadata::in_registry::{InRegistry, REPOSITORY};
 use crate::net::{Delay, NetError, NetSettings, Proxies, Retry as RequestRetry};
 use crate::registry::conf::{Blocked, Located, Place, RegistriesConf};
@@ -56,6 +59,21 @@ pub struct NetworkSettings {
     pub max_requests: usize,
     /// Where to tell of retries.
     pub events: SharedEvents,
+}
+
+/// Where a bucket is, and who is asking.
+#[derive(Clone, Debug)]
+pub struct BucketPlace {
+    /// The bucket and the prefix in it.
+    pub url: BucketUrl,
+    /// The URL of the store; nothing: that of AWS.
+    pub endpoint: Option<String>,
+    /// The region; nothing: `us-east-1`.
+    pub region: Option<String>,
+    /// Whether the bucket is part of the path, and not of the host's name.
+    pub path_style: bool,
+    /// Who is asking.
+    pub credentials: Credentials,
 }
 
 /// The places of a run, shared by everything in it.
@@ -150,6 +168,40 @@ impl Network {
             max_nested_paths,
             sparse: Arc::new(Probe { client, prefix: target.prefix.clone() }),
         })
+    }
+
+    /// Returns the place of one chain's record in a registry.
+    pub fn record_in_registry(
+        &self,
+        image: &Reference,
+        tls_verify: bool,
+    ) -> Result<Arc<dyn MetadataStore>, ContentError> {
+        let name = format!("{}/{}", image.registry, image.repository);
+        let endpoint = self.registries.endpoint(&name);
+        if let Some(at) = endpoint.blocked {
+            return Err(blocked(&name, &at));
+        }
+        let verify = tls_verify && self.clients.settings.target_tls_verify && !endpoint.insecure;
+        let client = Arc::new(self.clients.client(&image.registry, verify, None)?);
+        let latest = || "latest".parse().expect("a constant that is a tag");
+        let tag = image.tag.clone().unwrap_or_else(latest);
+        Ok(Arc::new(InRegistry::at(client, image.repository.clone(), tag)))
+    }
+
+    /// Returns a bucket, reached as registries are.
+    pub fn bucket(&self, place: &BucketPlace, tls_verify: bool) -> Result<Arc<Bucket>, ContentError> {
+        let BucketPlace { url, endpoint, region, path_style, credentials } = place.clone();
+        let settings = BucketSettings {
+            url,
+            endpoint,
+            region,
+            path_style,
+            credentials,
+            net: self.clients.net(tls_verify),
+            retry: self.clients.retry(),
+            events: self.clients.events().clone(),
+        };
+        Bucket::new(&settings).map(Arc::new)
     }
 
     /// Returns what a name without a registry stands for. Where that may be one of several, they are asked in order. Nothing

@@ -27,15 +27,15 @@ pub(super) struct Brought {
 
 impl Brought {
     /// Reads it from an imageset.
-    pub(super) fn of_imageset(reader: &Reader, report: &mut RunReport) -> Result<Self, WorkflowError> {
-        let mut brought = Self { configuration: reader.file(CONFIGURATION)?, files: Files::new() };
+    pub(super) async fn of_imageset(reader: &Reader, report: &mut RunReport) -> Result<Self, WorkflowError> {
+        let mut brought = Self { configuration: reader.file(CONFIGURATION).await?, files: Files::new() };
         let images = &reader.index().images;
         for entry in reader.files() {
             let Some(path) = entry.path.strip_prefix(FILES).filter(|path| is_wanted(path, images)) else {
                 continue;
             };
             if is_small(path, entry.size, report) {
-                brought.files.insert(path.to_owned(), reader.file(&entry.path)?);
+                brought.files.insert(path.to_owned(), reader.file(&entry.path).await?);
             }
         }
         Ok(brought)

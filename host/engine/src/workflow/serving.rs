@@ -8,7 +8,7 @@ use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector};
 
 use super::WorkflowError;
-use super::from_disk::open;
+use super::imagesets::Imagesets;
 use crate::archive::Reader;
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead};
 use crate::serve::ReadOnly;
@@ -17,7 +17,7 @@ use crate::serve::ReadOnly;
 ///
 /// Images are those of the newest one; their content may lie in any of them. What lies in none is not served.
 pub async fn imagesets(from: &Path) -> Result<ReadOnly, WorkflowError> {
-    let readers = open(from)?;
+    let readers = Imagesets::from(from).open().await?;
     let newest = readers.last().map(|r| r.index().images.clone()).unwrap_or_default();
     let images =
         newest.into_iter().map(|i| (i.destination.repository, Some(i.destination.tag), i.root.digest));

@@ -14,11 +14,14 @@ use uuid::Uuid;
 
 use super::companions::of_image;
 use super::images::Origins;
+use super::imagesets::Imagesets;
+use super::outgoing::Outgoing;
 use super::prepare::{Prepared, Request, do_without, file_records, image_failure, image_reports, mapping};
 use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
-use crate::archive::{self, Reader, Writer};
+use crate::archive::{self, ImagesetChunks, Reader, Writer};
+use crate::bucket::Bucket;
 use crate::content::{ContentError, ContentWrite};
-use crate::metadata::{MetadataStore, Stored};
+use crate::metadata::{MetadataError, Stored};
 use crate::plan::imageset::{Content, Extras, advance, content, is_unchanged};
 use crate::plan::layout::{Item, finish, order};
 use crate::report::Event;
@@ -36,8 +39,10 @@ pub const RESOURCES: &str = "files/cluster-resources/";
 
 /// How the imageset is to be made.
 pub struct ToDisk {
-    /// Where the chunks go.
+    /// Where the chunks are made: in the directory where they are to be, or in one of the workspace.
     pub dir: PathBuf,
+    /// Where they go from there.
+    pub bucket: Option<Arc<Bucket>>,
     /// No chunk is larger, in bytes.
     pub chunk_limit: u64,
     /// Whether to refuse to split a blob at the end of a chunk.
@@ -57,9 +62,12 @@ pub async fn mirror_to_disk(
     to: &ToDisk,
 ) -> Result<RunReport, WorkflowError> {
     let mut report = RunReport::new(Workflow::MirrorToDisk, run.dry_run);
-    let store = workspace.metadata();
+    if !run.dry_run {
+        workspace.metadata().rehearse().await?;
+    }
     let found = load_chain(run, workspace, to).await?;
-    let (chain, found) = adopt_sealed(run, store.as_ref(), to, found.0, found.1).await?;
+    let (chain, found) = adopt_sealed(run, workspace, to, found).await?;
+    let (chain, found) = settle_outgoing(run, workspace, to, (chain, found), &mut report).await?;
     report.uid = Some(chain.uid);
     let last = chain.sequence();
     let base = to.since.unwrap_or(last);
@@ -122,12 +130,15 @@ pub async fn mirror_to_disk(
         }
     };
     let identity = writer.identity().clone();
+    // Who has lost already does not even seal.
+    workspace.check_unchanged(chain.uid, found.as_ref()).await?;
     let paths = writer.seal().await?;
+    let bytes = paths.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum();
     let (state, files) = (prepared.plugin_state.clone(), file_records(&prepared));
     let after = advance(&chain, &index, Some(&identity), Repository::clone, Extras { state, files });
-    store.commit(&after, found.as_ref()).await?;
+    drop(writer);
+    hand_over(run, workspace, to, &after, found.as_ref()).await?;
 
-    let bytes = paths.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum();
     let mut made = imageset_report(index.sequence, base, Some(identity), paths, bytes, &content, "made");
     made.chunks.sort();
     report.imagesets.push(made);
@@ -142,16 +153,62 @@ async fn load_chain(
     workspace: &Workspace,
     to: &ToDisk,
 ) -> Result<(Chain, Option<Stored>), WorkflowError> {
-    let store = workspace.metadata();
     match (workspace.uid().await?, to.uid) {
         (Some(workspace), Some(wanted)) if workspace != wanted => {
             Err(WorkflowErrorKind::OtherChain { workspace, wanted }.into())
         }
-        (Some(uid), _) => {
-            let found = store.load(uid).await?;
-            Ok((found.as_ref().map_or_else(|| Chain::new(uid), |f| f.chain.clone()), found))
-        }
+        (Some(uid), _) => workspace.load_record(uid).await,
         (None, wanted) => Ok((Chain::new(wanted.unwrap_or(run.new_uid)), None)),
+    }
+}
+
+/// Commits a sealed imageset. If another one was committed first, nothing of it stays.
+///
+/// In a directory it can be seen while the record is committed; in a bucket it appears only afterwards.
+async fn hand_over(
+    run: &Run,
+    workspace: &Workspace,
+    to: &ToDisk,
+    after: &Chain,
+    found: Option<&Stored>,
+) -> Result<(), WorkflowError> {
+    let Some(made) = after.last() else { return Ok(()) };
+    let sealed = archive::find_imagesets(&to.dir)?.into_iter().find(|set| set.sequence == made.sequence);
+    let (Some(set), Some(identity)) = (sealed, &made.index) else {
+        return Err(WorkflowErrorKind::NoImageset { path: to.dir.display().to_string() }.into());
+    };
+    let outgoing = to.bucket.as_ref().map(|bucket| Outgoing { run, bucket, dir: &to.dir });
+    let uploaded = match &outgoing {
+        Some(outgoing) => {
+            let claim = outgoing.check_claim(after.uid).await?;
+            Some((outgoing.upload(&set, identity).await?, claim))
+        }
+        None => None,
+    };
+    if let Err(error) = workspace.commit_record(after, found).await {
+        let lost = matches!(error.kind.as_ref(), WorkflowErrorKind::Metadata(MetadataError::Conflict { .. }));
+        if !lost {
+            return Err(error);
+        }
+        // Equal inputs make equal imagesets: then it does not matter who committed it.
+        let same = match workspace.load_record(after.uid).await {
+            Ok((now, _)) => now.last().is_some_and(|i| i.sequence == made.sequence && i.index == made.index),
+            Err(_) => false,
+        };
+        if !same {
+            match &outgoing {
+                Some(outgoing) => outgoing.give_up(&set).await?,
+                None => archive::remove(&set)?,
+            }
+            return Err(error);
+        }
+    }
+    match (outgoing, uploaded) {
+        (Some(outgoing), Some((uploaded, claim))) => {
+            outgoing.claim(after.uid, claim).await?;
+            outgoing.publish(uploaded).await
+        }
+        _ => Ok(()),
     }
 }
 
@@ -159,29 +216,94 @@ async fn load_chain(
 /// commit, or the record was lost. A dry run takes them into account, and leaves the record as it is.
 async fn adopt_sealed(
     run: &Run,
-    store: &dyn MetadataStore,
+    workspace: &Workspace,
     to: &ToDisk,
-    chain: Chain,
-    found: Option<Stored>,
+    (mut chain, mut found): (Chain, Option<Stored>),
 ) -> Result<(Chain, Option<Stored>), WorkflowError> {
-    let (mut chain, mut found) = (chain, found);
-    let sets = if to.dir.is_dir() { archive::find_imagesets(&to.dir)? } else { Vec::new() };
-    for set in sets {
+    let place = match &to.bucket {
+        Some(bucket) => Some(Imagesets::Bucket(bucket.clone())),
+        None => to.dir.is_dir().then(|| Imagesets::Path(to.dir.clone())),
+    };
+    let Some(place) = place else { return Ok((chain, found)) };
+    for set in place.list().await? {
+        if workspace.is_shared() && set.sequence == chain.sequence() {
+            check_recorded(&set, &chain).await?;
+        }
         if set.sequence != chain.sequence() + 1 {
             continue;
         }
-        let reader = Reader::open_files(&set)?;
+        let reader = Reader::open_chunks(&set).await?;
         let index = reader.index();
-        let begins = found.is_none() && to.uid.is_none() && index.sequence == 1;
-        if index.uid != chain.uid && !begins {
+        if index.uid != chain.uid && !begins(index, found.as_ref(), to) {
             return Err(WorkflowErrorKind::OtherChain { workspace: chain.uid, wanted: index.uid }.into());
         }
         let before = Chain { uid: index.uid, ..chain };
         chain = advance(&before, index, Some(reader.identity()), Repository::clone, extras(index));
         if !run.dry_run {
-            store.commit(&chain, found.as_ref()).await?;
-            found = store.load(chain.uid).await?;
+            workspace.commit_record(&chain, found.as_ref()).await?;
+            found = workspace.metadata().load(chain.uid).await?;
         }
+    }
+    Ok((chain, found))
+}
+
+/// Answers whether an imageset may begin the chain of a workspace that has none.
+fn begins(index: &Index, found: Option<&Stored>, to: &ToDisk) -> bool {
+    found.is_none() && to.uid.is_none() && index.sequence == 1
+}
+
+/// Refuses an imageset that lost to another and could not be removed any more.
+async fn check_recorded(set: &ImagesetChunks, chain: &Chain) -> Result<(), WorkflowError> {
+    let reader = Reader::open_chunks(set).await?;
+    let recorded = chain.last().and_then(|last| last.index.as_ref());
+    if reader.index().uid == chain.uid && recorded.is_some_and(|index| index != reader.identity()) {
+        let path = set.place.display().to_string();
+        return Err(WorkflowErrorKind::NotInRecord { sequence: set.sequence, path }.into());
+    }
+    Ok(())
+}
+
+/// Goes on with imagesets that earlier runs sealed for a bucket and did not get there.
+async fn settle_outgoing(
+    run: &Run,
+    workspace: &Workspace,
+    to: &ToDisk,
+    (mut chain, mut found): (Chain, Option<Stored>),
+    report: &mut RunReport,
+) -> Result<(Chain, Option<Stored>), WorkflowError> {
+    let Some(bucket) = &to.bucket else { return Ok((chain, found)) };
+    let outgoing = Outgoing { run, bucket, dir: &to.dir };
+    for set in outgoing.waiting()? {
+        let reader = Reader::open_files(&set)?;
+        let (index, identity) = (reader.index(), reader.identity());
+        let recorded =
+            chain.imagesets.iter().find(|i| i.sequence == index.sequence && index.uid == chain.uid);
+        let committed = recorded.is_some_and(|i| i.index.as_ref() == Some(identity));
+        let is_next = index.sequence == chain.sequence() + 1
+            && (index.uid == chain.uid || begins(index, found.as_ref(), to));
+        if is_next {
+            let before = Chain { uid: index.uid, ..chain };
+            chain = advance(&before, index, Some(identity), Repository::clone, extras(index));
+        }
+        match (run.dry_run, committed, is_next) {
+            (true, ..) => continue,
+            (false, true, _) => {
+                let claim = outgoing.check_claim(chain.uid).await?;
+                let uploaded = outgoing.upload(&set, identity).await?;
+                outgoing.claim(chain.uid, claim).await?;
+                outgoing.publish(uploaded).await?;
+            }
+            (false, false, true) => {
+                hand_over(run, workspace, to, &chain, found.as_ref()).await?;
+                found = workspace.metadata().load(chain.uid).await?;
+            }
+            (false, false, false) => {
+                outgoing.give_up(&set).await?;
+                continue;
+            }
+        }
+        let (sequence, url) = (index.sequence, bucket.url());
+        report.notes.push(format!("imageset {sequence}, which an earlier run made, is now in {url}"));
     }
     Ok((chain, found))
 }

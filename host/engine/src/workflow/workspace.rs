@@ -2,7 +2,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `metadata.json` | the record of the chain, on the connected side |
+//! | `metadata.json` | the record of the chain, on the connected side, unless it is kept elsewhere |
+//! | `metadata.moved.json` | what it was before it was kept elsewhere |
+//! | `outgoing/` | an imageset on its way into a bucket |
 //! | `published.json` | which chain was published from here, and where to |
 //! | `results/` | the report of each run |
 //! | `resolved-config.yaml` | the last configuration with everything pinned |
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oc_mirror_model::imageset::{FORMAT, FormatVersion};
+use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::RunReport;
 use serde::{Deserialize, Serialize};
@@ -24,8 +27,8 @@ use uuid::Uuid;
 
 use super::{WorkflowError, WorkflowErrorKind, resources};
 use crate::fsx;
-use crate::metadata::MetadataStore;
 use crate::metadata::local::Local;
+use crate::metadata::{MetadataError, MetadataStore, Stored};
 
 /// The directory that runs keep things in.
 const NAME: &str = "working-dir";
@@ -35,7 +38,11 @@ const RESOURCES: &str = "cluster-resources";
 /// A workspace in use by this process.
 pub struct Workspace {
     dir: PathBuf,
+    /// The record in the workspace itself.
+    own: Local,
     records: Arc<dyn MetadataStore>,
+    /// Whether the record is kept elsewhere, where other workspaces may use it too.
+    shared: bool,
     _lock: fsx::Lock,
 }
 
@@ -126,14 +133,29 @@ impl Workspace {
         std::fs::create_dir_all(dir.join("results")).map_err(failed)?;
         match fsx::Lock::acquire(&dir.join("lock")) {
             Ok(lock) => {
-                let records = Arc::new(Local::new(dir.join("metadata.json")));
-                Ok(Self { dir, records, _lock: lock })
+                let own = Local::new(dir.join("metadata.json"));
+                Ok(Self { dir, records: Arc::new(own.clone()), own, shared: false, _lock: lock })
             }
             Err(fsx::LockError::Held { holder, .. }) => {
                 Err(WorkflowErrorKind::Locked { path: dir.display().to_string(), holder }.into())
             }
             Err(fsx::LockError::Io { source, .. }) => Err(failed(source).into()),
         }
+    }
+
+    /// Keeps the record of the chain elsewhere, where several workspaces may work on it.
+    pub fn with_records(self, records: Arc<dyn MetadataStore>) -> Self {
+        Self { records, shared: true, ..self }
+    }
+
+    /// Answers whether other workspaces may work on the same record.
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Returns the directory of imagesets that are to go elsewhere.
+    pub fn outgoing(&self) -> PathBuf {
+        self.dir.join("outgoing")
     }
 
     /// Returns the directory.
@@ -199,10 +221,64 @@ impl Workspace {
 
     /// Returns the chain that this workspace belongs to, made or published.
     pub async fn uid(&self) -> Result<Option<Uuid>, WorkflowError> {
-        match self.records.chains().await?.first() {
-            Some(uid) => Ok(Some(*uid)),
-            None => Ok(self.published()?.map(|p| p.uid)),
+        let recorded = self.records.chains().await?.first().copied();
+        let own = self.own.chains().await?.first().copied();
+        match (recorded, own) {
+            (Some(found), Some(own)) if found != own => {
+                let path = self.records.name();
+                Err(WorkflowErrorKind::PlaceOfOtherChain { path, found, wanted: own }.into())
+            }
+            (Some(uid), _) | (None, Some(uid)) => Ok(Some(uid)),
+            (None, None) => Ok(self.published()?.map(|p| p.uid)),
         }
+    }
+
+    /// Reads the record of a chain, with what a commit compares against. A record that this workspace has kept for itself so
+    /// far is where the one kept elsewhere begins.
+    pub(super) async fn load_record(&self, uid: Uuid) -> Result<(Chain, Option<Stored>), WorkflowError> {
+        let found = self.records.load(uid).await?;
+        if found.is_none()
+            && self.shared
+            && let Some(own) = self.own.load(uid).await?
+        {
+            return Ok((own.chain, None));
+        }
+        Ok((found.as_ref().map_or_else(|| Chain::new(uid), |f| f.chain.clone()), found))
+    }
+
+    /// Fails if somebody else has committed since the record was `found`.
+    pub(super) async fn check_unchanged(
+        &self,
+        uid: Uuid,
+        found: Option<&Stored>,
+    ) -> Result<(), WorkflowError> {
+        let now = match self.records.load(uid).await {
+            Err(MetadataError::OtherChain { place, .. }) => {
+                return Err(MetadataError::Conflict { place }.into());
+            }
+            now => now?,
+        };
+        if now.as_ref().map(|n| &n.revision) == found.map(|f| &f.revision) {
+            return Ok(());
+        }
+        Err(MetadataError::Conflict { place: self.records.name() }.into())
+    }
+
+    /// Commits the record. Where it is kept elsewhere, one that is still here is set aside, so that there are not two.
+    pub(super) async fn commit_record(
+        &self,
+        chain: &Chain,
+        found: Option<&Stored>,
+    ) -> Result<(), WorkflowError> {
+        self.records.commit(chain, found).await?;
+        if self.shared && self.own.path().exists() {
+            let aside = self.dir.join("metadata.moved.json");
+            std::fs::rename(self.own.path(), &aside).map_err(|source| WorkflowErrorKind::Workspace {
+                path: self.own.path().display().to_string(),
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     /// Writes a file of the workspace, replacing it in one step.

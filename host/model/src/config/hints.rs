@@ -117,10 +117,7 @@ fn known_mistake(kind: DocumentKind, place: &str, key: &str) -> Option<String> {
         return Some(format!("a configuration of what to delete has no `{key}`: remove it"));
     }
     if place == "root" && key.eq_ignore_ascii_case("storageConfig") {
-        return Some(match kind {
-            DocumentKind::Delete => "a configuration of what to delete has no storage: remove it".to_owned(),
-            _ => "`storageConfig` belongs to v1alpha2, v2alpha1 keeps its metadata in the workspace: remove it, or write `apiVersion: mirror.openshift.io/v1alpha2`".to_owned(),
-        });
+        return Some("a configuration of what to delete has no storage: remove it".to_owned());
     }
     let hit =
         KNOWN.iter().find(|(at, name, _)| (at.is_empty() || *at == place) && name.eq_ignore_ascii_case(key));
@@ -261,7 +258,6 @@ mod tests {
     #[case("mirror.operators[3].packages[0]", "shortestPath", "belongs to `mirror.platform.channels[]`")]
     #[case("mirror.operators[3].packages[0]", "minBundle", "belongs to v1alpha2")]
     #[case("", "operators", "belongs to `mirror`")]
-    #[case("", "storageConfig", "belongs to v1alpha2")]
     #[case("mirror", "zzzzzzzzzz", "known here: `platform`")]
     fn unknown(#[case] path: &str, #[case] key: &str, #[case] expected: &str) {
         let kind = DocumentKind::ImageSetV2Alpha1;

@@ -13,6 +13,7 @@ mod patch;
 mod problem;
 mod releases;
 mod schema;
+mod storage;
 mod tree;
 mod types;
 mod v1alpha2;
@@ -32,6 +33,7 @@ pub use problem::{ConfigError, Position, Problem};
 pub use releases::{ReleaseChannel, ReleasePlatform, ReleaseType};
 pub(crate) use schema::generate as generate_schema;
 pub use schema::{DocumentKind, schema};
+pub use storage::fault_of_endpoint;
 pub use types::{
     AdditionalImage, ApiVersion, DeleteImageSetConfiguration, GiB, Helm, HelmRepository,
     ImageSetConfiguration, LocalChart, Mirror, RepositoryChart, Sample, SectionPositions, SectionUse,
@@ -94,16 +96,17 @@ fn read(text: &str, problems: &mut Problems) -> Option<Configuration> {
     match kind {
         DocumentKind::ImageSetV1Alpha2 => {
             let document: v1alpha2::Document = typed(value, problems)?;
-            let storage = document.storage_config.and_then(|storage| place(storage, &places, problems));
+            let storage = document.storage_config.and_then(|storage| storage.place(&places, problems));
             let mirror = complete(document.mirror.into(), kind, &places, problems);
             let archive_size = document.archive_size;
             Some(Configuration::Mirror(ImageSetConfiguration { api, archive_size, storage, mirror }))
         }
         DocumentKind::ImageSetV2Alpha1 => {
             let document: v2alpha1::Document = typed(value, problems)?;
+            let storage = document.storage_config.and_then(|storage| storage.place(&places, problems));
             let mirror = complete(document.mirror, kind, &places, problems);
             let archive_size = document.archive_size;
-            Some(Configuration::Mirror(ImageSetConfiguration { api, archive_size, storage: None, mirror }))
+            Some(Configuration::Mirror(ImageSetConfiguration { api, archive_size, storage, mirror }))
         }
         DocumentKind::Delete => {
             let document: v2alpha1::DeleteDocument = typed(value, problems)?;
@@ -133,22 +136,6 @@ fn complete(mut mirror: Mirror, kind: DocumentKind, places: &Places, problems: &
     let place = |name: &'static str| places.get(&format!("{root}.{name}")).map(|at| (name, at));
     mirror.written_at = SectionPositions(types::SECTIONS.into_iter().filter_map(place).collect());
     mirror
-}
-
-/// Returns where metadata is kept, and warns where the section says nothing or two things.
-fn place(storage: v1alpha2::Storage, places: &Places, problems: &mut Problems) -> Option<StorageConfig> {
-    let both = storage.local.as_ref().is_some_and(|local| !local.path.is_empty())
-        && storage.registry.as_ref().is_some_and(|registry| !registry.image_url.is_empty());
-    let at = places.nearest("storageConfig");
-    let place = storage.place();
-    if both {
-        let problem = Problem::new(at, "storageConfig", "`local` wins where `registry` is given as well");
-        problems.warn(problem.with_hint("remove one of them"));
-    } else if place.is_none() {
-        let problem = Problem::new(at, "storageConfig", "it does not say where metadata is kept");
-        problems.warn(problem.with_hint("give `local.path` or `registry.imageURL`, or remove it"));
-    }
-    place
 }
 
 /// Chooses `amd64` where channels but no architectures are given, as oc-mirror v2 does when it deletes.

@@ -10,8 +10,9 @@ use super::extensions::{BlockedImage, PluginEntry, PolicyEntry};
 use super::operators::Operator;
 use super::problem::Position;
 use super::releases::ReleasePlatform;
+use crate::bucket::BucketUrl;
 use crate::platform::Platform;
-use crate::reference::{InvalidReference, Repository, Source, Tag};
+use crate::reference::{InvalidReference, Reference, Repository, Source, Tag};
 
 /// The size of a chunk where none is given.
 const DEFAULT_ARCHIVE_SIZE: u64 = 500 << 30;
@@ -56,7 +57,7 @@ pub struct ImageSetConfiguration {
     pub api: ApiVersion,
     /// The size no chunk exceeds, as written.
     pub archive_size: Option<GiB>,
-    /// Where metadata is kept (`v1alpha2` only).
+    /// Where the record of the chain is kept, if not in the workspace.
     pub storage: Option<StorageConfig>,
     /// What to mirror.
     pub mirror: Mirror,
@@ -81,25 +82,31 @@ pub struct DeleteImageSetConfiguration {
     pub delete: Mirror,
 }
 
-/// Where `v1alpha2` keeps metadata.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// Where the record of a chain is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorageConfig {
     /// A directory.
-    #[serde(rename_all = "camelCase")]
     Local {
         /// The directory.
         path: String,
     },
     /// An image in a registry.
-    #[serde(rename_all = "camelCase")]
     Registry {
-        /// The image; without a tag, `latest` is meant.
-        #[serde(rename = "imageURL")]
-        image_url: String,
+        /// The image, without a digest; without a tag, `latest` is meant.
+        image: Reference,
         /// Whether the registry's certificate is not checked.
-        #[serde(rename = "skipTLS")]
         skip_tls: bool,
+    },
+    /// An object in a bucket of an S3-compatible store.
+    S3 {
+        /// The bucket, and the prefix in it.
+        bucket: BucketUrl,
+        /// The URL of the store, if it is not that of AWS.
+        endpoint: Option<String>,
+        /// The region.
+        region: Option<String>,
+        /// Whether the bucket is part of the path, and not of the host's name.
+        path_style: bool,
     },
 }
 

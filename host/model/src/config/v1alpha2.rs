@@ -6,9 +6,9 @@ use serde::Deserialize;
 use super::extensions::{BlockedImage, PluginEntry, PolicyEntry};
 use super::operators::{Operator, Package, PackageChannel};
 use super::releases::{ReleaseChannel, ReleasePlatform};
+use super::storage::Storage;
 use super::types::{
-    AdditionalImage, GiB, Helm, HelmRepository, LocalChart, Mirror, RepositoryChart, Sample,
-    SectionPositions, StorageConfig,
+    AdditionalImage, GiB, Helm, HelmRepository, LocalChart, Mirror, RepositoryChart, Sample, SectionPositions,
 };
 use crate::reference::{Repository, Source, Tag};
 
@@ -34,46 +34,6 @@ pub(super) struct Document {
     /// What to mirror.
     #[serde(default)]
     pub(super) mirror: MirrorForm,
-}
-
-/// Where metadata is kept: in one of two places.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct Storage {
-    /// In a directory.
-    pub(super) local: Option<LocalStorage>,
-    /// In a registry.
-    pub(super) registry: Option<RegistryStorage>,
-}
-
-/// A directory for metadata.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct LocalStorage {
-    /// The directory.
-    pub(super) path: String,
-}
-
-/// An image for metadata.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct RegistryStorage {
-    /// The image.
-    #[serde(rename = "imageURL")]
-    pub(super) image_url: String,
-    /// Whether the registry's certificate is not checked.
-    #[serde(rename = "skipTLS")]
-    pub(super) skip_tls: bool,
-}
-
-impl Storage {
-    /// Returns the place in use: the directory wins, and what is empty does not count.
-    pub(super) fn place(self) -> Option<StorageConfig> {
-        let local = self.local.filter(|l| !l.path.is_empty());
-        let local = local.map(|l| StorageConfig::Local { path: l.path });
-        let registry = self.registry.filter(|r| !r.image_url.is_empty());
-        local.or(registry.map(|r| StorageConfig::Registry { image_url: r.image_url, skip_tls: r.skip_tls }))
-    }
 }
 
 /// The sections that say what is wanted and what is refused.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::extensions::PluginEntry;
 use super::operators::Operator;
 use super::releases::ReleasePlatform;
+use super::storage::Storage;
 use super::types::{
     AdditionalImage, ApiVersion, DeleteImageSetConfiguration, GiB, Helm, ImageSetConfiguration, Mirror,
     Sample, SectionPositions,
@@ -25,6 +26,9 @@ pub(super) struct Document {
     /// The size no chunk exceeds, in GiB; 0 means 500.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) archive_size: Option<GiB>,
+    /// Where the record of the chain is kept, if not in the workspace.
+    #[serde(default, skip_serializing)]
+    pub(super) storage_config: Option<Storage>,
     /// What to mirror.
     pub(super) mirror: Mirror,
 }
@@ -93,13 +97,14 @@ impl ImageSetConfiguration {
             kind: "ImageSetConfiguration".to_owned(),
             api_version: ApiVersion::V2Alpha1.as_str().to_owned(),
             archive_size: self.archive_size,
+            storage_config: None,
             mirror: self.mirror.clone(),
         }
     }
 
     /// Returns the configuration as YAML of `v2alpha1`, the same for the same configuration.
     ///
-    /// What only `v1alpha2` has, `storageConfig` and `minBundle`, is left out.
+    /// What only `v1alpha2` has, `minBundle`, is left out, and so is `storageConfig`: it is not about what is mirrored.
     pub fn to_yaml(&self) -> String {
         serde_saphyr::to_string(&self.document()).expect(SERIALISES)
     }

@@ -92,6 +92,11 @@ impl FaultRegistry {
         Self::start(Some(registry.plain_host()), None, Some(bearer))
     }
 
+    /// Starts in front of any server that speaks plain HTTP, by its host and port.
+    pub fn in_front_of(host: &str) -> Self {
+        Self::start(Some(host.plain_host()), None, None)
+    }
+
     /// Starts without a registry behind it: what no rule answers is 404.
     pub fn alone() -> Self {
         Self::start(None, None, None)

@@ -225,7 +225,7 @@ async fn an_entry_that_is_no_file_is_refused(#[case] at: usize, #[case] byte: u8
     header[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
     std::fs::write(&paths[0], &bytes).expect("written");
     let reader = Reader::open(dir.path()).expect("the index is good");
-    let error = reader.file(&entry.path).expect_err("refused");
+    let error = reader.file(&entry.path).await.expect_err("refused");
     assert!(error.to_string().contains("are refused"), "{error}");
     assert_eq!(damage(dir.path()).len(), 1);
 }

@@ -57,7 +57,7 @@ async fn tar_understands_pax_headers() {
     let paths = sample_of(Vec::new(), content, None).written(dir.path()).await;
     let Some(names) = run("tar", &["tf", text(&paths[0])]) else { return };
     assert!(names.lines().any(|name| name == long));
-    assert_eq!(Reader::open(dir.path()).expect("valid").file(&long).expect("there"), b"x");
+    assert_eq!(Reader::open(dir.path()).expect("valid").file(&long).await.expect("there"), b"x");
 }
 
 /// Unpacks all chunks and copies every image with skopeo, which checks all digests.

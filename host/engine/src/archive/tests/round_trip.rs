@@ -11,7 +11,7 @@ use rstest::rstest;
 async fn read_back(reader: &Reader, sample: &Sample) {
     for entry in &sample.index.entries {
         let expected = &sample.content[&entry.path];
-        let (descriptor, stream) = reader.open_file(&entry.path).expect("there");
+        let (descriptor, stream) = reader.open_file(&entry.path).await.expect("there");
         let bytes = collect(verified(stream, &descriptor, "entry"), &descriptor).await.expect("right");
         assert_eq!(bytes, *expected);
         for offset in [1, entry.size / 2, entry.size.saturating_sub(1), entry.size] {
@@ -105,9 +105,9 @@ async fn files_come_from_the_disk_too() {
     sample.put_all(&writer).await;
     writer.seal().await.expect("sealed");
     let reader = Reader::open(&out).expect("valid");
-    assert_eq!(reader.file("files/charts/a-1.0.0.tgz").expect("there"), chart);
+    assert_eq!(reader.file("files/charts/a-1.0.0.tgz").await.expect("there"), chart);
     assert_eq!(reader.files().count(), 4);
-    let error = reader.file("files/no").expect_err("not there");
+    let error = reader.file("files/no").await.expect_err("not there");
     assert!(matches!(error.kind(), ArchiveErrorKind::NoEntry(_)));
 }
 
