@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub(crate) use apply::{ApplyArgs, ApplyOptions};
+use cluster_access::HEADING as CLUSTERS;
 pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use resources::ResourceArgs;
 
@@ -181,10 +182,10 @@ pub(crate) struct MirrorArgs {
     pub port: Option<u16>,
 
     /// When all is published, tell clusters where it is; see oc-mirror apply --help
-    #[arg(long, help_heading = "Clusters")]
+    #[arg(long, help_heading = CLUSTERS)]
     pub apply: bool,
 
-    #[command(flatten, next_help_heading = "Clusters")]
+    #[command(flatten)]
     pub apply_options: ApplyOptions,
 }
 
