@@ -402,7 +402,7 @@ fn only_what_the_chain_made_is_removed() {
     };
     let workspace = format!("file://{}", site.context.work().join("w").display());
     let apply = |uid: &str, args: &[&str]| {
-        let published = json!({ "format": FORMAT, "uid": uid, "targets": {} });
+        let published = json!({ "format": FORMAT, "uid": uid, "targets": { "docker://m.example": 1 } });
         site.context.write("w/working-dir/published.json", published.to_string());
         site.apply(&[&["--workspace", workspace.as_str(), "--yes"], args].concat())
     };
@@ -413,9 +413,9 @@ fn only_what_the_chain_made_is_removed() {
     let gone = write(&itms("itms-gone"));
     write(&source("cs-a", "v1"));
     apply(UID, &[]).0.expect_code(0);
-    let label = json!({ "mirror.openshift.io/chain": UID });
     let made = site.kube.get("CatalogSource", MARKETPLACE, "cs-a").expect("it is there");
-    assert_eq!(made["metadata"]["labels"], label);
+    let label = made["metadata"]["labels"].clone();
+    assert_eq!(label["mirror.openshift.io/chain"], UID);
     // Somebody copied one of ours, and made one by hand.
     let mut copy = source("cs-copy", "v1");
     copy["metadata"]["labels"] = label;
@@ -545,7 +545,8 @@ fn mistakes_are_told_before_any_cluster_is_asked() {
         .iter()
         .map(|(what, args)| {
             let output = site.context.run(&[&["apply"], *args].concat());
-            format!("# {what}\n{}\n", output.snapshot())
+            // A real server has a certificate.
+            format!("# {what}\n{}\n", output.snapshot().replace("https://127", "http://127"))
         })
         .collect();
     insta::assert_snapshot!("apply_mistakes", shown);
@@ -617,6 +618,27 @@ fn plugins_and_certificates_open_clusters() {
         output.expect_code(0);
         assert_eq!(reports[0].resources[0].outcome, ResourceOutcome::Unchanged);
     }
+}
+
+#[test]
+fn without_a_name_it_is_the_cluster_that_oc_talks_to() {
+    let site = site(&["CatalogSource"]);
+    site.write(&[source("cs-a", "v1")]);
+    let kube = site.context.home().join(".kube");
+    std::fs::create_dir_all(&kube).expect("the test's own directory is writable");
+    std::fs::write(kube.join("config"), site.kube.kubeconfig())
+        .expect("the test's own directory is writable");
+    let (output, reports) = apply(&site.context, &["r", "--yes", "--context", "admin"]);
+    output.expect_code(0);
+    assert_eq!(reports[0].resources[0].outcome, ResourceOutcome::Created);
+    // KUBECONFIG comes before, and files of it that are not there are passed over.
+    let mut command = site.context.command(&["apply", "r", "--dry-run"]);
+    let here = site.context.work().join("kubeconfig");
+    command.env("KUBECONFIG", std::env::join_paths(["nowhere".into(), here]).expect("paths without a colon"));
+    std::fs::remove_file(kube.join("config")).expect("it was written");
+    let output = command.output().expect("the program runs");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && shown.contains("unchanged  CatalogSource"), "{shown}");
 }
 
 #[test]

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oc_mirror_clusters::apply::{self, Options, Preview, Timing, Wanted};
+use oc_mirror_clusters::apply::{self, Mark, Options, Preview, Timing, Wanted};
 use oc_mirror_clusters::{ClusterError, Endpoint};
-use oc_mirror_engine::workflow::{Workspace, resources_in};
+use oc_mirror_engine::workflow::{WorkflowError, Workspace};
 use oc_mirror_model::cluster_report::{ClusterFailure, ClusterOutcome, ClusterReport};
+use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::RunReport;
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
 use crate::args::ApplyOptions;
 use crate::error::CliError;
@@ -135,15 +135,18 @@ impl Applying {
         looked.into_iter().map(|(_, looked)| looked).collect()
     }
 
-    /// Applies what a run left in its workspace, and adds to its report what became of it.
-    pub(crate) async fn after_run(&self, workspace: &Workspace, report: &mut RunReport) {
+    /// Applies what a run left in its workspace for a target, and adds to its report what became of it.
+    pub(crate) async fn after_run(&self, workspace: &Workspace, target: &Target, report: &mut RunReport) {
         if !report.failures.is_empty() {
             report
                 .warnings
                 .push("clusters were told nothing, since the sequence was not completed".to_owned());
             return;
         }
-        let wanted = read(&[resources_in(workspace.dir())], report.uid);
+        let mark = report.uid.map(|uid| Mark::new(uid, &target.to_string()));
+        let wanted = workspace.cluster_resources(target).map_err(WorkflowError::into);
+        let wanted =
+            wanted.and_then(|dir| read(Vec::from_iter(dir.is_dir().then_some(dir)).as_slice(), mark));
         report.clusters = match wanted {
             Ok(wanted) if wanted.resources.is_empty() => {
                 report.notes.push("there is nothing that clusters need to be told".to_owned());
@@ -218,7 +221,7 @@ async fn agreed(looked: &[Looked]) -> bool {
 }
 
 /// Reads files, and the files of directories, that hold resources.
-pub(crate) fn read(paths: &[PathBuf], chain: Option<Uuid>) -> Result<Wanted, CliError> {
+pub(crate) fn read(paths: &[PathBuf], mark: Option<Mark>) -> Result<Wanted, CliError> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
@@ -246,7 +249,7 @@ pub(crate) fn read(paths: &[PathBuf], chain: Option<Uuid>) -> Result<Wanted, Cli
             None => made,
         }
     })?;
-    Ok(Wanted { resources, chain })
+    Ok(Wanted { resources, mark })
 }
 
 fn files_in(dir: &Path) -> std::io::Result<Vec<PathBuf>> {

@@ -15,6 +15,7 @@ mod network;
 mod operators;
 mod output;
 mod plugins;
+mod registries;
 mod releases;
 mod signatures;
 

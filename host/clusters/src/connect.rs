@@ -346,3 +346,138 @@ fn provide_crypto() {
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    /// A kubeconfig with one context, whose cluster has these fields.
+    fn kubeconfig(context: &str, cluster: &str) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: {context}\n\
+             contexts:\n- name: {context}\n  context: {{cluster: c-{context}, user: u}}\n\
+             clusters:\n- name: c-{context}\n  cluster: {{{cluster}}}\n"
+        )
+    }
+
+    /// Writes files, and finds the clusters of `(file, context)`; several files are separated by a colon.
+    fn found(
+        files: &[(&str, String)],
+        wanted: &[(&str, Option<&str>)],
+        settings: &Settings,
+    ) -> Result<Vec<Endpoint>, ClusterError> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).expect("it is writable");
+        }
+        let access = |(names, context): &(&str, Option<&str>)| Access::Kubeconfig {
+            files: names.split(':').map(|name| dir.path().join(name)).collect(),
+            context: context.map(str::to_owned),
+        };
+        locate(&wanted.iter().map(access).collect::<Vec<_>>(), settings)
+    }
+
+    #[test]
+    fn files_are_merged_and_contexts_named() {
+        let files = [
+            ("a", kubeconfig("admin", "server: 'https://u:p@one.example:6443/'")),
+            ("b", kubeconfig("admin", "server: 'https://two.example:6443'")),
+            ("c", kubeconfig("other", "server: 'https://three.example'")),
+        ];
+        let wanted = [("a:c", None), ("a:c", Some("other")), ("b", None)];
+        let found = found(&files, &wanted, &Settings::default()).expect("all are there");
+        let shown: Vec<(&str, &str)> = found.iter().map(|e| (e.name(), e.server())).collect();
+        let expected = [
+            ("admin@one.example:6443", "https://one.example:6443"),
+            ("other", "https://three.example"),
+            ("admin@two.example:6443", "https://two.example:6443"),
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[rstest]
+    #[case("server: 'https://x'", Some("adminn"), "there is no context `adminn`", "did you mean `admin`?")]
+    #[case(
+        "server: 'https://x'",
+        Some("quite-another"),
+        "there is no context",
+        "name one of its contexts with --context: admin"
+    )]
+    #[case("server: ''", None, "the cluster has no `server`", "compare it")]
+    #[case("server: '1.2.3.4:6443'", None, "not an address such as https://HOST:6443", "compare it")]
+    #[case("server: 'https://x', certificate-authority-data: '%%'", None, "is not base64", "compare it")]
+    #[case(
+        "server: 'https://x', certificate-authority-data: 'YQ=='",
+        None,
+        "holds no certificate",
+        "compare it"
+    )]
+    #[case("server: 'https://x', certificate-authority: 'nowhere'", None, "No such file", "compare it")]
+    #[case(
+        "server: 'https://x', proxy-url: 'http://u:hunter2@[bad'",
+        None,
+        "the proxy is not a URL",
+        "compare it"
+    )]
+    fn mistakes_are_told(
+        #[case] cluster: &str,
+        #[case] context: Option<&str>,
+        #[case] message: &str,
+        #[case] hint: &str,
+    ) {
+        let files = [("a", kubeconfig("admin", cluster))];
+        let error = found(&files, &[("a", context)], &Settings::default()).err().expect("it is wrong");
+        let (shown, told) = (error.to_string(), error.hint().unwrap_or_default());
+        assert!(shown.contains(message) && !shown.contains("hunter2"), "{shown}");
+        assert!(told.contains(hint), "{told}");
+    }
+
+    #[test]
+    fn a_kubeconfig_without_a_current_context_lists_what_it_has() {
+        let text = kubeconfig("admin", "server: 'https://x'").replace("current-context: admin\n", "");
+        let error = found(&[("a", text)], &[("a", None)], &Settings::default()).err().expect("it is wrong");
+        assert_eq!(error.hint().as_deref(), Some("name one of its contexts with --context: admin"));
+    }
+
+    #[rstest]
+    #[case("server: 'https://in.example:6443'", "in.example", None)]
+    #[case("server: 'https://in.example:6443'", "other.example", Some("proxy.example"))]
+    #[case("server: 'https://127.0.0.1:6443'", "", None)]
+    #[case("server: 'http://in.example'", "", None)]
+    #[case(
+        "server: 'https://in.example', proxy-url: 'http://own.example:1'",
+        "in.example",
+        Some("own.example")
+    )]
+    fn proxies_are_for_those_that_are_not_exempt(
+        #[case] cluster: &str,
+        #[case] exempt: &str,
+        #[case] expected: Option<&str>,
+    ) {
+        let https = Some("http://proxy.example:3128".to_owned());
+        let proxies = Proxies { http: None, https, exempt: exempt.to_owned() };
+        let settings = Settings { proxies, ..Settings::default() };
+        let found =
+            found(&[("a", kubeconfig("admin", cluster))], &[("a", None)], &settings).expect("it is there");
+        let proxy = found[0].config.proxy_url.as_ref().and_then(http::Uri::host);
+        assert_eq!(proxy, expected);
+    }
+
+    #[test]
+    fn pods_have_a_service_account() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let access = |host: &str| Access::InCluster {
+            host: host.to_owned(),
+            port: "443".to_owned(),
+            account: dir.path().to_owned(),
+        };
+        let error = locate(&[access("10.0.0.1")], &Settings::default()).err().expect("there is no account");
+        assert!(error.to_string().contains("ca.crt"), "{error}");
+        let pem = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
+        std::fs::write(dir.path().join("ca.crt"), pem).expect("it is writable");
+        let found = locate(&[access("fd00::1")], &Settings::default()).expect("it is there");
+        assert_eq!((found[0].name(), found[0].server()), ("in-cluster", "https://[fd00::1]:443"));
+        assert!(found[0].config.auth_info.token_file.as_ref().is_some_and(|path| path.ends_with("/token")));
+    }
+}

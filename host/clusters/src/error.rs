@@ -237,9 +237,7 @@ fn of_transport(server: String, error: &kube::Error) -> ClusterErrorKind {
         if let Some(error) = error.downcast_ref::<AuthError>() {
             return ClusterErrorKind::Credentials { reason: of_plugin(error) };
         }
-        // What is inside an I/O error is not among its sources.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|e| e.downcast_ref()).or_else(|| error.downcast_ref::<rustls::Error>());
+        let tls = tls_of(error);
         match tls {
             Some(rustls::Error::InvalidCertificate(_)) => {
                 let reason = tls.map(ToString::to_string).unwrap_or_default();
@@ -259,6 +257,15 @@ fn of_transport(server: String, error: &kube::Error) -> ClusterErrorKind {
         link = error.source();
     }
     ClusterErrorKind::Unreachable { server, reason }
+}
+
+/// Finds the error of TLS in another one. What is inside an I/O error is not among its sources.
+fn tls_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(error) = error.downcast_ref::<std::io::Error>() {
+        let inner: &(dyn Error + 'static) = error.get_ref()?;
+        return tls_of(inner);
+    }
+    error.downcast_ref()
 }
 
 /// Says why a plugin gave no credentials. What it printed, and its arguments, may be some.

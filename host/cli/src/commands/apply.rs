@@ -1,9 +1,10 @@
 //! `oc-mirror apply`: tells clusters where mirrored content is, from files that are written already.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use oc_mirror_clusters::apply::Wanted;
-use oc_mirror_engine::workflow::{chain_in, resources_in};
+use oc_mirror_clusters::apply::{Mark, Wanted};
+use oc_mirror_engine::workflow::{ResourcesOf, resources_in};
+use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::exit;
 use serde_json::json;
 
@@ -57,14 +58,43 @@ fn wanted(args: &ApplyArgs) -> Result<Wanted, CliError> {
     let dir = workspace.strip_prefix("file://").filter(|dir| !dir.is_empty()).ok_or_else(|| {
         CliError::new(format!("--workspace is `{workspace}`")).hint("a workspace is a directory: file://DIR")
     })?;
-    let dir = PathBuf::from(dir);
-    let resources = resources_in(&dir);
-    if !resources.is_dir() {
-        return Err(CliError::new(format!("there is no `{}`", resources.display()))
-            .hint("it is written when something is published from this workspace"));
+    let of = resources_of(&PathBuf::from(dir), args.target.as_deref())?;
+    if !of.dir.is_dir() {
+        return Err(nothing_there(&of.dir));
     }
-    let wanted = applying::read(&[resources], chain_in(&dir)?)?;
+    let wanted = applying::read(&[of.dir], Some(Mark::new(of.chain, &of.target)))?;
     not_empty(wanted, "the workspace")
+}
+
+/// Finds the resources of a target, which need not be named where there is only one.
+fn resources_of(workspace: &Path, target: Option<&str>) -> Result<ResourcesOf, CliError> {
+    let mut known = resources_in(workspace)?;
+    let listed: Vec<String> = known.iter().map(|of| of.target.clone()).collect();
+    let hint = format!("this workspace publishes to {}", listed.join(", "));
+    match target {
+        _ if known.is_empty() => Err(nothing_there(workspace)),
+        None if known.len() == 1 => Ok(known.remove(0)),
+        None => {
+            Err(CliError::new("it is not said for which target")
+                .hint(format!("name it with --target; {hint}")))
+        }
+        Some(target) => {
+            let given: Target = target.parse().map_err(|error| {
+                CliError::caused("--target cannot be used", &error)
+                    .hint("write docker://HOST[:PORT][/PREFIX]")
+            })?;
+            let given = given.to_string();
+            let found = known.into_iter().find(|of| of.target == given);
+            found.ok_or_else(|| {
+                CliError::new(format!("nothing was published to `{given}` from here")).hint(hint)
+            })
+        }
+    }
+}
+
+fn nothing_there(place: &Path) -> CliError {
+    CliError::new(format!("there are no resources for clusters in `{}`", place.display()))
+        .hint("they are written when something is published from this workspace")
 }
 
 fn not_empty(wanted: Wanted, what: &str) -> Result<Wanted, CliError> {

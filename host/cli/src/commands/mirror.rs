@@ -11,7 +11,7 @@ use oc_mirror_engine::workflow::to_disk::{ToDisk, mirror_to_disk};
 use oc_mirror_engine::workflow::{CarryCompanions, OnError, Run, Wishes, Workspace, direct, from_disk};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
 use oc_mirror_model::reference::Target;
-use oc_mirror_model::report::RunReport;
+use oc_mirror_model::report::{RunReport, exit};
 use uuid::Uuid;
 
 use crate::applying::Applying;
@@ -47,8 +47,8 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
     let runtime = super::runtime()?;
     let mut report = runtime.block_on(execute(args, &way, configured, &workspace))?;
     workspace.keep_report(&report)?;
-    if let Some(applying) = applying {
-        runtime.block_on(apply(&applying, &workspace, &mut report))?;
+    if let (Some(applying), Way::FromDisk { target, .. } | Way::Direct { target }) = (applying, &way) {
+        runtime.block_on(apply(&applying, &workspace, target, &mut report))?;
         workspace.keep_report(&report)?;
     }
     match args.output {
@@ -86,9 +86,14 @@ fn applying(args: &MirrorArgs, way: &Way) -> Result<Option<Applying>, CliError> 
     Applying::prepare(&args.apply_options, false, args.quiet).map(Some)
 }
 
-async fn apply(applying: &Applying, workspace: &Workspace, report: &mut RunReport) -> Result<(), CliError> {
+async fn apply(
+    applying: &Applying,
+    workspace: &Workspace,
+    target: &Target,
+    report: &mut RunReport,
+) -> Result<(), CliError> {
     tokio::select! {
-        () = applying.after_run(workspace, report) => Ok(()),
+        () = applying.after_run(workspace, target, report) => Ok(()),
         () = super::interrupted() => Err(CliError::new("interrupted")
             .hint("all is published; `oc-mirror apply` with the same workspace tells clusters")),
     }
@@ -154,7 +159,33 @@ async fn wishes(
     let signatures = signatures::open(args, run, http.clone())?;
     let guard = signatures::guard(args, http.clone())?;
     let lent = Lent { http, signatures, guard, accept_risks: args.accept_risks.clone() };
-    plugins::wishes(configured.written, &configured.path, configured.configuration, lent).await
+    let configuration = qualified(configured.configuration, network, args.quiet).await?;
+    plugins::wishes(configured.written, &configured.path, configuration, lent).await
+}
+
+/// Gives images without a registry the one that `registries.conf` says they are of.
+async fn qualified(
+    mut configuration: ImageSetConfiguration,
+    network: &Network,
+    quiet: bool,
+) -> Result<ImageSetConfiguration, CliError> {
+    let mirror = &mut configuration.mirror;
+    let images = mirror.additional_images.iter_mut().map(|image| (&mut image.name, exit::ADDITIONAL));
+    let catalogs = mirror.operators.iter_mut().map(|operator| (&mut operator.catalog, exit::OPERATOR));
+    for (name, code) in images.chain(catalogs) {
+        let stands_for = network.qualify(name).await.map_err(|error| {
+            CliError::from_error(&error)
+                .hint("write the image with its registry, or make an alias of it in registries.conf")
+                .code(code)
+        })?;
+        if let Some(reference) = stands_for {
+            if !quiet {
+                output::status(&format!("{name} is {reference}"));
+            }
+            *name = reference.to_string();
+        }
+    }
+    Ok(configuration)
 }
 
 fn is_same(given: &ImageSetConfiguration, written: &[u8]) -> bool {
@@ -325,6 +356,7 @@ fn settings(args: &MirrorArgs, events: SharedEvents) -> Result<Run, CliError> {
             args::OnError::Fail => OnError::Fail,
             args::OnError::Drop => OnError::Drop,
         },
+        resources: args.resources.preferences()?,
         companions: if args.remove_signatures { CarryCompanions::None } else { CarryCompanions::All },
         parallelism: Parallelism { images: args.parallel_images, blobs: args.parallel_layers },
         retry: Retry {

@@ -12,7 +12,8 @@ const OWN: [&str; 6] =
 /// By which of their fields the entries of lists are told apart.
 const KEYS: [&str; 2] = ["source", "name"];
 
-/// Returns the fields that differ, in the order of the alphabet, without what a cluster keeps for itself.
+/// Returns the fields that differ, without what a cluster keeps for itself: in the order of the alphabet, those that are new
+/// last in what holds them.
 pub fn changes(old: &Value, new: &Value) -> Vec<FieldChange> {
     let mut found = Vec::new();
     compare("", Some(&wanted(old)), Some(&wanted(new)), &mut found);
@@ -29,7 +30,20 @@ fn wanted(object: &Value) -> Value {
             }
         }
     }
-    object
+    sorted(&object)
+}
+
+/// Servers give fields in different orders.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut fields: Vec<(&String, &Value)> = map.iter().collect();
+            fields.sort_by_key(|(name, _)| *name);
+            Value::Object(fields.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
 }
 
 fn compare(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<FieldChange>) {

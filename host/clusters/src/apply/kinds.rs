@@ -37,7 +37,7 @@ pub(super) const KINDS: [Kind; 7] = [
         version: "v1",
         kind: "ImageDigestMirrorSet",
         absence: Absence::Failed(
-            "OpenShift has it since 4.13; make an ImageContentSourcePolicy for older clusters, with --icsp",
+            "OpenShift has it since 4.13; publish with --icsp, which makes policies instead, for older clusters",
         ),
     },
     Kind {
@@ -52,7 +52,7 @@ pub(super) const KINDS: [Kind; 7] = [
         group: "operator.openshift.io",
         version: "v1alpha1",
         kind: "ImageContentSourcePolicy",
-        absence: Absence::Failed("make an ImageDigestMirrorSet instead: leave out --icsp"),
+        absence: Absence::Failed("publish with --icsp=false, which makes mirror sets instead"),
     },
     Kind {
         group: "operators.coreos.com",

@@ -6,15 +6,14 @@ use kube::api::Preconditions;
 use oc_mirror_model::cluster_report::{
     ClusterFailure, ClusterReport, FieldConflict, NodeEffect, PoolReport, ResourceOutcome, ResourceReport,
 };
-use serde_json::{Value, json};
-use uuid::Uuid;
+use serde_json::Value;
 
 use super::access::{Manner, Served};
 use super::diff::changes;
 use super::document::Resource;
 use super::kinds::{Absence, KINDS};
 use super::nodes::{Touched, effect};
-use super::{CHAIN_LABEL, MANAGER};
+use super::{CHAIN_LABEL, MANAGER, Mark};
 use crate::connect::Cluster;
 use crate::error::{ClusterError, ClusterErrorKind};
 
@@ -23,9 +22,9 @@ use crate::error::{ClusterError, ClusterErrorKind};
 pub struct Wanted {
     /// The objects, in the order of [`super::read`].
     pub resources: Vec<Resource>,
-    /// The chain whose resources these all are. Without it, nothing is labelled, and nothing can be found out about what is
-    /// no longer wanted.
-    pub chain: Option<Uuid>,
+    /// Whose resources these all are. Without it, nothing is labelled, and nothing can be found out about what is no longer
+    /// wanted.
+    pub mark: Option<Mark>,
 }
 
 /// What may be done beyond applying.
@@ -33,7 +32,7 @@ pub struct Wanted {
 pub struct Options {
     /// Take over what others have set.
     pub force_conflicts: bool,
-    /// Remove what the chain made and does not want any more.
+    /// Remove what has the same mark and is not wanted any more.
     pub prune: bool,
 }
 
@@ -126,10 +125,10 @@ async fn look(
             kinds.insert(key.clone(), served);
         }
         let served = kinds.get(&key).and_then(Option::as_ref);
-        seen.push(look_at(cluster, resource, served, wanted.chain, options).await?);
+        seen.push(look_at(cluster, resource, served, wanted.mark.as_ref(), options).await?);
     }
-    if let Some(chain) = wanted.chain {
-        look_for_unwanted(cluster, wanted, chain, options, seen, report).await?;
+    if let Some(mark) = &wanted.mark {
+        look_for_unwanted(cluster, wanted, mark, options, seen, report).await?;
     }
     let touched: Vec<Touched<'_>> = seen
         .iter()
@@ -148,7 +147,7 @@ async fn look_at(
     cluster: &Cluster,
     resource: &Resource,
     served: Option<&Served>,
-    chain: Option<Uuid>,
+    mark: Option<&Mark>,
     options: Options,
 ) -> Result<Seen, ClusterError> {
     let mut seen = Seen {
@@ -181,19 +180,19 @@ async fn look_at(
         Ok(found) => found,
         Err(error) => return seen.refused(error, resource),
     };
-    let owner = seen.old.as_ref().and_then(chain_of).map(str::to_owned);
-    let ours = chain.map(|uid| uid.to_string());
-    if let (Some(owner), Some(ours)) = (&owner, &ours)
-        && owner != ours
+    let owner = seen.old.as_ref().and_then(Mark::of);
+    if let (Some(owner), Some(mark)) = (&owner, mark)
+        && owner != mark
         && !options.force_conflicts
     {
-        seen.line.conflicts.push(FieldConflict {
-            field: format!(".metadata.labels[{CHAIN_LABEL}]"),
-            owner: format!("the chain {owner} of imagesets"),
-        });
+        let field = format!(".metadata.labels[{CHAIN_LABEL}]");
+        seen.line.conflicts.push(FieldConflict { field, owner: owner.owner(mark) });
     }
-    // Without a chain of its own, an object stays with the one that it has.
-    let object = labelled(resource.object.clone(), ours.or(owner).as_deref());
+    let mut object = resource.object.clone();
+    // Without a mark of its own, an object keeps the one that it has.
+    if let Some(mark) = mark.or(owner.as_ref()) {
+        mark.put(&mut object);
+    }
     let dry = |force| Manner { dry_run: true, force };
     let mut answer = served.apply(namespace, &resource.name, &object, dry(options.force_conflicts)).await;
     if let Err(kube::Error::Api(status)) = &answer
@@ -222,7 +221,8 @@ async fn look_at(
     };
     if !seen.line.conflicts.is_empty() {
         let message = "somebody else has set what should be changed".to_owned();
-        let hint = "take it over with --force-conflicts, or give this one another name";
+        let hint =
+            "take it over with --force-conflicts, or publish with --resource-suffix to give ours other names";
         return Ok(
             seen.failed(ResourceOutcome::Conflict, ClusterFailure { message, hint: Some(hint.to_owned()) })
         );
@@ -290,12 +290,12 @@ pub(super) fn failure(error: &ClusterError) -> ClusterFailure {
 async fn look_for_unwanted(
     cluster: &Cluster,
     wanted: &Wanted,
-    chain: Uuid,
+    mark: &Mark,
     options: Options,
     seen: &mut Vec<Seen>,
     report: &mut ClusterReport,
 ) -> Result<(), ClusterError> {
-    let selector = format!("{CHAIN_LABEL}={chain}");
+    let selector = mark.selector();
     for kind in &KINDS {
         let api_version = match kind.group {
             "" => kind.version.to_owned(),
@@ -397,21 +397,6 @@ fn line(resource: &Resource) -> ResourceReport {
     }
 }
 
-fn chain_of(object: &Value) -> Option<&str> {
-    object["metadata"]["labels"][CHAIN_LABEL].as_str()
-}
-
-fn labelled(mut object: Value, chain: Option<&str>) -> Value {
-    if let Some(chain) = chain {
-        let labels = &mut object["metadata"]["labels"];
-        if !labels.is_object() {
-            *labels = json!({});
-        }
-        labels[CHAIN_LABEL] = json!(chain);
-    }
-    object
-}
-
 /// Answers whether this program applied an object.
 fn is_managed(object: &Value) -> bool {
     let managers = object["metadata"]["managedFields"].as_array();
@@ -436,14 +421,5 @@ mod tests {
         assert_eq!(minor("v1.20.0+bd9e442"), Some(20));
         assert_eq!(minor("v0.0.0-master+$Format:%H$"), None);
         assert_eq!(minor("unknown"), None);
-    }
-
-    #[test]
-    fn labels_are_added_to_what_is_there() {
-        let object = labelled(json!({ "metadata": { "labels": { "a": "b" } } }), Some("u"));
-        assert_eq!(object["metadata"]["labels"], json!({ "a": "b", CHAIN_LABEL: "u" }));
-        assert_eq!(chain_of(&object), Some("u"));
-        let none = labelled(json!({ "metadata": {} }), None);
-        assert_eq!(none, json!({ "metadata": {} }));
     }
 }

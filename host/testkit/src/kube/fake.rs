@@ -186,7 +186,8 @@ impl State {
     }
 
     fn list(&self, asked: &Asked<'_>) -> Value {
-        let selector = asked.query.get("labelSelector").and_then(|s| s.split_once('='));
+        let selector = asked.query.get("labelSelector").into_iter().flat_map(|s| s.split(','));
+        let selector: Vec<(&str, &str)> = selector.filter_map(|term| term.split_once('=')).collect();
         let definition = &asked.definition;
         let items: Vec<Value> = self
             .objects
@@ -194,7 +195,7 @@ impl State {
             .map(Stored::shown)
             .filter(|o| o["kind"] == definition.kind && o["apiVersion"] == definition.api_version())
             .filter(|o| asked.namespace.is_none_or(|namespace| o["metadata"]["namespace"] == namespace))
-            .filter(|o| selector.is_none_or(|(key, value)| o["metadata"]["labels"][key] == value))
+            .filter(|o| selector.iter().all(|(key, value)| o["metadata"]["labels"][key] == *value))
             .collect();
         json!({
             "kind": format!("{}List", definition.kind),

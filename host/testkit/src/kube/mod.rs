@@ -163,8 +163,8 @@ impl KubeServer {
         if let Backend::Real(real) = &self.backend {
             cluster["certificate-authority"] = json!(real.certificates.authority);
             let user = json!({
-                "client-certificate": real.certificates.client_certificate,
-                "client-key": real.certificates.client_key,
+                "client-certificate": real.certificates.client.join("client.cert"),
+                "client-key": real.certificates.client.join("client.key"),
             });
             users.push(json!({ "name": "certificate", "user": user }));
         }
