@@ -56,7 +56,7 @@ struct Source {
 enum Fate {
     /// It has a way, the next of the answer.
     Found,
-    Lost(OperatorWay),
+    Lost(Box<OperatorWay>),
 }
 
 /// Answers.
@@ -167,14 +167,14 @@ fn fate(sources: &[Source], operator: &OfCluster) -> Fate {
     let Installed { cluster, package, bundle, version, offers, .. } = &operator.installed;
     let lost = |text: String, hint: String| {
         let problem = Problem::new("operators.unknown-catalog", text).hint(hint);
-        Fate::Lost(OperatorWay {
+        Fate::Lost(Box::new(OperatorWay {
             cluster: cluster.clone(),
             package: package.clone(),
             bundle: bundle.clone(),
             version: version.clone(),
             problem: Some(problem),
             ..OperatorWay::default()
-        })
+        }))
     };
     if operator.catalogs.is_empty() {
         let hint = "the catalog that its subscription names is not there, or is no image";
@@ -240,7 +240,7 @@ fn put_together(
         .into_iter()
         .map(|fate| match fate {
             Fate::Found => ways.next(),
-            Fate::Lost(way) => Some(way),
+            Fate::Lost(way) => Some(*way),
         })
         .collect();
     let mut missing = together(lost);

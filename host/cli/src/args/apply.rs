@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::cluster_access::HEADING;
 use super::{ClusterArgs, Format};
 
 /// What `oc-mirror apply` takes.
@@ -54,19 +55,19 @@ pub(crate) struct ApplyOptions {
     pub clusters: ClusterArgs,
 
     /// Change clusters without asking first
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = HEADING)]
     pub yes: bool,
 
     /// Take over fields that others have set, and resources of other chains
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     pub force_conflicts: bool,
 
     /// Remove resources that the chain made and does not want any more
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     pub prune_resources: bool,
 
     /// Wait until catalogs are served and nodes have their configuration, at most this long [default: 1h]
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    #[arg(long, help_heading = HEADING, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
     pub wait: Option<String>,
 }
 

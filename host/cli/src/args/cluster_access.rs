@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+/// What these options are below. Each has it, since a heading for what follows would be that of other options, too.
+pub(super) const HEADING: &str = "Clusters";
+
 const KUBECONFIG: &str = "kubeconfig";
 const CONTEXT: &str = "context";
 
@@ -30,6 +33,7 @@ impl clap::Args for ClusterArgs {
             .arg(
                 Arg::new(KUBECONFIG)
                     .long(KUBECONFIG)
+                    .help_heading(HEADING)
                     .value_name("FILE")
                     .value_parser(value_parser!(PathBuf))
                     .action(ArgAction::Append)
@@ -43,6 +47,7 @@ impl clap::Args for ClusterArgs {
             .arg(
                 Arg::new(CONTEXT)
                     .long(CONTEXT)
+                    .help_heading(HEADING)
                     .value_name("NAME")
                     .value_parser(value_parser!(String))
                     .action(ArgAction::Append)

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 pub(crate) use apply::{ApplyArgs, ApplyOptions};
 pub(crate) use bucket::BucketArgs;
+use cluster_access::HEADING as CLUSTERS;
 pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 pub(crate) use resources::ResourceArgs;
@@ -191,10 +192,10 @@ pub(crate) struct MirrorArgs {
     pub port: Option<u16>,
 
     /// When all is published, tell clusters where it is; see oc-mirror apply --help
-    #[arg(long, help_heading = "Clusters")]
+    #[arg(long, help_heading = CLUSTERS)]
     pub apply: bool,
 
-    #[command(flatten, next_help_heading = "Clusters")]
+    #[command(flatten)]
     pub apply_options: ApplyOptions,
 }
 
