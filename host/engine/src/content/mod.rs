@@ -129,4 +129,7 @@ pub trait TagStore: Send + Sync {
         tag: &Tag,
         manifest: &RawManifest,
     ) -> Result<(), ContentError>;
+
+    /// Lists the tags of a repository, in order; none if there is no such repository.
+    async fn list_tags(&self, repository: &Repository) -> Result<Vec<Tag>, ContentError>;
 }

@@ -18,7 +18,6 @@ use super::prepare::{Prepared, Request, do_without, file_records, image_reports}
 use super::publishing::publish;
 use super::resources::{self, Templates};
 use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
-use crate::metadata::MetadataStore;
 use crate::plan::imageset::{Extras, advance, is_unchanged};
 use crate::report::Event;
 use crate::transfer::publish::{Place, PublishImage, Publisher, Supply};
@@ -36,7 +35,7 @@ pub async fn mirror_to_mirror(
 ) -> Result<RunReport, WorkflowError> {
     let mut report = RunReport::new(Workflow::MirrorToMirror, run.dry_run);
     let store = workspace.metadata();
-    let uid = workspace.uid()?.unwrap_or(run.new_uid);
+    let uid = workspace.uid().await?.unwrap_or(run.new_uid);
     let local = store.load(uid).await?;
     let chain = local.as_ref().map_or_else(|| Chain::new(uid), |f| f.chain.clone());
     report.uid = Some(uid);

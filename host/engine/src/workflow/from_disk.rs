@@ -11,6 +11,7 @@ use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::{Repository, Target};
 use oc_mirror_model::report::{ImagesetReport, RunReport, Totals, Workflow};
 use oc_mirror_model::sequence::{Admission, Refusal, admit};
+use uuid::Uuid;
 
 use super::companions::referrers_of;
 use super::prepare::{image_reports, mapping};
@@ -20,7 +21,6 @@ use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::{self, ImagesetFiles, Reader};
 use crate::content::ContentRead;
-use crate::metadata::in_registry::InRegistry;
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
 use crate::report::Event;
@@ -34,7 +34,7 @@ pub struct Destination {
     /// The registry itself.
     pub endpoint: Arc<dyn Endpoint>,
     /// Where the records of chains are kept there.
-    pub records: Arc<InRegistry>,
+    pub records: Arc<dyn MetadataStore>,
     /// The most components a repository may have there.
     pub max_nested_paths: Option<usize>,
     /// Whether it takes an index whose images are not all there, asked only where one is to be published.
@@ -114,7 +114,7 @@ pub async fn disk_to_mirror(
     report.uid = Some(uid);
     check_configuration(&readers, is_configuration)?;
     let found = destination.records.load(uid).await?;
-    let steps = admit_all(&readers, found.as_ref(), workspace)?;
+    let steps = admit_all(&readers, found.as_ref(), workspace.uid().await?)?;
     for (reader, step) in readers.iter().zip(&steps) {
         if *step == Step::Publish {
             destination.check_sparse(&reader.index().images).await?;
@@ -235,9 +235,8 @@ enum Step {
 fn admit_all(
     readers: &[Reader],
     found: Option<&Stored>,
-    workspace: &Workspace,
+    uid: Option<Uuid>,
 ) -> Result<Vec<Step>, WorkflowError> {
-    let uid = workspace.uid()?;
     let mut chain = found.map(|f| f.chain.clone());
     let mut steps = Vec::new();
     for (place, reader) in readers.iter().enumerate() {

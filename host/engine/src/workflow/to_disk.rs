@@ -59,7 +59,7 @@ pub async fn mirror_to_disk(
     let mut report = RunReport::new(Workflow::MirrorToDisk, run.dry_run);
     let store = workspace.metadata();
     let found = load_chain(run, workspace, to).await?;
-    let (chain, found) = adopt_sealed(run, &store, to, found.0, found.1).await?;
+    let (chain, found) = adopt_sealed(run, store.as_ref(), to, found.0, found.1).await?;
     report.uid = Some(chain.uid);
     let last = chain.sequence();
     let base = to.since.unwrap_or(last);
@@ -142,7 +142,7 @@ async fn load_chain(
     to: &ToDisk,
 ) -> Result<(Chain, Option<Stored>), WorkflowError> {
     let store = workspace.metadata();
-    match (workspace.uid()?, to.uid) {
+    match (workspace.uid().await?, to.uid) {
         (Some(workspace), Some(wanted)) if workspace != wanted => {
             Err(WorkflowErrorKind::OtherChain { workspace, wanted }.into())
         }

@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use oc_mirror_model::imageset::{FORMAT, FormatVersion};
 use oc_mirror_model::report::RunReport;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use super::{WorkflowError, WorkflowErrorKind};
 use crate::fsx;
+use crate::metadata::MetadataStore;
 use crate::metadata::local::Local;
 
 /// The directory that runs keep things in.
@@ -31,6 +33,7 @@ const NAME: &str = "working-dir";
 /// A workspace in use by this process.
 pub struct Workspace {
     dir: PathBuf,
+    records: Arc<dyn MetadataStore>,
     _lock: fsx::Lock,
 }
 
@@ -68,7 +71,10 @@ impl Workspace {
         let failed = |source| WorkflowErrorKind::Workspace { path: dir.display().to_string(), source };
         std::fs::create_dir_all(dir.join("results")).map_err(failed)?;
         match fsx::Lock::acquire(&dir.join("lock")) {
-            Ok(lock) => Ok(Self { dir, _lock: lock }),
+            Ok(lock) => {
+                let records = Arc::new(Local::new(dir.join("metadata.json")));
+                Ok(Self { dir, records, _lock: lock })
+            }
             Err(fsx::LockError::Held { holder, .. }) => {
                 Err(WorkflowErrorKind::Locked { path: dir.display().to_string(), holder }.into())
             }
@@ -86,9 +92,9 @@ impl Workspace {
         cache_of(&self.dir)
     }
 
-    /// Returns the record of the chain.
-    pub fn metadata(&self) -> Local {
-        Local::new(self.dir.join("metadata.json"))
+    /// Returns where the record of the chain is kept on this side.
+    pub fn metadata(&self) -> &Arc<dyn MetadataStore> {
+        &self.records
     }
 
     /// Returns which chain was published from here.
@@ -116,9 +122,9 @@ impl Workspace {
     }
 
     /// Returns the chain that this workspace belongs to, made or published.
-    pub fn uid(&self) -> Result<Option<Uuid>, WorkflowError> {
-        match self.metadata().uid()? {
-            Some(uid) => Ok(Some(uid)),
+    pub async fn uid(&self) -> Result<Option<Uuid>, WorkflowError> {
+        match self.records.chains().await?.first() {
+            Some(uid) => Ok(Some(*uid)),
             None => Ok(self.published()?.map(|p| p.uid)),
         }
     }
