@@ -14,6 +14,7 @@ mod output;
 mod plugins;
 mod releases;
 mod signatures;
+mod stock;
 
 use std::process::ExitCode;
 

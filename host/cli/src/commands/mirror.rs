@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
+use oc_mirror_engine::workflow::from_disk::Destination;
 use oc_mirror_engine::workflow::network::Network;
+use oc_mirror_engine::workflow::stock::Stock;
 use oc_mirror_engine::workflow::to_disk::{ToDisk, mirror_to_disk};
 use oc_mirror_engine::workflow::{CarryCompanions, OnError, Run, Wishes, Workspace, direct, from_disk};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
@@ -18,13 +20,22 @@ use crate::args::{self, Format, MirrorArgs};
 use crate::error::CliError;
 use crate::output::{self, Console};
 use crate::plugins::{self, Lent};
-use crate::{environment, logging, network, signatures};
+use crate::{environment, logging, network, signatures, stock};
 
 /// Which way, and from where to where.
 enum Way {
-    ToDisk { dir: PathBuf },
-    FromDisk { from: PathBuf, target: Target },
-    Direct { target: Target },
+    /// Images come from registries, or from what was mirrored before.
+    ToDisk {
+        dir: PathBuf,
+        from: Option<PathBuf>,
+    },
+    FromDisk {
+        from: PathBuf,
+        targets: Vec<Target>,
+    },
+    Direct {
+        targets: Vec<Target>,
+    },
 }
 
 /// A configuration that was read.
@@ -66,24 +77,29 @@ async fn execute(
     let network = network::open(&args.network, &run)?;
     let work = async {
         match way {
-            Way::ToDisk { dir } => {
-                let configured = configured.ok_or_else(no_configuration)?;
+            Way::ToDisk { dir, from } => {
+                let mut configured = configured.ok_or_else(no_configuration)?;
                 let to = to_disk(args, dir, &configured)?;
-                let wishes = wishes(args, &run, configured, &network).await?;
-                Ok(mirror_to_disk(&run, &wishes, network.clone(), workspace, &to).await?)
+                let stock = from.as_deref().map(Stock::open).transpose()?.map(Arc::new);
+                if let Some(stock) = &stock {
+                    stock::complete(&mut configured.configuration, stock);
+                }
+                let origins = stock::origins(stock.as_ref(), &network, args.online);
+                let wishes = wishes(args, &run, configured, &network, workspace, stock).await?;
+                Ok(mirror_to_disk(&run, &wishes, origins, workspace, &to).await?)
             }
-            Way::FromDisk { from, target } => {
-                let destination = network.destination(target, nested(args)).map_err(failed_target(target))?;
+            Way::FromDisk { from, targets } => {
+                let destinations = destinations(args, &network, targets)?;
                 let given = configured.map(|c| c.configuration);
                 let is_same = given.map(|given| move |written: &[u8]| is_same(&given, written));
                 let is_same = is_same.as_ref().map(|f| f as &(dyn Fn(&[u8]) -> bool + Sync));
-                Ok(from_disk::disk_to_mirror(&run, from, workspace, &destination, is_same).await?)
+                Ok(from_disk::disk_to_mirror(&run, from, workspace, &destinations, is_same).await?)
             }
-            Way::Direct { target } => {
+            Way::Direct { targets } => {
                 let configured = configured.ok_or_else(no_configuration)?;
-                let destination = network.destination(target, nested(args)).map_err(failed_target(target))?;
-                let wishes = wishes(args, &run, configured, &network).await?;
-                Ok(direct::mirror_to_mirror(&run, &wishes, network.clone(), workspace, &destination).await?)
+                let destinations = destinations(args, &network, targets)?;
+                let wishes = wishes(args, &run, configured, &network, workspace, None).await?;
+                Ok(direct::mirror_to_mirror(&run, &wishes, network.clone(), workspace, &destinations).await?)
             }
         }
     };
@@ -104,14 +120,26 @@ fn failed_target(target: &Target) -> impl Fn(oc_mirror_engine::content::ContentE
     move |error| CliError::caused(format!("the target `{target}` cannot be used"), &error)
 }
 
+fn destinations(
+    args: &MirrorArgs,
+    network: &Network,
+    targets: &[Target],
+) -> Result<Vec<Destination>, CliError> {
+    let open = |target| network.destination(target, nested(args)).map_err(failed_target(target));
+    targets.iter().map(open).collect()
+}
+
 async fn wishes(
     args: &MirrorArgs,
     run: &Run,
     configured: Configured,
     network: &Arc<Network>,
+    workspace: &Workspace,
+    stock: Option<Arc<Stock>>,
 ) -> Result<Wishes, CliError> {
     let http = network.fetch().map_err(|error| CliError::from_error(&error))?;
-    let signatures = signatures::open(args, run, http.clone())?;
+    let http = stock::http(stock.as_ref(), http, args.online);
+    let signatures = signatures::open(args, run, http.clone(), network, workspace, stock)?;
     let guard = signatures::guard(args, http.clone())?;
     let lent = Lent { http, signatures, guard, accept_risks: args.accept_risks.clone() };
     plugins::wishes(configured.written, &configured.path, configured.configuration, lent).await
@@ -130,23 +158,24 @@ fn nested(args: &MirrorArgs) -> Option<usize> {
 fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
     const FORMS: &str = "a destination is file://DIR or docker://HOST[:PORT][/PREFIX]; see oc-mirror --help";
     let destination =
-        args.destination.as_deref().ok_or_else(|| CliError::new("no destination is given").hint(FORMS))?;
+        args.destinations.first().ok_or_else(|| CliError::new("no destination is given").hint(FORMS))?;
     if let Some(dir) = destination.strip_prefix("file://") {
-        if args.from.is_some() {
-            return Err(
-                CliError::new("--from is for publishing, and `file://` is not a registry").hint(FORMS)
-            );
+        if let Some(second) = args.destinations.get(1) {
+            return Err(CliError::new(format!("`{second}` is a second destination")).hint(
+                "an imageset is made in one directory; only several registries are mirrored to at once",
+            ));
         }
         let dir = directory(dir, destination)?;
-        return Ok((Way::ToDisk { dir: dir.clone() }, Some(dir)));
+        return Ok((Way::ToDisk { dir: dir.clone(), from: source_of(args, &dir)? }, Some(dir)));
     }
-    if !destination.starts_with("docker://") {
-        return Err(CliError::new(format!("`{destination}` is not a destination")).hint(FORMS));
-    }
-    let target: Target = destination.parse().map_err(|e| CliError::from_error(&e).hint(FORMS))?;
+    let targets = targets(&args.destinations, FORMS)?;
     if args.since.is_some() || args.archive_size.is_some() || args.strict_archive {
         return Err(CliError::new("--since, --archive-size and --strict-archive are for making an imageset")
             .hint("give them with a destination file://DIR"));
+    }
+    if args.online {
+        return Err(CliError::new("--online is for making an imageset out of others")
+            .hint("leave it out: what is published is in the imagesets"));
     }
     match &args.from {
         Some(_) if args.secure_policy => {
@@ -158,14 +187,59 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
             let from = from.strip_prefix("file://").unwrap_or(from);
             let from = directory(from, "--from")?;
             let home = if from.is_file() { from.parent().map(Path::to_owned) } else { Some(from.clone()) };
-            Ok((Way::FromDisk { from, target }, home))
+            Ok((Way::FromDisk { from, targets }, home))
         }
         None if args.config.is_none() => {
             Err(CliError::new("it is not said what to publish")
                 .hint("name imagesets with --from file://DIR, or a configuration with --config FILE and --workspace file://DIR"))
         }
-        None => Ok((Way::Direct { target }, None)),
+        None => Ok((Way::Direct { targets }, None)),
     }
+}
+
+/// Reads the registries to mirror to, each of them once.
+fn targets(destinations: &[String], forms: &str) -> Result<Vec<Target>, CliError> {
+    let mut targets: Vec<Target> = Vec::new();
+    for destination in destinations {
+        if !destination.starts_with("docker://") {
+            let is_directory = destination.starts_with("file://");
+            let what = if is_directory { "is a second destination" } else { "is not a destination" };
+            return Err(CliError::new(format!("`{destination}` {what}")).hint(forms));
+        }
+        let target: Target = destination.parse().map_err(|e| CliError::from_error(&e).hint(forms))?;
+        if targets.contains(&target) {
+            return Err(
+                CliError::new(format!("`{destination}` is named twice")).hint("name each target once")
+            );
+        }
+        targets.push(target);
+    }
+    Ok(targets)
+}
+
+/// Returns what an imageset is to be made out of, other than registries.
+fn source_of(args: &MirrorArgs, dir: &Path) -> Result<Option<PathBuf>, CliError> {
+    let Some(from) = &args.from else { return Ok(None) };
+    if args.config.is_none() {
+        return Err(CliError::new("it is not said what to take from there").hint(
+            "name a configuration with --config FILE, or a registry to publish to instead of `file://`",
+        ));
+    }
+    if args.secure_policy {
+        return Err(CliError::new("--secure-policy is for images that come from registries")
+            .hint("give it when the imagesets are made that --from names"));
+    }
+    let from = directory(from.strip_prefix("file://").unwrap_or(from), "--from")?;
+    let home = if from.is_file() { from.parent().unwrap_or(Path::new("")).to_owned() } else { from.clone() };
+    let is_same = match (home.canonicalize(), dir.canonicalize()) {
+        (Ok(home), Ok(dir)) => home == dir,
+        _ => home == dir,
+    };
+    if is_same {
+        return Err(CliError::new("an imageset cannot be made where those are that it is made of")
+            .hint("name another directory; it begins a chain of its own"));
+    }
+    Ok(Some(from))
 }
 
 fn directory(path: &str, what: &str) -> Result<PathBuf, CliError> {

@@ -93,8 +93,7 @@ impl Sharing {
 
     fn with_patience(targets: usize, patience: Duration) -> (Arc<Self>, Vec<Seat>) {
         let pace = (0..targets).map(|_| Pace::default()).collect();
-        let sharing =
-            Arc::new(Self { state: Mutex::new(State { pace, ..State::default() }), patience });
+        let sharing = Arc::new(Self { state: Mutex::new(State { pace, ..State::default() }), patience });
         let seats = (0..targets).map(|number| Seat { sharing: sharing.clone(), number }).collect();
         (sharing, seats)
     }
@@ -142,11 +141,7 @@ impl Sharing {
 
     /// Makes a target one of those that a blob is read for; nothing if there is nobody to wait for. The first one has to
     /// have it read, and is told of others through what it gets besides.
-    fn join(
-        &self,
-        number: usize,
-        digest: &Digest,
-    ) -> Option<(mpsc::Receiver<Bytes>, Option<Arc<Notify>>)> {
+    fn join(&self, number: usize, digest: &Digest) -> Option<(mpsc::Receiver<Bytes>, Option<Arc<Notify>>)> {
         let mut state = self.state();
         let (pieces, receiver) = mpsc::channel(AHEAD);
         let taker = Taker { number, pieces };
@@ -258,7 +253,8 @@ impl Sharing {
                 Ok(()) => place += 1,
                 Err(mpsc::error::TrySendError::Closed(_)) => drop(takers.swap_remove(place)),
                 Err(mpsc::error::TrySendError::Full(_)) => {
-                    let is_idle = |other: &Taker| other.number != taker.number && other.pieces.capacity() == AHEAD;
+                    let is_idle =
+                        |other: &Taker| other.number != taker.number && other.pieces.capacity() == AHEAD;
                     let kept_waiting = takers.iter().any(is_idle).then_some(taker.number);
                     if takers.len() > 1 && self.state().is_behind(taker.number) {
                         takers.swap_remove(place);

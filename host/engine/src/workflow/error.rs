@@ -5,6 +5,7 @@ use oc_mirror_model::report::exit;
 use oc_mirror_model::sequence::Refusal;
 use uuid::Uuid;
 
+use super::stock::NotInStock;
 use crate::archive::ArchiveError;
 use crate::content::{ContentError, ContentErrorKind};
 use crate::metadata::MetadataError;
@@ -183,6 +184,11 @@ pub(super) fn content_hint(error: &ContentError) -> Option<String> {
         std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<PolicyRefusal>())
     {
         return Some(refusal.hint().to_owned());
+    }
+    if let Some(missing) =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<NotInStock>())
+    {
+        return Some(missing.hint().to_owned());
     }
     let hint = match error.kind() {
         ContentErrorKind::NotFound => {

@@ -15,9 +15,12 @@ pub mod network;
 mod prepare;
 mod publishing;
 pub mod questions;
+pub mod release_signatures;
 mod resolve;
 mod resources;
 pub mod serving;
+pub mod stock;
+mod targets;
 pub mod to_disk;
 mod workspace;
 
@@ -29,7 +32,7 @@ use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
 pub use guard::Guard;
-pub use workspace::{Workspace, cache_in};
+pub use workspace::{Workspace, cache_in, directory_of_workspace};
 
 use crate::policy::Policy;
 use crate::report::SharedEvents;

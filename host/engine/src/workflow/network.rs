@@ -93,6 +93,7 @@ impl Network {
             records: Arc::new(InRegistry::new(client.clone(), target.prefix.as_ref())),
             max_nested_paths,
             sparse: Arc::new(Probe { client, prefix: target.prefix.clone() }),
+            directory: None,
         })
     }
 

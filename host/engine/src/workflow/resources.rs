@@ -19,7 +19,7 @@ pub(super) type Templates = BTreeMap<String, Vec<u8>>;
 /// The provenance of a catalog that names its template.
 const TEMPLATE: &str = "catalog-source-template";
 /// Where resources are in a workspace.
-const RESOURCES: &str = "cluster-resources";
+pub(super) const RESOURCES: &str = "cluster-resources";
 /// Where templates are kept in a workspace: of catalogs that later imagesets no longer have, too.
 const KEPT: &str = "catalog-source-templates";
 
@@ -50,16 +50,17 @@ pub(super) fn write(
         registry: &destination.target.registry,
         chain,
         joined_paths: destination.max_nested_paths.is_some_and(|most| most > 0),
-        templates: &kept_templates(workspace, chain)?,
+        templates: &kept_templates(workspace, destination, chain)?,
     };
     let Documents { files, warnings, notes } = documents(&facts);
+    let kept_in = destination.kept_in(RESOURCES);
     for (name, text) in &files {
-        workspace.write(&format!("{RESOURCES}/{name}"), text.as_bytes())?;
+        workspace.write(&format!("{kept_in}/{name}"), text.as_bytes())?;
     }
     // One run may publish several imagesets.
     report.warnings.extend(only_new(warnings, &report.warnings));
     report.notes.extend(only_new(notes, &report.notes));
-    let dir = workspace.dir().join(RESOURCES);
+    let dir = workspace.dir().join(kept_in);
     remove_stale(&dir, &files).map_err(|source| failed(&dir, source))
 }
 
@@ -71,8 +72,8 @@ fn failed(path: &Path, source: std::io::Error) -> WorkflowError {
     WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into()
 }
 
-fn name_of(place: &request::Destination) -> String {
-    format!("{KEPT}/{}/{}.yaml", place.repository, place.tag)
+fn name_of(destination: &Destination, place: &request::Destination) -> String {
+    format!("{}/{}/{}.yaml", destination.kept_in(KEPT), place.repository, place.tag)
 }
 
 /// Keeps the templates of the catalogs that were published, and forgets those that these no longer have. `later` are places
@@ -90,7 +91,7 @@ fn keep_templates(
         if later.contains(&place) {
             continue;
         }
-        let name = name_of(&place);
+        let name = name_of(destination, &place);
         match template_of(image).and_then(|path| new.get(path)) {
             Some(text) => workspace.write(&name, text)?,
             None => {
@@ -104,12 +105,13 @@ fn keep_templates(
 
 fn kept_templates(
     workspace: &Workspace,
+    destination: &Destination,
     chain: &Chain,
 ) -> Result<BTreeMap<request::Destination, String>, WorkflowError> {
     let mut templates = BTreeMap::new();
     let images = chain.imagesets.iter().flat_map(|imageset| &imageset.images);
     for image in images.filter(|image| image.kind == kind::CATALOG) {
-        let path = workspace.dir().join(name_of(&image.destination));
+        let path = workspace.dir().join(name_of(destination, &image.destination));
         match std::fs::read(&path) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -51,13 +51,13 @@ pub struct Published {
 /// Returns the directory itself of the workspace in `parent`.
 ///
 /// A path that ends with `working-dir` is taken as the workspace itself, as oc-mirror v2 does.
-fn dir_of(parent: &Path) -> PathBuf {
+pub fn directory_of_workspace(parent: &Path) -> PathBuf {
     if parent.ends_with(NAME) { parent.to_owned() } else { parent.join(NAME) }
 }
 
 /// Returns where the workspace in `parent` keeps what makes runs faster. It can be used beside a run.
 pub fn cache_in(parent: &Path) -> PathBuf {
-    cache_of(&dir_of(parent))
+    cache_of(&directory_of_workspace(parent))
 }
 
 fn cache_of(dir: &Path) -> PathBuf {
@@ -67,7 +67,7 @@ fn cache_of(dir: &Path) -> PathBuf {
 impl Workspace {
     /// Opens the workspace in `parent`, making it if need be, and keeps others out.
     pub fn open(parent: &Path) -> Result<Self, WorkflowError> {
-        let dir = dir_of(parent);
+        let dir = directory_of_workspace(parent);
         let failed = |source| WorkflowErrorKind::Workspace { path: dir.display().to_string(), source };
         std::fs::create_dir_all(dir.join("results")).map_err(failed)?;
         match fsx::Lock::acquire(&dir.join("lock")) {

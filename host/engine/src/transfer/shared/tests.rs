@@ -181,6 +181,10 @@ impl TagStore for Target {
     ) -> Result<(), ContentError> {
         self.memory.put_tag(repository, tag, manifest).await
     }
+
+    async fn list_tags(&self, repository: &Repository) -> Result<Vec<Tag>, ContentError> {
+        self.memory.list_tags(repository).await
+    }
 }
 
 async fn put(memory: &Memory, repository: &Repository, media_type: &str, bytes: &[u8]) -> Descriptor {
@@ -229,7 +233,8 @@ impl Scene {
     async fn new(source: Source, moods: &[Mood]) -> Self {
         let source = Arc::new(source);
         let images = images(&source).await;
-        let target = |mood: &Mood| Target { memory: Memory::default(), mood: *mood, puts: AtomicUsize::new(0) };
+        let target =
+            |mood: &Mood| Target { memory: Memory::default(), mood: *mood, puts: AtomicUsize::new(0) };
         let targets = moods.iter().map(|mood| Arc::new(target(mood))).collect();
         Self { source, images, targets }
     }
@@ -259,7 +264,11 @@ impl Scene {
             let tagged = memory.resolve_tag(&image.repository, &image.tag).await.expect("readable");
             assert_eq!(tagged.map(|t| t.digest), Some(image.root.digest.clone()), "{}", image.origin);
             for blob in &image.blobs {
-                assert!(memory.has_blob(&image.repository, blob).await.expect("readable"), "{}", image.origin);
+                assert!(
+                    memory.has_blob(&image.repository, blob).await.expect("readable"),
+                    "{}",
+                    image.origin
+                );
             }
         }
     }
