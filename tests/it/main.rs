@@ -5,6 +5,7 @@
 mod access;
 mod blocked;
 mod companions;
+mod credentials;
 mod depot;
 mod differential;
 mod dry_run;
@@ -26,6 +27,7 @@ mod platforms;
 mod real_image;
 mod real_signatures;
 mod refusals;
+mod registries_conf;
 mod release_genuine;
 mod release_graph;
 mod release_lists;

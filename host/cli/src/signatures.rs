@@ -9,7 +9,7 @@ use oc_mirror_engine::trust::policy::ImagePolicy;
 use oc_mirror_engine::trust::registries_d::RegistriesD;
 use oc_mirror_engine::trust::release::{ReleaseSettings, ReleaseSignatures, SignatureStore};
 use oc_mirror_engine::workflow::network::Network;
-use oc_mirror_engine::workflow::release_signatures::{Directory, InRegistry};
+use oc_mirror_engine::workflow::release_signatures::Directory;
 use oc_mirror_engine::workflow::stock::Stock;
 use oc_mirror_engine::workflow::{Guard, Run, Workspace};
 use oc_mirror_model::reference::Source;
@@ -49,6 +49,7 @@ pub(crate) fn open(
     let near = named.as_deref().map(|store| near_store(store, network)).transpose()?.flatten();
     let only_mirrored = near.is_some();
     mirrored.extend(near);
+    mirrored.extend(network.mirrored_signatures());
     let settings = ReleaseSettings {
         store: named.filter(|_| !only_mirrored),
         keys: keys.transpose()?,
@@ -69,7 +70,9 @@ fn near_store(store: &str, network: &Arc<Network>) -> Result<Option<Arc<dyn Sign
         return Ok(None);
     }
     match store.parse() {
-        Ok(Source::Registry(place)) => Ok(Some(Arc::new(InRegistry::new(network.clone(), place)))),
+        Ok(Source::Registry(place)) => Ok(Some(network.signatures_at(&place).map_err(|error| {
+            CliError::caused(format!("{STORE} is `{store}`, which cannot be used"), &error).hint(FORMS)
+        })?)),
         _ => Err(CliError::new(format!("{STORE} is `{store}`")).hint(FORMS)),
     }
 }

@@ -17,7 +17,12 @@ pub(crate) fn origins(
     is_online: bool,
 ) -> Arc<dyn Origins> {
     match stock {
-        Some(stock) => Arc::new(FromStock::new(stock.clone(), network.clone(), is_online)),
+        Some(stock) => {
+            let registries = network.clone();
+            // A name that leads to mirrors only does not lead to the internet.
+            let may_ask = move |image: &_| is_online || registries.is_mirrored_only(image);
+            Arc::new(FromStock::new(stock.clone(), network.clone(), Box::new(may_ask)))
+        }
         None => network.clone(),
     }
 }

@@ -71,6 +71,7 @@ pub async fn mirror_to_mirror(
         let prepared = request.prepare(&missing, &mut report).await?;
         report.images =
             image_reports(&prepared.entries, |digest| sites.iter().any(|site| site.lacks(digest)));
+        prepared.note_mirrors(&mut report.images);
         if run.dry_run {
             for site in sites.iter_mut() {
                 let Ok(own) = &mut site.outcome else { continue };

@@ -11,6 +11,7 @@ pub mod from_disk;
 mod guard;
 pub mod images;
 mod kept;
+mod mirrored;
 pub mod network;
 mod prepare;
 mod publishing;

@@ -14,14 +14,13 @@ use bytes::Bytes;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::media_type;
-use oc_mirror_model::reference::{Reference, Repository, Source, Tag};
+use oc_mirror_model::reference::{Reference, Repository, Selector, Tag};
 use serde_json::json;
 
 use super::Workspace;
 use super::from_disk::Destination;
-use super::images::Origins;
 use crate::content::verify::{collect, verified};
-use crate::content::{BlobStream, ContentError, ContentErrorKind};
+use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead};
 use crate::transfer::publish::Endpoint;
 use crate::trust::openpgp::MAX_MESSAGE_BYTES;
 use crate::trust::release::{MOST_SIGNATURES, SignatureStore};
@@ -182,22 +181,21 @@ impl SignatureStore for Directory {
 
 /// Signatures beside payloads in a registry.
 pub struct InRegistry {
-    origins: Arc<dyn Origins>,
-    /// The repository of signatures.
-    place: Reference,
+    read: Arc<dyn ContentRead>,
+    repository: Repository,
+    /// For messages.
+    name: String,
 }
 
 impl InRegistry {
-    /// Looks in a repository of signatures; tag and digest do not matter.
-    pub fn new(origins: Arc<dyn Origins>, place: Reference) -> Self {
-        Self { origins, place }
+    /// Looks in a repository of signatures, which `read` has; tag and digest do not matter.
+    pub fn new(read: Arc<dyn ContentRead>, place: &Reference) -> Self {
+        Self { read, repository: place.repository.clone(), name: format!("`{}`", place.name()) }
     }
 
     async fn find(&self, payload: &Digest) -> Result<Vec<(u32, Vec<u8>)>, ContentError> {
-        let tag = Some(Tag::for_digest(payload));
-        let image = Reference { tag, digest: None, ..self.place.clone() };
-        let origin = self.origins.origin(&Source::Registry(image)).await?;
-        let manifest = match origin.read.manifest(&origin.repository, &origin.selector).await {
+        let tag = Selector::Tag(Tag::for_digest(payload));
+        let manifest = match self.read.manifest(&self.repository, &tag).await {
             Err(error) if error.is_not_found() => return Ok(Vec::new()),
             other => other?,
         };
@@ -211,7 +209,7 @@ impl InRegistry {
             if found.len() >= MOST_SIGNATURES as usize {
                 break;
             }
-            let stream = origin.read.blob(&origin.repository, layer, 0).await?;
+            let stream = self.read.blob(&self.repository, layer, 0).await?;
             let bytes = collect(verified(stream, layer, layer.digest.to_string()), layer).await?;
             found.push((number, bytes.to_vec()));
         }
@@ -222,7 +220,7 @@ impl InRegistry {
 #[async_trait]
 impl SignatureStore for InRegistry {
     fn name(&self) -> String {
-        format!("`{}`", self.place.name())
+        self.name.clone()
     }
 
     async fn signatures(&self, payload: &Digest) -> Result<Vec<(u32, Vec<u8>)>, String> {

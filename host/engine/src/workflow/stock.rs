@@ -238,14 +238,16 @@ fn tag_of(reference: &Reference) -> &str {
 pub struct FromStock {
     stock: Arc<Stock>,
     elsewhere: Arc<dyn Origins>,
-    is_online: bool,
+    may_ask: MayAsk,
 }
 
+/// Answers whether an image that is not in the stock may be asked for elsewhere.
+pub type MayAsk = Box<dyn Fn(&Reference) -> bool + Send + Sync>;
+
 impl FromStock {
-    /// Takes images out of the stock. `elsewhere` is asked for directories on disk, and where `is_online` is set, for
-    /// images that are missing.
-    pub fn new(stock: Arc<Stock>, elsewhere: Arc<dyn Origins>, is_online: bool) -> Self {
-        Self { stock, elsewhere, is_online }
+    /// Takes images out of the stock. `elsewhere` is asked for directories on disk, and for what is missing, if it may be.
+    pub fn new(stock: Arc<Stock>, elsewhere: Arc<dyn Origins>, may_ask: MayAsk) -> Self {
+        Self { stock, elsewhere, may_ask }
     }
 }
 
@@ -256,7 +258,7 @@ impl Origins for FromStock {
             return Ok(origin);
         }
         match source {
-            Source::Registry(_) if !self.is_online => Err(self.stock.missing(source.to_string())),
+            Source::Registry(image) if !(self.may_ask)(image) => Err(self.stock.missing(source.to_string())),
             _ => self.elsewhere.origin(source).await,
         }
     }
@@ -277,7 +279,7 @@ impl Origins for FromStock {
         };
         let mut tags: Vec<String> =
             self.stock.images.iter().flat_map(|i| &i.sources).filter_map(of).collect();
-        if tags.is_empty() && self.is_online {
+        if tags.is_empty() && (self.may_ask)(repository) {
             return self.elsewhere.tags(repository, after, limit).await;
         }
         tags.sort();
@@ -295,7 +297,9 @@ impl Origins for FromStock {
     ) -> Result<Vec<Descriptor>, ContentError> {
         let Some(origin) = self.stock.find(source).await? else {
             return match source {
-                Source::Registry(_) if !self.is_online => Err(self.stock.missing(source.to_string())),
+                Source::Registry(image) if !(self.may_ask)(image) => {
+                    Err(self.stock.missing(source.to_string()))
+                }
                 _ => self.elsewhere.referrers(source, digest, artifact_type).await,
             };
         };

@@ -63,7 +63,7 @@ async fn images_of_a_layout_go_by_their_names() {
     pushed.write_layout(dir.path(), "team/pushed:v2");
     other.write_layout(dir.path(), "quay.io/team/app:latest");
     let stock = Arc::new(Stock::open(dir.path()).expect("a layout"));
-    let offline = FromStock::new(stock.clone(), Arc::new(Nobody), false);
+    let offline = FromStock::new(stock.clone(), Arc::new(Nobody), Box::new(|_| false));
     let cases = [
         ("quay.io/team/app:v1", Some(&named)),
         ("quay.io/team/app", Some(&other)),
@@ -90,7 +90,7 @@ async fn images_of_a_layout_go_by_their_names() {
     assert_eq!(offline.tags(&app, None, 10).await.expect("listed"), ["latest", "v1"]);
     assert_eq!(offline.tags(&app, Some("latest"), 10).await.expect("listed"), ["v1"]);
 
-    let online = FromStock::new(stock, Arc::new(Nobody), true);
+    let online = FromStock::new(stock, Arc::new(Nobody), Box::new(|_| true));
     assert_eq!(found(&online, "quay.io/team/app:v1").await.expect("there"), named.digest);
     let asked = found(&online, "quay.io/team/app:v2").await.expect_err("asked");
     assert!(asked.to_string().contains("asked elsewhere"), "{asked}");
