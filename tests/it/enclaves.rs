@@ -28,7 +28,7 @@ fn narrow(lab: &Lab, name: &str, from: &str, to: &str, more: &[&str]) -> crate::
 
 #[test]
 fn a_narrower_imageset_is_made_of_a_chain_without_any_network() {
-    let mut depot = Depot::new();
+    let depot = Depot::new();
     let releases = ["4.12.1", "4.12.2"].map(|version| depot.version(version));
     depot.channel("stable-4.12", &[&releases[0], &releases[1]], "4.12.1>4.12.2");
     let names = ["x", "y", "z"].map(|name| depot.lab.push(&small(name), &format!("team/{name}"), "v1"));

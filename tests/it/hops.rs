@@ -163,7 +163,7 @@ fn three_hops_each_with_what_is_behind_it_switched_off() {
     let second = machine(&conf, &keys, &updates);
     let other = json!({
         "platform": { "channels": [{ "name": "stable-4.12" }] },
-        "operators": [{ "catalog": catalog, "packages": [{ "name": "foo", "channels": [{ "name": "fast" }] }] }],
+        "operators": [{ "catalog": catalog, "packages": [{ "name": "foo", "defaultChannel": "fast", "channels": [{ "name": "fast" }] }] }],
         "additionalImages": [{ "name": names[1] }],
     });
     second.write("isc.yaml", configuration(&other));

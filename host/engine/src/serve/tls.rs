@@ -15,7 +15,7 @@ use rcgen::{
 };
 pub use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::fsx;
 
@@ -143,7 +143,9 @@ impl Authority {
         let mut params = CertificateParams::default();
         for name in names {
             // One by one, to say which of them is not valid.
-            let one = CertificateParams::new([name.clone()]).map_err(|_| TlsError::Name(name.clone()))?;
+            let invalid = || TlsError::Name(name.clone());
+            ServerName::try_from(name.as_str()).map_err(|_| invalid())?;
+            let one = CertificateParams::new([name.clone()]).map_err(|_| invalid())?;
             params.subject_alt_names.extend(one.subject_alt_names);
         }
         params.distinguished_name.push(DnType::CommonName, NAME);
@@ -200,8 +202,10 @@ mod tests {
         let mode = dir.join(KEY).metadata().expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         again.server(&["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate");
-        let error = again.server(&["näme".to_owned()]).map(drop).expect_err("not a name");
-        assert!(matches!(error, TlsError::Name(_)), "{error}");
+        for name in ["näme", "not a name", ""] {
+            let error = again.server(&[name.to_owned()]).map(drop).expect_err("not a name");
+            assert!(matches!(error, TlsError::Name(_)), "{error}");
+        }
     }
 
     #[test]

@@ -107,19 +107,6 @@ impl Sharing {
         self.state.lock().expect("no holder of this lock panics")
     }
 
-    /// Notes that a target has decided about a blob.
-    fn settle(&self, number: usize, digest: &Digest) {
-        let mut state = self.state();
-        if let Some(undecided) = state.undecided.get_mut(digest)
-            && undecided.remove(&number)
-        {
-            if undecided.is_empty() {
-                state.undecided.remove(digest);
-            }
-            state.tell(digest);
-        }
-    }
-
     /// Opens a blob for a target, together with all that take it.
     async fn open(
         self: &Arc<Self>,
@@ -127,7 +114,6 @@ impl Sharing {
         from: &Place,
         blob: &Descriptor,
     ) -> Result<BlobStream, ContentError> {
-        self.settle(number, &blob.digest);
         let Some((receiver, begun)) = self.join(number, &blob.digest) else {
             return self.open_alone(from, blob, 0).await;
         };
@@ -142,7 +128,9 @@ impl Sharing {
     /// Makes a target one of those that a blob is read for; nothing if there is nobody to wait for. The first one has to
     /// have it read, and is told of others through what it gets besides.
     fn join(&self, number: usize, digest: &Digest) -> Option<(mpsc::Receiver<Bytes>, Option<Arc<Notify>>)> {
+        // In one step: whoever is waited for must not be late for what it has decided to take.
         let mut state = self.state();
+        state.settle(number, digest);
         let (pieces, receiver) = mpsc::channel(AHEAD);
         let taker = Taker { number, pieces };
         if let Some(gathering) = state.gatherings.get_mut(digest) {
@@ -282,6 +270,18 @@ impl State {
         undecided.copied().filter(|number| !self.is_behind(*number)).collect()
     }
 
+    /// Notes that a target has decided about a blob.
+    fn settle(&mut self, number: usize, digest: &Digest) {
+        if let Some(undecided) = self.undecided.get_mut(digest)
+            && undecided.remove(&number)
+        {
+            if undecided.is_empty() {
+                self.undecided.remove(digest);
+            }
+            self.tell(digest);
+        }
+    }
+
     /// Lets what was long ago count for less: a target that was fast for hours may have come to a halt.
     fn age(&mut self, now: Instant, period: Duration) {
         let aged = *self.aged.get_or_insert(now);
@@ -400,7 +400,7 @@ impl Supply for Shared {
     }
 
     fn settled(&self, digest: &Digest) {
-        self.seat.sharing.settle(self.seat.number, digest);
+        self.seat.sharing.state().settle(self.seat.number, digest);
     }
 }
 

@@ -15,9 +15,9 @@ use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source, Tag};
 use oc_mirror_model::request::kind;
 
-use super::WorkflowError;
 use super::from_disk::open;
 use super::images::{Origin, Origins};
+use super::{WorkflowError, WorkflowErrorKind};
 use crate::archive::{self, Reader};
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead};
 use crate::layout::Layout;
@@ -80,6 +80,9 @@ impl NotInStock {
 impl Stock {
     /// Opens a directory of imagesets, one chunk of an imageset, or an image layout.
     pub fn open(from: &Path) -> Result<Self, WorkflowError> {
+        if !from.exists() {
+            return Err(WorkflowErrorKind::NoImageset { path: from.display().to_string() }.into());
+        }
         let is_layout = !from.is_file()
             && archive::find_imagesets(from).is_ok_and(|sets| sets.is_empty())
             && from.join("index.json").is_file();

@@ -158,6 +158,9 @@ impl Workspace {
     pub fn scratch(&self) -> Result<Scratch, WorkflowError> {
         let path = self.dir.join("scratch");
         let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
+        // Whoever is lent the directory names it from the root, and what is in there is recognised by that.
+        let path = std::path::absolute(&path).map_err(failed)?;
+        let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
         match std::fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error).into()),
             _ => {}
