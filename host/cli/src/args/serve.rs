@@ -7,8 +7,8 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Beyond the loopback interface, a directory is served over TLS and to users of the password file; an imageset, which can
-only be read, over TLS, and to everybody with --anonymous-read.
+Beyond the loopback interface, a directory is served over TLS and to users of the password file;
+an imageset, which can only be read, over TLS, and to everybody with --anonymous-read.
 
 A password file is made with: htpasswd -B -c FILE USER")]
 pub(crate) struct ServeArgs {

@@ -18,8 +18,9 @@ use crate::{environment, output};
 pub(crate) fn run(args: &ServeArgs) -> Result<u8, CliError> {
     let access = access(args)?;
     super::runtime()?.block_on(async {
+        // Nothing is made for what is refused.
+        refuse_exposed(args, !is_imageset(&args.dir))?;
         let backend = backend(&args.dir).await?;
-        refuse_exposed(args, backend.directory().is_some())?;
         let failed = |error: std::io::Error| {
             CliError::caused(format!("cannot listen on {}", args.listen), &error)
                 .hint("name another address with --listen ADDRESS:PORT; port 0 takes a free one")
@@ -148,7 +149,7 @@ fn names(args: &ServeArgs) -> Vec<String> {
 
 /// A chunk file, or a directory that holds one, is an imageset; anything else is a directory of images.
 async fn backend(dir: &Path) -> Result<Arc<dyn Backend>, CliError> {
-    if dir.is_file() || holds_chunks(dir) {
+    if is_imageset(dir) {
         return Ok(Arc::new(serving::imagesets(dir).await?));
     }
     let layout = Layout::create(dir).map_err(|error| {
@@ -158,6 +159,7 @@ async fn backend(dir: &Path) -> Result<Arc<dyn Backend>, CliError> {
     Ok(Arc::new(layout))
 }
 
-fn holds_chunks(dir: &Path) -> bool {
-    oc_mirror_engine::archive::find_imagesets(dir).is_ok_and(|sets| !sets.is_empty())
+fn is_imageset(dir: &Path) -> bool {
+    let holds_chunks = || oc_mirror_engine::archive::find_imagesets(dir).is_ok_and(|sets| !sets.is_empty());
+    dir.is_file() || holds_chunks()
 }
