@@ -37,6 +37,7 @@ mod release_servers;
 mod release_signatures;
 mod releases;
 mod resources;
+mod resources_kept;
 mod round_trip;
 mod secure_policy;
 mod serve;

@@ -131,6 +131,7 @@ fn run() -> Run {
         retry: Retry::default(),
         on_error: OnError::Fail,
         companions: CarryCompanions::None,
+        resources: Default::default(),
         events: Arc::new(Silence),
         cancelled: Arc::new(AtomicBool::new(false)),
     }
@@ -147,7 +148,6 @@ fn settings(run: &Run) -> NetworkSettings {
         target_certificates: None,
         proxies: Proxies::default(),
         credentials: Vec::new(),
-        registries: RegistriesConf::default(),
         registries: RegistriesConf::default(),
         retry: run.retry,
         max_requests: 20,

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+mod resources;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 mod serve;
 
+pub(crate) use resources::ResourceArgs;
 pub(crate) use serve::ServeArgs;
 
 /// Mirror images for OpenShift environments without internet
@@ -103,6 +106,9 @@ pub(crate) struct MirrorArgs {
     /// Leave out signatures, attestations, SBOMs and other referrers of images
     #[arg(long)]
     pub remove_signatures: bool,
+
+    #[command(flatten)]
+    pub resources: ResourceArgs,
 
     /// Accepted for oc-mirror v1: as --on-error drop
     #[arg(long, hide = true)]

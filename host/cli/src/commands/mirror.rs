@@ -10,7 +10,9 @@ use oc_mirror_engine::workflow::from_disk::Destination;
 use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_engine::workflow::stock::Stock;
 use oc_mirror_engine::workflow::to_disk::{ToDisk, mirror_to_disk};
-use oc_mirror_engine::workflow::{CarryCompanions, OnError, Run, Wishes, Workspace, direct, from_disk};
+use oc_mirror_engine::workflow::{
+    CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace, direct, from_disk,
+};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
 use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::{RunReport, exit};
@@ -117,7 +119,13 @@ fn no_configuration() -> CliError {
 }
 
 fn failed_target(target: &Target) -> impl Fn(oc_mirror_engine::content::ContentError) -> CliError {
-    move |error| CliError::caused(format!("the target `{target}` cannot be used"), &error)
+    move |error| {
+        let made = CliError::caused(format!("the target `{target}` cannot be used"), &error);
+        match WorkflowError::from(WorkflowErrorKind::Content(error)).hint() {
+            Some(hint) => made.hint(hint),
+            None => made,
+        }
+    }
 }
 
 fn destinations(
@@ -385,6 +393,7 @@ fn settings(args: &MirrorArgs, events: SharedEvents) -> Result<Run, CliError> {
             args::OnError::Fail => OnError::Fail,
             args::OnError::Drop => OnError::Drop,
         },
+        resources: args.resources.preferences()?,
         companions: if args.remove_signatures { CarryCompanions::None } else { CarryCompanions::All },
         parallelism: Parallelism { images: args.parallel_images, blobs: args.parallel_layers },
         retry: Retry {

@@ -19,7 +19,7 @@ use super::images::{Origin, Origins, RunImages};
 use super::prepare::{Prepared, Request, do_without, file_records, image_reports};
 use super::publishing::publish;
 use super::release_signatures;
-use super::resources::{self, Templates};
+use super::resources::{self, Brought};
 use super::targets::Targets;
 use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::content::{BlobStream, ContentError, ContentRead};
@@ -93,14 +93,22 @@ pub async fn mirror_to_mirror(
         sites.iter_mut().flat_map(|site| &mut site.outcome).for_each(|own| own.failures.clear());
     };
     for site in sites.iter().filter(|site| site.outcome.is_ok()) {
+        let resources = workspace.cluster_resources(&site.destination.target)?;
         for (name, document) in &prepared.documents {
-            let name = format!("{}/{name}", site.destination.kept_in(resources::RESOURCES));
-            workspace.write(&name, document.as_bytes())?;
+            workspace.write_below(&resources, name, document.as_bytes())?;
         }
     }
     if report.failures.is_empty() && sites.iter().any(Site::is_good) {
-        let finish =
-            Finish { run, wishes, workspace, chain: &chain, local: local.as_ref(), prepared: &prepared };
+        let brought = Brought::of_run(&prepared, &wishes.configuration, &mut report)?;
+        let finish = Finish {
+            run,
+            wishes,
+            workspace,
+            chain: &chain,
+            local: local.as_ref(),
+            prepared: &prepared,
+            brought: &brought,
+        };
         finish.finish(&mut sites, &report).await?;
     }
     targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect())
@@ -217,6 +225,7 @@ struct Finish<'a> {
     chain: &'a Chain,
     local: Option<&'a Stored>,
     prepared: &'a Prepared,
+    brought: &'a Brought,
 }
 
 impl Finish<'_> {
@@ -238,7 +247,6 @@ impl Finish<'_> {
 
     /// Commits to the workspace, and then to each target that has all of it.
     async fn finish(&self, sites: &mut [Site<'_>], report: &RunReport) -> Result<(), WorkflowError> {
-        let templates = templates(self.prepared)?;
         let signatures = self.signatures()?;
         for site in sites.iter_mut().filter(|site| site.is_good()) {
             let kept = release_signatures::keep(self.workspace, site.destination, &signatures).await;
@@ -246,7 +254,7 @@ impl Finish<'_> {
         }
         if sites.iter().filter(|site| site.is_good()).all(|site| site.is_unchanged(self.prepared)) {
             for site in sites.iter_mut() {
-                self.note_unchanged(site, &templates)?;
+                self.note_unchanged(site)?;
             }
             return Ok(());
         }
@@ -259,7 +267,7 @@ impl Finish<'_> {
         self.workspace.metadata().commit(&after, self.local).await?;
         let extras = Extras { state: Default::default(), ..extras };
         for site in sites.iter_mut().filter(|site| site.is_good()) {
-            let committed = self.commit(site, &index, extras.clone(), &templates).await;
+            let committed = self.commit(site, &index, extras.clone()).await;
             if let Err(error) = committed {
                 site.outcome = Err(error);
             }
@@ -267,46 +275,30 @@ impl Finish<'_> {
         Ok(())
     }
 
-    fn note_unchanged(&self, site: &mut Site<'_>, templates: &Templates) -> Result<(), WorkflowError> {
-        let (Ok(own), Some(remote)) = (&mut site.outcome, &site.remote) else { return Ok(()) };
+    fn note_unchanged(&self, site: &mut Site<'_>) -> Result<(), WorkflowError> {
+        let (Ok(own), Some(remote)) = (&mut site.outcome, &mut site.remote) else { return Ok(()) };
         if !own.failures.is_empty() {
             return Ok(());
         }
-        own.imagesets.push(line(remote.chain.sequence(), "nothing new"));
-        let images = (remote.chain.sequence(), self.prepared.entries.as_slice());
-        resources::write(self.workspace, site.destination, &remote.chain, images, templates, own)
+        let at = remote.chain.sequence();
+        own.imagesets.push(line(at, "nothing new"));
+        self.brought.keep(&mut remote.chain, at, &self.prepared.entries, site.destination);
+        resources::write(self.workspace, site.destination, &remote.chain, &self.run.resources)?.tell(own);
+        Ok(())
     }
 
-    async fn commit(
-        &self,
-        site: &mut Site<'_>,
-        index: &Index,
-        extras: Extras,
-        templates: &Templates,
-    ) -> Result<(), WorkflowError> {
+    async fn commit(&self, site: &mut Site<'_>, index: &Index, extras: Extras) -> Result<(), WorkflowError> {
         let destination = site.destination;
         let before = site.chain().cloned().unwrap_or_else(|| Chain::new(index.uid));
-        let after = advance(&before, index, None, |r| destination.place(r), extras);
+        let mut after = advance(&before, index, None, |r| destination.place(r), extras);
+        self.brought.keep(&mut after, index.sequence, &self.prepared.entries, destination);
         destination.records.commit(&after, site.remote.as_ref()).await?;
         self.workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
         let Ok(own) = &mut site.outcome else { return Ok(()) };
-        let images = (index.sequence, self.prepared.entries.as_slice());
-        resources::write(self.workspace, destination, &after, images, templates, own)?;
+        resources::write(self.workspace, destination, &after, &self.run.resources)?.tell(own);
         own.imagesets.push(line(index.sequence, "published"));
         Ok(())
     }
-}
-
-/// Reads the templates of CatalogSources that sources handed over.
-fn templates(prepared: &Prepared) -> Result<Templates, WorkflowError> {
-    let mut templates = Templates::new();
-    for path in resources::template_paths(&prepared.entries) {
-        let Some(artifact) = prepared.artifacts.iter().find(|a| a.path == path) else { continue };
-        let failed =
-            |source| WorkflowErrorKind::Workspace { path: artifact.file.display().to_string(), source };
-        templates.insert(path.to_owned(), std::fs::read(&artifact.file).map_err(failed)?);
-    }
-    Ok(templates)
 }
 
 fn placed(entries: &[ImageEntry], destination: &Destination) -> Vec<ImageEntry> {

@@ -18,7 +18,7 @@ use super::companions::referrers_of;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
 use super::release_signatures;
-use super::resources::{self, Templates};
+use super::resources::{self, Brought, Remarks};
 use super::targets::Targets;
 use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
@@ -200,21 +200,21 @@ impl Publishing<'_> {
         let mut report = RunReport::new(Workflow::DiskToMirror, run.dry_run);
         report.uid = Some(self.uid);
         let Planned { steps, mut found } = planned;
+        let mut remarks = Remarks::default();
         for (reader, step) in self.readers.iter().zip(steps) {
             let index = reader.index();
             let mut line = imageset_line(reader);
             note_images(&mut report, reader, step);
-            let tell_clusters = |chain: &Chain, templates: &Templates, report: &mut RunReport| {
-                let images = (index.sequence, index.images.as_slice());
-                resources::write(workspace, destination, chain, images, templates, report)
-            };
             match step {
                 Step::PassOver => line.outcome = "not needed".to_owned(),
                 Step::AlreadyPublished => {
                     line.outcome = "already published".to_owned();
-                    // The workspace may be another one than that of the run which published it.
-                    if let Some(found) = found.as_ref().filter(|_| !run.dry_run) {
-                        tell_clusters(&found.chain, &templates(reader)?, &mut report)?;
+                    // The workspace may be another one than that of the run which published it, and the record may be from
+                    // before it kept what clusters need.
+                    if let Some(found) = found.as_mut().filter(|_| !run.dry_run) {
+                        let brought = Brought::of_imageset(reader, &mut report)?;
+                        brought.keep(&mut found.chain, index.sequence, &index.images, destination);
+                        remarks = resources::write(workspace, destination, &found.chain, &run.resources)?;
                     }
                 }
                 Step::Publish if run.dry_run => {
@@ -223,25 +223,28 @@ impl Publishing<'_> {
                     line.outcome = "planned".to_owned();
                 }
                 Step::Publish => {
-                    let templates = templates(reader)?;
+                    let brought = Brought::of_imageset(reader, &mut report)?;
                     self.publish_one(reader, destination, seat.as_ref(), found.as_ref(), &mut report).await?;
                     if !report.failures.is_empty() {
                         line.outcome = "failed".to_owned();
                         report.imagesets.push(line);
+                        remarks.tell(&mut report);
                         return Ok(report);
                     }
                     let signatures =
                         release_signatures::keep(workspace, destination, &signatures(reader)?).await;
                     report.warnings.extend(signatures);
-                    let stored = commit(destination, index, reader.identity(), found.as_ref()).await?;
+                    let stored =
+                        commit(destination, index, reader.identity(), &brought, found.as_ref()).await?;
                     workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
-                    tell_clusters(&stored.chain, &templates, &mut report)?;
+                    remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
                     found = Some(stored);
                     line.outcome = "published".to_owned();
                 }
             }
             report.imagesets.push(line);
         }
+        remarks.tell(&mut report);
         Ok(report)
     }
 
@@ -275,10 +278,10 @@ impl Publishing<'_> {
         run.events.event(Event::Phase { name: "publishing", items, bytes });
         report.failures.extend(publish(&publisher, destination, &index.images).await);
         add_totals(&mut report.totals, publisher.totals());
+        let resources = self.workspace.cluster_resources(&destination.target)?;
         for entry in index.entries.iter().filter(|e| e.path.starts_with(RESOURCES)) {
             let name = &entry.path[RESOURCES.len()..];
-            let name = format!("{}/{name}", destination.kept_in(resources::RESOURCES));
-            self.workspace.write(&name, &reader.file(&entry.path)?)?;
+            self.workspace.write_below(&resources, name, &reader.file(&entry.path)?)?;
         }
         Ok(())
     }
@@ -291,16 +294,6 @@ fn note_images(report: &mut RunReport, reader: &Reader, step: Step) {
     let new = index.refused.iter().filter(|refused| !report.refused.contains(refused));
     let new: Vec<_> = new.cloned().collect();
     report.refused.extend(new);
-}
-
-/// Reads the templates of CatalogSources that an imageset has.
-fn templates(reader: &Reader) -> Result<Templates, WorkflowError> {
-    let mut templates = Templates::new();
-    for path in resources::template_paths(&reader.index().images) {
-        let text = reader.file(&format!("files/{path}"))?;
-        templates.insert(path.to_owned(), text);
-    }
-    Ok(templates)
 }
 
 /// Reads the signatures of releases that an imageset has.
@@ -406,10 +399,12 @@ async fn commit(
     destination: &Destination,
     index: &Index,
     identity: &Digest,
+    brought: &Brought,
     found: Option<&Stored>,
 ) -> Result<Stored, WorkflowError> {
     let before = found.map_or_else(|| Chain::new(index.uid), |f| f.chain.clone());
-    let after = advance(&before, index, Some(identity), |r| destination.place(r), extras(index));
+    let mut after = advance(&before, index, Some(identity), |r| destination.place(r), extras(index));
+    brought.keep(&mut after, index.sequence, &index.images, destination);
     destination.records.commit(&after, found).await?;
     let revision = Digest::of(&after.to_bytes());
     Ok(Stored { chain: after, revision })

@@ -37,6 +37,7 @@ pub use workspace::{Workspace, cache_in, directory_of_workspace};
 
 use crate::policy::Policy;
 use crate::report::SharedEvents;
+use crate::resources::Preferences;
 use crate::source::{ContentSource, HttpFetch, Signatures};
 use crate::transfer::{Parallelism, Retry};
 
@@ -61,6 +62,8 @@ pub struct Run {
     pub on_error: OnError,
     /// What to do about signatures and other things beside images.
     pub companions: CarryCompanions,
+    /// How resources for clusters are to be.
+    pub resources: Preferences,
     /// Where to tell what happens.
     pub events: SharedEvents,
     /// Set when the run is to stop.

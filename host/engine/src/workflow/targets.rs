@@ -1,15 +1,12 @@
 //! Several targets in one run: [`Targets`] gives each a directory of its own in the workspace, and puts their reports
 //! together.
 
-use std::collections::BTreeSet;
-
-use oc_mirror_model::digest::Digest;
-use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, TargetReport};
 
 use super::WorkflowError;
 use super::from_disk::{Destination, add_totals};
 use super::prepare::chain_of;
+use super::workspace::directory_of;
 
 /// What an imageset's outcome is called where it is not the same at all targets.
 const VARIES: &str = "varies";
@@ -23,14 +20,8 @@ pub(super) struct Targets {
 impl Targets {
     /// Gives each of several targets a directory of its own.
     pub(super) fn of(destinations: &[Destination]) -> Self {
-        let mut taken = BTreeSet::new();
         let own = |destination: &Destination| {
-            let mut name = directory_of(&destination.target);
-            if !taken.insert(name.clone()) {
-                // Two targets that look alike once what no directory can have is replaced.
-                let hash = Digest::of(destination.target.to_string().as_bytes());
-                name = format!("{name}-{}", &hash.hex()[..8]);
-            }
+            let name = directory_of(&destination.target.to_string());
             Destination { directory: Some(name), ..destination.clone() }
         };
         match destinations {
@@ -104,14 +95,6 @@ fn add(report: &mut RunReport, directory: Option<&str>, target: String, own: Run
     });
 }
 
-/// Names a directory after a target: `registry.example_5000_team_mirror`.
-fn directory_of(target: &Target) -> String {
-    let text = target.to_string();
-    let text = text.strip_prefix("docker://").unwrap_or(&text);
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-    text.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
-}
-
 /// Turns what stopped the run at one target into a failure of that target.
 fn failure(target: &str, error: &WorkflowError) -> Failure {
     Failure {
@@ -152,15 +135,6 @@ fn together(targets: &[TargetReport]) -> Vec<ImagesetReport> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("docker://registry.example", "registry.example")]
-    #[case("docker://registry.example:5000/team/a_b", "registry.example_5000_team_a_b")]
-    #[case("docker://[::1]:5000", "___1__5000")]
-    fn directories(#[case] target: &str, #[case] expected: &str) {
-        assert_eq!(directory_of(&target.parse().expect("a target")), expected);
-    }
 
     #[test]
     fn outcomes_are_put_together() {
