@@ -19,6 +19,7 @@ mod plugins;
 mod registries;
 mod releases;
 mod signatures;
+mod stock;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use oc_mirror_engine::report::{Event, Events, Level};
-use oc_mirror_model::report::{RunReport, Totals, Workflow};
+use oc_mirror_model::report::{RunReport, TargetReport, Totals, Workflow};
 
 use crate::error::CliError;
 
@@ -107,6 +107,9 @@ fn headline(report: &RunReport) -> String {
     if failed > 0 {
         let outcome = match report.workflow {
             Workflow::MirrorToDisk => "no imageset was made",
+            _ if report.targets.iter().any(|target| target.failures.is_empty()) => {
+                "the sequence was not completed at every target"
+            }
             Workflow::DiskToMirror | Workflow::MirrorToMirror => "the sequence was not completed",
         };
         let failures = if failed == 1 { "1 failure".to_owned() } else { format!("{failed} failures") };
@@ -146,6 +149,9 @@ pub(crate) fn report(report: &RunReport) {
         let bytes = if set.bytes == 0 { String::new() } else { format!(", {}", size(set.bytes)) };
         println!("sequence {}{base}: {}{bytes}{saved}{files}", set.sequence, set.outcome);
     }
+    for target in &report.targets {
+        println!("{}", target_line(target));
+    }
     let totals = &report.totals;
     let sent = report.workflow != Workflow::MirrorToDisk && !report.dry_run;
     if sent && *totals != Totals::default() {
@@ -179,6 +185,21 @@ pub(crate) fn report(report: &RunReport) {
     for warning in &report.warnings {
         println!("warning: {}", clean(warning));
     }
+}
+
+/// What became of one target of several.
+fn target_line(target: &TargetReport) -> String {
+    let outcomes = target.imagesets.iter().map(|set| format!("sequence {} {}", set.sequence, set.outcome));
+    let failed = match target.failures.len() {
+        0 => None,
+        1 => Some("1 failure".to_owned()),
+        count => Some(format!("{count} failures")),
+    };
+    let sent = (target.totals.blobs > 0)
+        .then(|| format!("{} blobs sent ({})", target.totals.blobs, size(target.totals.blob_bytes)));
+    let parts: Vec<String> = outcomes.chain(sent).chain(failed).collect();
+    let parts = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
+    format!("{}: {parts}", clean(&target.target))
 }
 
 /// How many images have no signature, where that is known.

@@ -101,6 +101,28 @@ pub struct RunReport {
     pub clusters: Vec<ClusterReport>,
     /// Bytes and requests.
     pub totals: Totals,
+    /// What became of each target, where there are several; the fields above tell of all of them together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetReport>,
+}
+
+/// What a run did at one target of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetReport {
+    /// The target: `docker://HOST/PREFIX`.
+    pub target: String,
+    /// Where its resources for clusters are, below the workspace's directory of them.
+    pub directory: String,
+    /// The imagesets as they fared there.
+    pub imagesets: Vec<ImagesetReport>,
+    /// Remarks about it alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// What could not be done there.
+    pub failures: Vec<Failure>,
+    /// Bytes and requests.
+    pub totals: Totals,
 }
 
 impl RunReport {
@@ -120,6 +142,7 @@ impl RunReport {
             failures: Vec::new(),
             clusters: Vec::new(),
             totals: Totals::default(),
+            targets: Vec::new(),
         }
     }
 
@@ -149,7 +172,8 @@ pub struct ImagesetReport {
     pub bytes: u64,
     /// Content that it need not carry, since earlier sequences did.
     pub saved_bytes: u64,
-    /// `made`, `published`, `already published`, `not needed`, `nothing new`, `planned`, `failed`.
+    /// `made`, `published`, `already published`, `not needed`, `nothing new`, `planned`, `failed`; `varies` where it is not
+    /// the same at all targets.
     pub outcome: String,
 }
 

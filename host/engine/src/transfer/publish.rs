@@ -54,6 +54,9 @@ pub trait Supply: Send + Sync {
     fn is_steady(&self) -> bool {
         false
     }
+
+    /// Is told that a target has content now, or goes on without it.
+    fn settled(&self, _digest: &Digest) {}
 }
 
 /// Publishes images to one target.
@@ -107,8 +110,9 @@ impl Publisher {
         stream::iter(images)
             .map(|image| async move {
                 let outcome = self.publish_one(image).await;
-                if outcome.is_ok() {
-                    self.events.event(Event::ItemDone { name: &image.origin });
+                match &outcome {
+                    Ok(()) => self.events.event(Event::ItemDone { name: &image.origin }),
+                    Err(_) => image.blobs.iter().for_each(|blob| self.supply.settled(&blob.digest)),
                 }
                 outcome.err().map(|error| (image.clone(), error))
             })
@@ -361,6 +365,7 @@ impl Publisher {
     }
 
     fn note(&self, digest: &Digest, repository: &Repository) {
+        self.supply.settled(digest);
         self.known
             .lock()
             .expect("no holder of this lock panics")

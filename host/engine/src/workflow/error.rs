@@ -5,6 +5,7 @@ use oc_mirror_model::report::exit;
 use oc_mirror_model::sequence::Refusal;
 use uuid::Uuid;
 
+use super::stock::NotInStock;
 use crate::archive::ArchiveError;
 use crate::bucket::Fault;
 use crate::content::{ContentError, ContentErrorKind};
@@ -216,6 +217,9 @@ pub(super) fn content_hint(error: &ContentError) -> Option<String> {
     let cause = std::error::Error::source(error);
     if let Some(refusal) = cause.and_then(|cause| cause.downcast_ref::<PolicyRefusal>()) {
         return Some(refusal.hint().to_owned());
+    }
+    if let Some(missing) = cause.and_then(|cause| cause.downcast_ref::<NotInStock>()) {
+        return Some(missing.hint().to_owned());
     }
     if cause.is_some_and(|cause| cause.is::<Blocked>()) {
         return Some("remove `blocked` there, or name a mirror to read from in its place".to_owned());

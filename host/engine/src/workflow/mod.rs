@@ -18,9 +18,12 @@ mod outgoing;
 mod prepare;
 mod publishing;
 pub mod questions;
+pub mod release_signatures;
 mod resolve;
 mod resources;
 pub mod serving;
+pub mod stock;
+mod targets;
 pub mod to_disk;
 mod workspace;
 
@@ -32,7 +35,7 @@ use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
 pub use guard::Guard;
-pub use workspace::{ResourcesOf, Workspace, cache_in, resources_in};
+pub use workspace::{ResourcesOf, Workspace, cache_in, directory_of_workspace, resources_in};
 
 use crate::policy::Policy;
 use crate::report::SharedEvents;

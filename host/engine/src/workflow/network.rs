@@ -18,6 +18,7 @@ use oc_mirror_model::reference::{
 use super::from_disk::{Destination, SparseProbe};
 use super::images::{Origin, Origins};
 use super::mirrored::Mirrored;
+use super::release_signatures::{InRegistry as SignaturesInRegistry, beside};
 use crate::bucket::{Bucket, BucketSettings, Credentials};
 use crate::content::{ContentError, ContentErrorKind, ContentRead};
 use crate::fetch::GuardedFetch;
@@ -30,6 +31,7 @@ use crate::registry::{Client, ClientSettings, CredentialError, CredentialStore, 
 use crate::report::{Event, SharedEvents};
 use crate::source::HttpFetch;
 use crate::transfer::Retry;
+use crate::trust::release::SignatureStore;
 
 /// How registries are reached.
 pub struct NetworkSettings {
@@ -167,6 +169,7 @@ impl Network {
             records: Arc::new(InRegistry::new(client.clone(), target.prefix.as_ref())),
             max_nested_paths,
             sparse: Arc::new(Probe { client, prefix: target.prefix.clone() }),
+            directory: None,
         })
     }
 
@@ -228,6 +231,30 @@ impl Network {
         }
         let reason = format!("no registry that is searched has it: {}", failed.join("; "));
         Err(ContentError::new(name, ContentErrorKind::Refused(reason)))
+    }
+
+    /// Returns the signatures of releases in a repository of them.
+    pub fn signatures_at(&self, place: &Reference) -> Result<Arc<dyn SignatureStore>, ContentError> {
+        let read = self.source(&place.registry)?.read();
+        Ok(Arc::new(SignaturesInRegistry::new(read, place)))
+    }
+
+    /// Returns the signatures of releases that this program keeps beside payloads, for each mirror of payloads.
+    pub fn mirrored_signatures(&self) -> Vec<Arc<dyn SignatureStore>> {
+        let mut stores: Vec<Arc<dyn SignatureStore>> = Vec::new();
+        for place in self.registries.mirrors() {
+            let Some(repository) = beside(&place.reference.repository) else { continue };
+            // Nothing is asked that must not be.
+            let Ok(client) = self.clients.of(&place) else { continue };
+            let place = Reference { repository, tag: None, digest: None, ..place.reference };
+            stores.push(Arc::new(SignaturesInRegistry::new(client, &place)));
+        }
+        stores
+    }
+
+    /// Answers whether an image comes from mirrors only, as `registries.conf` says.
+    pub fn is_mirrored_only(&self, image: &Reference) -> bool {
+        self.registries.is_mirrored_only(image)
     }
 
     fn source(&self, registry: &Registry) -> Result<Readable, ContentError> {
