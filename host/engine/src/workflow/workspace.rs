@@ -96,7 +96,7 @@ pub struct ResourcesOf {
 /// Returns where the workspace in `parent` has resources for clusters, for each target that was published to from there. It
 /// can be asked beside a run.
 pub fn resources_in(parent: &Path) -> Result<Vec<ResourcesOf>, WorkflowError> {
-    let dir = dir_of(parent);
+    let dir = directory_of_workspace(parent);
     let Some(published) = published_in(&dir)? else { return Ok(Vec::new()) };
     let root = dir.join(RESOURCES);
     let is_only = published.targets.len() == 1;
