@@ -5,6 +5,10 @@
 mod access;
 mod blocked;
 mod buckets;
+mod cluster_api;
+mod cluster_apply;
+mod cluster_run;
+mod clusters;
 mod companions;
 mod credentials;
 mod depot;

@@ -1,6 +1,9 @@
 //! `registries.conf`: images are read from where it says, and are called what they were always called.
 
-use oc_mirror_testkit::{CommandOutput, GraphData, Image, ImageBuilder, IndexBuilder, LogLine, Registry};
+use oc_mirror_testkit::{
+    Action, CommandOutput, FaultRegistry, GraphData, Image, ImageBuilder, IndexBuilder, LogLine, Registry,
+    Rule,
+};
 use serde_json::json;
 
 use crate::depot::Depot;
@@ -163,7 +166,8 @@ fn a_blocked_registry_is_not_asked() {
     mirrors.configure("# never\n\n[[registry]]\nlocation = 'SOURCE'\nblocked = true\n");
     let run = mirrors.make().expect(8);
     let message = &run.report().failures[0].message;
-    assert!(message.contains("it is blocked by `registries.conf`, line 3, column 1"), "{message}");
+    assert!(message.contains("blocked by `registries.conf`, line 3, column 1"), "{message}");
+    assert!(run.output.raw_stderr.contains("hint: remove `blocked` there"), "{}", run.output.raw_stderr);
     assert_eq!(asked(&mirrors.lab.source), []);
 
     // Its mirrors are, and what they do not have is not there.
@@ -175,7 +179,7 @@ fn a_blocked_registry_is_not_asked() {
     mirrors.lab.configure(&[mirrors.lab.source.reference("team/other", "v1")]);
     let run = mirrors.lab.make_in("other", &["--registries-conf", "registries.conf"]).expect(8);
     let message = &run.report().failures[0].message;
-    assert!(message.contains("not found") && message.contains("it is blocked by"), "{message}");
+    assert!(message.contains("not found") && message.contains("blocked by"), "{message}");
     assert_eq!(asked(&mirrors.lab.source), []);
 }
 
@@ -188,7 +192,7 @@ fn a_blocked_target_is_not_written_to() {
     mirrors.configure(&text);
     let run = mirrors.lab.publish("disk", &["--registries-conf", "registries.conf"]).expect(1);
     assert!(
-        run.output.raw_stderr.contains("it is blocked by `registries.conf`, line 1"),
+        run.output.raw_stderr.contains("blocked by `registries.conf`, line 1"),
         "{}",
         run.output.raw_stderr
     );
@@ -324,6 +328,59 @@ fn a_blob_that_a_mirror_lost_or_spoiled_comes_from_the_registry() {
     let mut expected: Vec<String> = layers.iter().map(|l| format!("/v2/team/app/blobs/{l}")).collect();
     expected.sort();
     assert_eq!(fetched, expected, "and nothing else is");
+}
+
+#[test]
+fn a_mirror_that_denies_is_passed_over() {
+    let mut mirrors = Mirrors::new();
+    mirrors.mirror = Registry::builder().auth().start();
+    let app = image(26);
+    mirrors.lab.configure(&[mirrors.lab.push(&app, "team/app", "v1")]);
+    mirrors.configure(MIRRORED);
+    let run = mirrors.make().expect(0);
+    assert_eq!(run.report().images[0].found_at, None);
+    let warning = format!("warning: {}: it did not give `", mirrors.mirror.host());
+    assert_eq!(run.output.raw_stderr.matches(&warning).count(), 1, "{}", run.output.raw_stderr);
+}
+
+#[test]
+fn a_mirror_that_answers_late_is_better_than_none() {
+    let mut mirrors = Mirrors::new();
+    let app = image(27);
+    mirrors.mirror.push(&app, "copy/team/app", "v1");
+    let front = FaultRegistry::before(&mirrors.mirror);
+    front.rule(Rule::on("*", "").first(3).then(Action::Hangup));
+    let name = mirrors.lab.source.reference("team/app", "v1");
+    mirrors.lab.source.stop();
+    mirrors.lab.configure(&[name]);
+    mirrors.configure(&MIRRORED.replace("MIRROR", &front.host()));
+    let run = mirrors.lab.make(&["--registries-conf", "registries.conf", "--retry-delay", "10ms"]).expect(0);
+    assert_eq!(
+        run.report().images[0].found_at,
+        Some(format!("{}/copy/team/app@{}", front.host(), app.digest))
+    );
+
+    // It may have what the registry itself says is not there.
+    mirrors.lab.source.restart();
+    front.rule(Rule::on("*", "").first(3).then(Action::Hangup));
+    let run = mirrors
+        .lab
+        .make_in("again", &["--registries-conf", "registries.conf", "--retry-delay", "10ms"])
+        .expect(0);
+    assert!(run.report().images[0].found_at.is_some());
+
+    // Where none answers at all, every place is told.
+    mirrors.lab.source.stop();
+    mirrors.mirror.stop();
+    front.rule(Rule::on("*", "").then(Action::Hangup));
+    let run = mirrors
+        .lab
+        .make_in("other", &["--registries-conf", "registries.conf", "--retry-times", "0"])
+        .expect(8);
+    let message = &run.report().failures[0].message;
+    for host in [front.host(), mirrors.lab.source.host()] {
+        assert!(message.contains(&host), "{host} in {message}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Display;
 
+use oc_mirror_clusters::ClusterError;
 use oc_mirror_engine::workflow::WorkflowError;
 use oc_mirror_model::config::ConfigError;
 use oc_mirror_model::report::exit;
@@ -86,5 +87,11 @@ impl From<WorkflowError> for CliError {
         made.hint = error.hint();
         made.code = error.exit_code();
         made
+    }
+}
+
+impl From<ClusterError> for CliError {
+    fn from(error: ClusterError) -> Self {
+        Self { hint: error.hint(), ..Self::from_error(&error) }
     }
 }

@@ -3,8 +3,11 @@
 //! Only this crate prints, reads the environment and picks an exit code; only it knows both the engine and the
 //! plugin host.
 
+mod applying;
 mod args;
 mod bucket;
+mod cluster_access;
+mod cluster_output;
 mod commands;
 mod environment;
 mod error;
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
     };
     let outcome = match &cli.command {
         Some(Command::Version(args)) => commands::version::run(args),
+        Some(Command::Apply(args)) => commands::apply::run(args),
+        Some(Command::Clusters(args)) => commands::clusters::run(args),
         Some(Command::Schema(args)) => commands::schema::run(args),
         Some(Command::List(args)) => commands::list::run(args),
         Some(Command::Serve(args)) => commands::serve::run(args),

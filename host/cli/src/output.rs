@@ -55,7 +55,7 @@ pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
 }
 
 /// Replaces what a terminal would act on. Names and messages come from registries and plugins.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 

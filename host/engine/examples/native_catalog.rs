@@ -149,7 +149,6 @@ fn settings(run: &Run) -> NetworkSettings {
         proxies: Proxies::default(),
         credentials: Vec::new(),
         registries: RegistriesConf::default(),
-        registries: RegistriesConf::default(),
         retry: run.retry,
         max_requests: 20,
         events: run.events.clone(),

@@ -4,6 +4,8 @@
 //! (a digest's grammar, a tag's length) is parsed once at the edge and trusted afterwards.
 
 pub mod bucket;
+pub mod cluster_report;
+pub mod clusters;
 pub mod config;
 pub mod digest;
 pub mod imageset;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::cluster_report::ClusterReport;
 use crate::digest::Digest;
 use crate::imageset::RefusedImage;
 use crate::request::Destination;
@@ -25,6 +26,10 @@ pub mod exit {
     pub const ADDITIONAL: u8 = 8;
     /// A chart or an image of one failed.
     pub const HELM: u8 = 16;
+    /// A cluster could not be asked, or could not be told all that it should be.
+    pub const CLUSTER: u8 = 32;
+    /// What a cluster was told is not ready though it was waited for.
+    pub const NOT_READY: u8 = 64;
 
     /// Returns the bit of an image's kind.
     pub fn for_kind(kind: &str) -> u8 {
@@ -91,6 +96,9 @@ pub struct RunReport {
     pub dropped: Vec<Failure>,
     /// What could not be had or done.
     pub failures: Vec<Failure>,
+    /// The clusters that were told of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clusters: Vec<ClusterReport>,
     /// Bytes and requests.
     pub totals: Totals,
 }
@@ -110,13 +118,17 @@ impl RunReport {
             notes: Vec::new(),
             dropped: Vec::new(),
             failures: Vec::new(),
+            clusters: Vec::new(),
             totals: Totals::default(),
         }
     }
 
     /// Returns the exit code that the failures add up to. What was left out counts: it is not there.
     pub fn exit_code(&self) -> u8 {
-        self.failures.iter().chain(&self.dropped).fold(exit::OK, |code, failure| code | failure.exit_code)
+        let images = self.failures.iter().chain(&self.dropped).map(|failure| failure.exit_code);
+        images
+            .chain(self.clusters.iter().map(ClusterReport::exit_code))
+            .fold(exit::OK, |all, code| all | code)
     }
 }
 

@@ -84,3 +84,60 @@ fn real_configurations_survive_being_written() {
         }
     }
 }
+
+#[test]
+#[expect(clippy::print_stderr, reason = "how many texts were kept is worth knowing")]
+fn real_configurations_can_be_patched() {
+    let Some(root) = fixtures() else { return };
+    let edit = |action, at: &str, value: serde_json::Value| config::Edit {
+        action,
+        at: at.to_owned(),
+        value,
+        why: String::new(),
+    };
+    let (mut patched, mut kept) = (0, 0);
+    for (name, text) in files(&root) {
+        let Ok(parsed) = config::parse(&text) else { continue };
+        let Configuration::Mirror(before) = parsed.configuration else { continue };
+        let platform = before.mirror.platform.clone().unwrap_or_default();
+        let mut edits = vec![edit(
+            config::EditAction::Append,
+            "mirror.platform.channels",
+            serde_json::json!({"name": "stable-4.99", "minVersion": "4.99.1", "maxVersion": "4.99.3"}),
+        )];
+        if !platform.channels.is_empty() {
+            let at = "mirror.platform.channels[0].minVersion";
+            edits.push(edit(config::EditAction::Set, at, "4.0.1".into()));
+        }
+        for (place, operator) in before.mirror.operators.iter().enumerate() {
+            let at = format!("mirror.operators[{place}].packages");
+            let value = serde_json::json!({"name": "no-such-package", "channels": [{"name": "a", "minVersion": "1.0.0"}]});
+            edits.push(edit(config::EditAction::Append, &at, value));
+            if let Some(package) = operator.packages.first().filter(|package| package.bundles.is_empty())
+                && package.channels.iter().all(|c| c.min_version.is_none() && c.max_version.is_none())
+            {
+                let at = format!("{at}[0].minVersion");
+                edits.push(edit(config::EditAction::Set, &at, "0.0.1".into()));
+            }
+        }
+        let made = config::patch(&text, &edits).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let Ok(config::Parsed { configuration: Configuration::Mirror(after), .. }) =
+            config::parse(&made.text)
+        else {
+            panic!("{name}: {}", made.text);
+        };
+        // All else is as it was.
+        let channels = after.mirror.platform.as_ref().map_or(0, |platform| platform.channels.len());
+        assert_eq!(channels, platform.channels.len() + 1, "{name}");
+        assert_eq!(after.mirror.additional_images, before.mirror.additional_images, "{name}");
+        assert_eq!((&after.storage, after.archive_size), (&before.storage, before.archive_size), "{name}");
+        let comments = |text: &str| text.lines().filter(|line| line.trim_start().starts_with('#')).count();
+        if made.kept {
+            kept += 1;
+            assert_eq!(comments(&text), comments(&made.text), "{name}");
+        }
+        patched += 1;
+    }
+    eprintln!("{patched} patched, {kept} with their text");
+    assert!(patched > 100 && kept * 100 > patched * 95, "{kept} of {patched} with their text");
+}

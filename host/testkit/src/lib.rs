@@ -1,8 +1,9 @@
 //! What the tests of every crate share: small valid images ([`ImageBuilder`], [`IndexBuilder`]),
 //! catalogs of operators ([`CatalogBuilder`]), releases ([`release()`]) with their signatures ([`Signer`]) and the server
 //! that says which there are ([`UpdateServer`]), graph data ([`GraphData`]), Debian's
-//! `docker-registry` as a child process ([`Registry`]), an S3 server as another ([`Moto`]), `skopeo` as a second opinion ([`Skopeo`]), a registry that
-//! misbehaves on command ([`FaultRegistry`]) and a place to run whole commands in ([`TestContext`]).
+//! `docker-registry` as a child process ([`Registry`]), an S3 server as another ([`Moto`]), `skopeo` as a second opinion
+//! ([`Skopeo`]), a registry that misbehaves on command ([`FaultRegistry`]), the API server of a cluster ([`KubeServer`]) and
+//! a place to run whole commands in ([`TestContext`]).
 //!
 //! It is a development dependency only and shares no code with the crates it tests, so that a mistake in one is not
 //! repeated in the other. Its functions panic with a message when the machine cannot do what a test asks.
@@ -15,6 +16,8 @@ mod faults;
 mod graph_data;
 pub mod http;
 mod image;
+#[cfg(feature = "registries")]
+mod kube;
 mod layout;
 #[cfg(feature = "registries")]
 mod moto;
@@ -41,6 +44,7 @@ pub use faults::{Action, Bearer, FaultRegistry, Recorded, Rule};
 pub use graph_data::{GraphData, Hostile};
 pub use image::{Blob, Image, ImageBuilder, IndexBuilder, Layer, sha256, tar_gz};
 #[cfg(feature = "registries")]
+pub use kube::{Allowed, KubeServer};
 pub use moto::Moto;
 pub use push::{PlainHost, PushTarget};
 #[cfg(feature = "registries")]

@@ -38,6 +38,8 @@ impl Certificates {
         let mut client = CertificateParams::default();
         client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         client.distinguished_name.push(DnType::CommonName, "test client");
+        // The group of administrators, for API servers.
+        client.distinguished_name.push(DnType::OrganizationName, "system:masters");
         let client_key = key();
         let client = client.signed_by(&client_key, &authority).expect("the parameters are complete");
         // A directory of its own: skopeo takes every key beside a certificate for a client's.

@@ -2,7 +2,7 @@
 //!
 //! Pure logic without any I/O. A [`Builder`] makes a [`Catalog`] of its documents; [`select`] decides with an
 //! [`Entry`] of the configuration what to keep; the [`Selection`] tells the images, and a [`Renderer`] writes the
-//! documents of the smaller catalog.
+//! documents of the smaller catalog. [`reconcile`] finds out what clusters need of what is mirrored.
 
 mod blang;
 mod depend;
@@ -14,6 +14,7 @@ mod model;
 mod nearest;
 mod parse;
 mod problem;
+mod reconcile;
 mod render;
 mod select;
 mod settings;
@@ -34,6 +35,9 @@ pub use model::{
 pub use nearest::nearest;
 pub use parse::Builder;
 pub use problem::{CatalogError, MOST_PROBLEMS, Note, Problem, Problems, SelectError};
+pub use reconcile::{
+    Block, Installed, Lacking, MissingBundle, Offer, OperatorHop, OperatorWay, Reconciled, Stage, reconcile,
+};
 pub use render::{Rendered, Renderer};
 pub use select::{
     ChannelState, KeptEntry, PackageState, Reason, SelectedChannel, SelectedPackage, Selection, State, select,

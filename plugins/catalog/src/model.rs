@@ -150,6 +150,9 @@ pub struct Bundle {
     /// What it needs.
     #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<Requirement>,
+    /// The highest minor version of OpenShift that it may run on, as written.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub max_openshift: Option<String>,
 }
 
 /// An API.

@@ -12,7 +12,7 @@ use crate::graph;
 use crate::model::{Catalog, Channel, Other, Package};
 
 /// The version of the format that this program reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read() {
         let (_, text) = written();
-        assert_eq!(Contents::parse(r#"{"format":2,"new":1}"#), Err(StoreError::Format { found: 2 }));
+        assert_eq!(Contents::parse(r#"{"format":99,"new":1}"#), Err(StoreError::Format { found: 99 }));
         assert!(matches!(Contents::parse("{}"), Err(StoreError::Damaged { line: 1, .. })));
         for end in [10, text.len() / 2] {
             Catalog::read(&text[..end]).expect_err("cut");

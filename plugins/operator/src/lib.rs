@@ -2,7 +2,7 @@
 //!
 //! What to keep of a catalog is decided in `oc-mirror-catalog`. Here is what that needs of the host: [`read`] makes the
 //! index of a catalog out of its image, [`collect`] hands over images, [`build`] describes the catalog that offers just
-//! those, and [`questions`] answers what there is.
+//! those, [`questions`] answers what there is, and [`reconcile`] what clusters need.
 
 mod base;
 mod build;
@@ -11,6 +11,7 @@ mod fault;
 mod index;
 mod questions;
 mod read;
+mod reconcile;
 mod settings;
 mod target;
 
@@ -61,7 +62,7 @@ impl Preparation for Operator {
 
 impl Inspection for Operator {
     fn query(&self, question: &str, arguments: &str) -> Result<String, Error> {
-        questions::answer(question, arguments)
+        questions::answer(&self.settings, question, arguments)
     }
 }
 

@@ -6,12 +6,13 @@
 //! | `package` | `catalog`, `package` | the same of one package |
 //! | `channel` | `catalog`, `package`, `channel` | `versions`: name and version of each bundle |
 //! | `exist` | `catalogs` | for each its `digest`, or the `problem` |
+//! | `reconcile` | `operators` | see [`reconcile`] |
 //! | `select` | `rules`, `entry` | what the entry of a configuration selects |
 //!
 //! What a reference named when it was last looked up is remembered with the time, `now`, that the question came with.
 //! With that and the index in the cache no question needs a network; `refresh` looks the reference up again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oc_mirror_catalog::{Catalog, Entry, PackageFacts, Rules, Selection, State, nearest, select};
 use oc_mirror_plugin_sdk::host::cache::{self, Draft};
@@ -23,6 +24,8 @@ use serde_json::{Value, json};
 
 use crate::index::{self, Index};
 use crate::read::CatalogImage;
+use crate::reconcile;
+use crate::settings::Settings;
 
 /// What is asked about a catalog.
 #[derive(Deserialize)]
@@ -63,10 +66,11 @@ struct LookedUp {
 }
 
 /// Answers a question.
-pub(crate) fn answer(question: &str, arguments: &str) -> Result<String, Error> {
+pub(crate) fn answer(settings: &Settings, question: &str, arguments: &str) -> Result<String, Error> {
     let answer = match question {
         "catalog" | "package" | "channel" => about(question, &parse(arguments)?),
         "exist" => exist(&parse(arguments)?),
+        "reconcile" => reconcile::answer(settings, parse(arguments)?),
         "select" => selected(&parse(arguments)?),
         _ => Err(Error::Invalid(format!("there is no question `{question}`"))),
     };
@@ -155,15 +159,15 @@ fn versions(index: &mut Index, asked: &About) -> Result<Value, Error> {
 }
 
 /// The index of a catalog, and where it is from.
-struct Opened {
+pub(crate) struct Opened {
     looked_up: LookedUp,
     /// Whether it was known already.
     remembered: bool,
-    index: Index,
+    pub(crate) index: Index,
 }
 
 /// Opens the index of a catalog; only where it is not known needs that a network.
-fn open(catalog: &str, refresh: bool, now: &str) -> Result<Opened, Error> {
+pub(crate) fn open(catalog: &str, refresh: bool, now: &str) -> Result<Opened, Error> {
     let known = if refresh { None } else { remembered(catalog) };
     if let Some(looked_up) = known
         && let Some(index) = Index::open(&looked_up.digest)?
@@ -213,7 +217,7 @@ fn exist(asked: &Candidates) -> Result<Value, Error> {
 /// Says what an entry selects, of a catalog that may be mirrored for the first time.
 fn selected(asked: &Choice) -> Result<Value, Error> {
     let Opened { index, .. } = open(&asked.entry.catalog, false, &asked.now)?;
-    let catalog = relevant(index, &asked.entry, asked.rules)?;
+    let catalog = relevant(index, &asked.entry, asked.rules, &BTreeSet::new())?;
     Ok(match select(&catalog, &asked.entry, asked.rules, &State::default()) {
         Ok(selection) => described(&selection),
         Err(problems) => json!({
@@ -223,8 +227,13 @@ fn selected(asked: &Choice) -> Result<Value, Error> {
     })
 }
 
-/// Reads as much of a catalog as decides about an entry.
-fn relevant(mut index: Index, entry: &Entry, rules: Rules) -> Result<Catalog, Error> {
+/// Reads as much of a catalog as decides about an entry, and more packages where the catalog has them.
+pub(crate) fn relevant(
+    mut index: Index,
+    entry: &Entry,
+    rules: Rules,
+    more: &BTreeSet<&str>,
+) -> Result<Catalog, Error> {
     let listed = entry.packages.as_deref().unwrap_or_default();
     let facts: Option<Vec<_>> = listed.iter().map(|p| index.contents.package(&p.name)).collect();
     let follows = rules == Rules::V1Alpha2 && !entry.skip_dependencies;
@@ -235,6 +244,7 @@ fn relevant(mut index: Index, entry: &Entry, rules: Rules) -> Result<Catalog, Er
             return whole.ok_or_else(|| other("operator.cache", "the index of a catalog is damaged"));
         }
     };
+    spans.extend(more.iter().filter_map(|name| Some(index.contents.package(name)?.span)));
     spans.sort_unstable_by_key(|span| span.offset);
     spans.dedup();
     let packages = spans.into_iter().map(|span| index.package(span)).collect::<Result<Vec<_>, _>>()?;

@@ -2,13 +2,14 @@
 //!
 //! Which releases are wanted is decided in `oc-mirror-update-graph`. Here is what that needs of the host: [`updates`]
 //! fetches graphs, [`payload`] reads what a release consists of, [`collect`] hands over images, [`signatures`] what was
-//! verified, [`graph_data`] describes the image with the data of the graph, and [`questions`] answers what there is.
+//! verified, [`graph_data`] describes the image with the data of the graph, [`questions`] answers what there is, and [`reconcile`] what clusters need.
 
 mod collect;
 mod fault;
 mod graph_data;
 mod payload;
 mod questions;
+mod reconcile;
 mod settings;
 mod signatures;
 mod updates;

@@ -6,6 +6,7 @@
 //! | `versions` | `repository` | `versions`: the minor versions of which the repository has releases |
 //! | `channel` | `channel`, `architectures`, `okd` | `graphs`: for each architecture the `versions` |
 //! | `channels` | `version`, `architecture`, `okd` | `channels`: their names |
+//! | `reconcile` | `clusters`, `target` | see [`reconcile`] |
 //! | `updates` | `from`, `to`, `channel`, `architecture`, `okd`, `acceptRisks`, `svg` | the path, and a picture of it |
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::fault;
+use crate::reconcile;
 use crate::settings::{Settings, accept};
 use crate::updates::Updates;
 
@@ -69,6 +71,7 @@ pub(crate) fn answer(settings: &Settings, question: &str, arguments: &str) -> Re
         "versions" => versions(&parse(arguments)?),
         "channel" => of_channel(settings, &parse(arguments)?),
         "channels" => of_version(settings, &parse(arguments)?),
+        "reconcile" => reconcile::answer(settings, parse(arguments)?),
         "updates" => updates(settings, parse(arguments)?),
         _ => Err(Error::Invalid(format!("there is no question `{question}`"))),
     };

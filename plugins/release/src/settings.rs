@@ -135,6 +135,11 @@ impl Section {
         wanted
     }
 
+    /// Tells whether architectures are written, which then can be added to.
+    pub(crate) fn names_architectures(&self) -> bool {
+        !self.architectures.is_empty()
+    }
+
     /// Returns the platforms to choose.
     pub(crate) fn platforms(&self) -> Vec<Platform> {
         let platform = |p: &PlatformForm| Platform {

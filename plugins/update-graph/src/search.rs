@@ -44,31 +44,47 @@ pub(crate) struct Route {
 pub(crate) fn route(graph: &Graph, accept: &Accept, start: usize, end: usize) -> Option<Route> {
     let accepted: Vec<bool> = graph.conditions().iter().map(|risks| accept.covers(risks)).collect();
     let risky = |edge: &Edge| edge.condition().is_some_and(|condition| !accepted[condition]);
-    let careful = |edge: &Edge| (u32::from(risky(edge)), 1);
-    let hasty = |edge: &Edge| (1, u32::from(risky(edge)));
+    let careful = |edge: &Edge, _| (u32::from(risky(edge)), 0, 1);
+    let hasty = |edge: &Edge, _| (0, 1, u32::from(risky(edge)));
 
-    let (nodes, (_, steps)) = cheapest(graph, careful, start, end)?;
+    let (nodes, (_, _, steps)) = cheapest(graph, careful, start, end)?;
     if accepted.iter().all(|accepted| *accepted) {
         return Some(Route { nodes, shorter: None });
     }
     let shorter = cheapest(graph, hasty, start, end);
-    let shorter = shorter.filter(|(_, (length, _))| *length < steps).map(|(nodes, _)| nodes);
+    let shorter = shorter.filter(|(_, (_, length, _))| *length < steps).map(|(nodes, _)| nodes);
     Some(Route { nodes, shorter })
 }
 
-type Cost = (u32, u32);
+/// Finds the way with the fewest updates whose risks are not accepted; of these the one with the fewest releases that
+/// are not preferred, and of these the shortest.
+pub(crate) fn route_through(
+    graph: &Graph,
+    accept: &Accept,
+    start: usize,
+    end: usize,
+    preferred: impl Fn(usize) -> bool,
+) -> Option<Route> {
+    let accepted: Vec<bool> = graph.conditions().iter().map(|risks| accept.covers(risks)).collect();
+    let risky = |edge: &Edge| edge.condition().is_some_and(|condition| !accepted[condition]);
+    let cost = |edge: &Edge, to| (u32::from(risky(edge)), u32::from(!preferred(to)), 1);
+    cheapest(graph, cost, start, end).map(|(nodes, _)| Route { nodes, shorter: None })
+}
 
-/// Finds the way with the least sum of costs, which are compared as pairs; each update costs something.
+type Cost = (u32, u32, u32);
+
+/// Finds the way with the least sum of costs, which are compared place by place; each update costs something. The cost
+/// of an update also depends on the release it leads to.
 fn cheapest(
     graph: &Graph,
-    cost: impl Fn(&Edge) -> Cost,
+    cost: impl Fn(&Edge, usize) -> Cost,
     start: usize,
     end: usize,
 ) -> Option<(Vec<usize>, Cost)> {
     // From the end backwards, so that each release on the way knows what is left from there (Dijkstra).
     let mut left: Vec<Option<Cost>> = vec![None; graph.nodes().len()];
-    let mut queue = BinaryHeap::from([Reverse(((0, 0), end))]);
-    left[end] = Some((0, 0));
+    let mut queue = BinaryHeap::from([Reverse(((0, 0, 0), end))]);
+    left[end] = Some((0, 0, 0));
     while let Some(Reverse((known, node))) = queue.pop() {
         if node == start {
             break;
@@ -77,7 +93,7 @@ fn cheapest(
             continue;
         }
         for edge in graph.updates_to(node) {
-            let sum = add(known, cost(edge));
+            let sum = add(known, cost(edge, node));
             let before = edge.to as usize;
             if left[before].is_none_or(|best| sum < best) {
                 left[before] = Some(sum);
@@ -93,7 +109,7 @@ fn cheapest(
         // Releases with less left than `rest` are settled, although the search stopped at the start.
         let next = graph.updates(at).iter().find_map(|edge| {
             let after = left[edge.to as usize]?;
-            (add(after, cost(edge)) == rest).then_some((edge.to as usize, after))
+            (add(after, cost(edge, edge.to as usize)) == rest).then_some((edge.to as usize, after))
         });
         (at, rest) = next?;
         nodes.push(at);
@@ -102,7 +118,7 @@ fn cheapest(
 }
 
 fn add(left: Cost, right: Cost) -> Cost {
-    (left.0 + right.0, left.1 + right.1)
+    (left.0 + right.0, left.1 + right.1, left.2 + right.2)
 }
 
 #[cfg(test)]
@@ -154,6 +170,19 @@ mod tests {
         let graph = graph("c", "1.0.0>1.1.0");
         let found = route(&graph, &Accept::Nothing, 0, 0).expect("a way");
         assert_eq!((found.nodes, found.shorter), (vec![0], None));
+    }
+
+    #[rstest]
+    #[case("", "1.0.0 1.2.0 1.3.0")]
+    #[case("1.1.0", "1.0.0 1.1.0 1.3.0")]
+    fn what_is_preferred_is_used(#[case] preferred: &str, #[case] expected: &str) {
+        let graph = graph("c", DIAMOND);
+        let place = |text: &str| graph.place(&version(text)).expect("a node");
+        let is_preferred = |node: usize| graph.nodes()[node].version.to_string() == preferred;
+        let found = route_through(&graph, &Accept::Nothing, place("1.0.0"), place("1.3.0"), is_preferred);
+        let nodes = found.expect("a way").nodes;
+        let versions: Vec<_> = nodes.iter().map(|n| graph.nodes()[*n].version.to_string()).collect();
+        assert_eq!(versions.join(" "), expected);
     }
 
     #[test]

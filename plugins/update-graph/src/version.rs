@@ -31,6 +31,11 @@ impl Version {
         self.0.minor
     }
 
+    /// Tells whether the version is one of OKD's, which says so itself: `4.19.0-okd-scos.16`.
+    pub fn is_okd(&self) -> bool {
+        self.0.pre.as_str().split(['-', '.']).any(|part| part == "okd")
+    }
+
     /// Tells whether this is the lower of two, and of equal ones the one with less build metadata.
     pub(crate) fn is_before(&self, other: &Self) -> bool {
         self.0 < other.0

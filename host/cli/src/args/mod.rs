@@ -1,6 +1,9 @@
 //! The command line, as oc-mirror v2 has it, with what this program adds.
 
+mod apply;
 mod bucket;
+mod cluster_access;
+mod clusters;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +13,11 @@ mod resources;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+pub(crate) use apply::{ApplyArgs, ApplyOptions};
 pub(crate) use bucket::BucketArgs;
+use cluster_access::HEADING as CLUSTERS;
+pub(crate) use cluster_access::{ClusterArgs, Named};
+pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 pub(crate) use resources::ResourceArgs;
 
 /// Mirror images for OpenShift environments without internet
@@ -23,7 +30,8 @@ Mirror to mirror:  oc-mirror -c isc.yaml --workspace file://DIR docker://HOST[:P
 Through a bucket:  s3://BUCKET[/PREFIX] in place of file://DIR, with --workspace file://DIR
 
 Exit codes add up: 1 anything general, 2 a release image, 4 an operator image,
-8 an additional image or one of a custom plugin, 16 a chart or an image of one")]
+8 an additional image or one of a custom plugin, 16 a chart or an image of one,
+32 a cluster that could not be told all of it, 64 not ready in the time of --wait")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -40,7 +48,11 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Serve a directory or an imageset as a registry
     Serve(ServeArgs),
-    /// Print the JSON Schema of a configuration
+    /// Tell clusters where mirrored content is
+    Apply(ApplyArgs),
+    /// Read what clusters run, and plan how they get to what is mirrored
+    Clusters(ClustersArgs),
+    /// Print the JSON Schema of a configuration, or of a file about clusters
     Schema(SchemaArgs),
     /// Look into the program itself
     #[command(hide = true)]
@@ -178,6 +190,13 @@ pub(crate) struct MirrorArgs {
     /// Accepted for oc-mirror v2: there is no port
     #[arg(short, long, hide = true, value_name = "PORT")]
     pub port: Option<u16>,
+
+    /// When all is published, tell clusters where it is; see oc-mirror apply --help
+    #[arg(long, help_heading = CLUSTERS)]
+    pub apply: bool,
+
+    #[command(flatten)]
+    pub apply_options: ApplyOptions,
 }
 
 /// How registries are reached.
@@ -269,7 +288,7 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
-    /// Of which kind of configuration
+    /// Of which kind of file
     #[arg(value_enum, default_value_t = SchemaKind::V2alpha1)]
     pub kind: SchemaKind,
 }
@@ -282,6 +301,10 @@ pub(crate) enum SchemaKind {
     V1alpha2,
     /// DeleteImageSetConfiguration
     Delete,
+    /// ClusterInventory, as `clusters inspect` writes it
+    Clusters,
+    /// ClusterPlan, as `clusters plan` prints it
+    ClusterPlan,
 }
 
 #[derive(Debug, Args)]

@@ -11,22 +11,21 @@ const HEADING: &str = "Resources for clusters";
 
 /// What users say of resources for clusters.
 #[derive(Debug, Args)]
-#[command(next_help_heading = HEADING)]
 pub(crate) struct ResourceArgs {
-    /// Make ImageContentSourcePolicies, for clusters before 4.13, and no mirror sets [default: as the configuration's apiVersion, v1alpha2 makes them]
-    #[arg(long, value_name = "BOOL", default_missing_value = "true", num_args = 0..=1, require_equals = true)]
+    /// Make ImageContentSourcePolicies, for clusters before 4.13, and no mirror sets [default: after a configuration of v1alpha2]
+    #[arg(long, help_heading = HEADING, value_name = "BOOL", default_missing_value = "true", num_args = 0..=1, require_equals = true)]
     pub icsp: Option<bool>,
 
     /// Say in mirror sets whether clusters may pull from the source what the mirror does not have [default: not said; they may]
-    #[arg(long, value_enum, ignore_case = true, value_name = "POLICY")]
+    #[arg(long, help_heading = HEADING, value_enum, ignore_case = true, value_name = "POLICY")]
     pub mirror_source_policy: Option<SourcePolicy>,
 
     /// End the names of all resources with this, so that a cluster can have those of several mirrors
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = HEADING, value_name = "TEXT")]
     pub resource_suffix: Option<String>,
 
     /// Call the resource OLD otherwise, such as cs-redhat-operator-index-v4-20=redhat-operators; can be repeated
-    #[arg(long, value_name = "OLD=NEW")]
+    #[arg(long, help_heading = HEADING, value_name = "OLD=NEW")]
     pub resource_name: Vec<String>,
 }
 

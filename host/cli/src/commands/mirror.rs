@@ -10,18 +10,21 @@ use oc_mirror_engine::transfer::{Parallelism, Retry};
 use oc_mirror_engine::workflow::imagesets::Imagesets;
 use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_engine::workflow::to_disk::{ToDisk, mirror_to_disk};
-use oc_mirror_engine::workflow::{CarryCompanions, OnError, Run, Wishes, Workspace, direct, from_disk};
+use oc_mirror_engine::workflow::{
+    CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace, direct, from_disk,
+};
 use oc_mirror_model::bucket::{BucketUrl, InvalidBucket};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
 use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::{RunReport, exit};
 use uuid::Uuid;
 
+use crate::applying::Applying;
 use crate::args::{self, Format, MirrorArgs};
 use crate::error::CliError;
 use crate::output::{self, Console};
 use crate::plugins::{self, Lent};
-use crate::{bucket, environment, logging, network, signatures};
+use crate::{bucket, cluster_output, environment, logging, network, signatures};
 
 /// Which way, and from where to where.
 enum Way {
@@ -47,6 +50,7 @@ struct Configured {
 /// Runs the workflow that the arguments ask for.
 pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
     let (way, workspace) = way(args)?;
+    let applying = applying(args, &way)?;
     let configured = args.config.as_deref().map(|path| configuration(path, args.quiet)).transpose()?;
     let workspace = workspace_of(args, workspace, configured.as_ref())?;
     note_accepted(args);
@@ -63,16 +67,59 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
             bucket::with_records(workspace, args, &network, storage)?
         }
     };
-    let report = super::runtime()?.block_on(execute(args, &way, configured, &workspace, (run, network)))?;
+    let runtime = super::runtime()?;
+    let mut report = runtime.block_on(execute(args, &way, configured, &workspace, (run, network)))?;
     workspace.keep_report(&report)?;
+    if let (Some(applying), Way::FromDisk { target, .. } | Way::Direct { target }) = (applying, &way) {
+        runtime.block_on(apply(&applying, &workspace, target, &mut report))?;
+        workspace.keep_report(&report)?;
+    }
     match args.output {
         // Asked for as data, the result is no chatter that --quiet would silence.
         Format::Json => output::line(&serde_json::to_string_pretty(&report).expect("a report serialises")),
-        Format::Text if !args.quiet => output::report(&report),
+        Format::Text if !args.quiet => {
+            output::report(&report);
+            cluster_output::print_results(&report.clusters);
+        }
         Format::Text => {}
     }
     output::failures(&report);
+    cluster_output::failures(&report.clusters);
     Ok(report.exit_code())
+}
+
+/// Finds the clusters that are told in the end, and what is wrong with them before anything is moved.
+fn applying(args: &MirrorArgs, way: &Way) -> Result<Option<Applying>, CliError> {
+    if !args.apply {
+        return match args.apply_options.given() {
+            Some(given) => Err(CliError::new(format!("{given} for telling clusters"))
+                .hint("add --apply, or use oc-mirror apply")),
+            None => Ok(None),
+        };
+    }
+    if let Way::ToDisk { .. } = way {
+        return Err(CliError::new("--apply is for publishing, and `file://` is not a registry")
+            .hint("give it on the side where the imageset is published"));
+    }
+    if args.dry_run {
+        return Err(CliError::new("--dry-run publishes nothing that clusters could be told of").hint(
+            "leave out --apply; `oc-mirror apply --dry-run` shows what would change with the resources of a workspace",
+        ));
+    }
+    Applying::prepare(&args.apply_options, false, args.quiet).map(Some)
+}
+
+async fn apply(
+    applying: &Applying,
+    workspace: &Workspace,
+    target: &Target,
+    report: &mut RunReport,
+) -> Result<(), CliError> {
+    tokio::select! {
+        () = applying.after_run(workspace, target, report) => Ok(()),
+        () = super::interrupted() => Err(CliError::new("interrupted")
+            .hint("all is published; `oc-mirror apply` with the same workspace tells clusters")),
+    }
 }
 
 async fn execute(
@@ -136,7 +183,13 @@ fn no_configuration() -> CliError {
 }
 
 fn failed_target(target: &Target) -> impl Fn(oc_mirror_engine::content::ContentError) -> CliError {
-    move |error| CliError::caused(format!("the target `{target}` cannot be used"), &error)
+    move |error| {
+        let made = CliError::caused(format!("the target `{target}` cannot be used"), &error);
+        match WorkflowError::from(WorkflowErrorKind::Content(error)).hint() {
+            Some(hint) => made.hint(hint),
+            None => made,
+        }
+    }
 }
 
 async fn wishes(

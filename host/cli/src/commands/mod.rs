@@ -1,5 +1,7 @@
 //! One module for each command.
 
+pub(crate) mod apply;
+pub(crate) mod clusters;
 pub(crate) mod debug;
 pub(crate) mod list;
 pub(crate) mod mirror;

@@ -1,18 +1,21 @@
 //! `oc-mirror schema`.
 
+use oc_mirror_model::clusters;
 use oc_mirror_model::config::{DocumentKind, schema};
 
 use crate::args::{SchemaArgs, SchemaKind};
 use crate::error::CliError;
 use crate::output;
 
-/// Prints the JSON Schema of a configuration.
+/// Prints the JSON Schema of a kind of file.
 pub(crate) fn run(args: &SchemaArgs) -> Result<u8, CliError> {
-    let kind = match args.kind {
-        SchemaKind::V2alpha1 => DocumentKind::ImageSetV2Alpha1,
-        SchemaKind::V1alpha2 => DocumentKind::ImageSetV1Alpha2,
-        SchemaKind::Delete => DocumentKind::Delete,
+    let schema = match args.kind {
+        SchemaKind::V2alpha1 => schema(DocumentKind::ImageSetV2Alpha1),
+        SchemaKind::V1alpha2 => schema(DocumentKind::ImageSetV1Alpha2),
+        SchemaKind::Delete => schema(DocumentKind::Delete),
+        SchemaKind::Clusters => clusters::inventory_schema(),
+        SchemaKind::ClusterPlan => clusters::plan_schema(),
     };
-    output::line(&serde_json::to_string_pretty(&schema(kind)).expect("a JSON value serialises"));
+    output::line(&serde_json::to_string_pretty(&schema).expect("a JSON value serialises"));
     Ok(0)
 }

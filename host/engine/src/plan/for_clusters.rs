@@ -180,12 +180,12 @@ mod tests {
         };
         let (first, third) = (path(&one, "signature-1"), path(&one, "signature-3"));
         let mut chain = Chain::new(Uuid::nil());
-        add(&mut chain, &[one.clone()], V2, &[(&first, "x"), (&third, "y")]);
+        add(&mut chain, std::slice::from_ref(&one), V2, &[(&first, "x"), (&third, "y")]);
         let second = path(&two, "signature-1");
         // Nobody shipped the release that this is about, and that is no signature.
         let other = path(&image(kind::RELEASE, "release:3", None), "signature-1");
         let odd = path(&two, "signature-x");
-        add(&mut chain, &[two.clone()], V2, &[(&second, "z"), (&other, "?"), (&odd, "?")]);
+        add(&mut chain, std::slice::from_ref(&two), V2, &[(&second, "z"), (&other, "?"), (&odd, "?")]);
         let numbers = |image: &ImageEntry| {
             chain
                 .for_clusters
@@ -235,7 +235,7 @@ mod tests {
     fn a_record_of_before_is_completed_by_imagesets_at_hand() {
         let catalog = image(kind::CATALOG, "index:v1", Some("t.yaml"));
         let mut chain = Chain::new(Uuid::nil());
-        add(&mut chain, &[catalog.clone()], V1, &[("t.yaml", "a")]);
+        add(&mut chain, std::slice::from_ref(&catalog), V1, &[("t.yaml", "a")]);
         let complete = chain.clone();
         chain.for_clusters = ForClusters::default();
         keep(&mut chain, 1, &[catalog], prefixed, V1, &files_of(&[("t.yaml", "a")]));

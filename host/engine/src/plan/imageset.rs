@@ -181,11 +181,11 @@ pub fn is_unchanged(
     before == now.collect()
 }
 
-/// Returns where an origin is, whichever of its tags and digests it names.
+/// Returns where in registries an origin is, whichever of its tags and digests it names. Clusters are not told of directories.
 fn repository_of(origin: &str) -> String {
     match origin.parse() {
         Ok(Source::Registry(name)) => format!("{}/{}", name.registry, name.repository),
-        _ => origin.to_owned(),
+        _ => String::new(),
     }
 }
 

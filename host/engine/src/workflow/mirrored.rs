@@ -19,6 +19,7 @@ use oc_mirror_model::manifest::{Descriptor, Manifest, RawManifest};
 use oc_mirror_model::reference::{Reference, Registry, Repository, Selector, Tag};
 
 use super::network::Clients;
+use super::prepare::chain_of;
 use crate::content::verify::verified;
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead};
 use crate::registry::Client;
@@ -43,6 +44,7 @@ type Answer<'q, T> = BoxFuture<'q, Result<Option<T>, ContentError>>;
 
 /// What became of asking one place.
 struct Attempt {
+    order: usize,
     place: Arc<Place>,
     error: ContentError,
 }
@@ -191,16 +193,15 @@ impl Mirrored {
         let is_only = places.len() == 1;
         let mut failed: Vec<Attempt> = Vec::new();
         let mut later = Vec::new();
-        let mut is_settled = false;
-        for place in places {
+        for (order, place) in places.into_iter().enumerate() {
             let error = match self.client_now(&place, is_only).await {
                 Ok(Some(client)) => match ask(client, place.clone()).await {
                     Ok(Some(answer)) => return Ok((place, answer)),
-                    Ok(None) => ContentError::new(place.reference.to_string(), ContentErrorKind::NotFound),
+                    Ok(None) => not_found(&place),
                     Err(error) => error,
                 },
                 Ok(None) => {
-                    later.push(place);
+                    later.push((order, place));
                     continue;
                 }
                 Err(error) => error,
@@ -208,27 +209,24 @@ impl Mirrored {
             if *error.kind() == ContentErrorKind::Cancelled {
                 return Err(error);
             }
-            // What the place itself does not have is not there; its mirrors may still have had it.
-            is_settled |= !place.is_mirror && error.is_not_found();
             if !is_only {
                 self.clients.note_failure(name, &place, &error);
             }
-            failed.push(Attempt { place, error });
+            failed.push(Attempt { order, place, error });
         }
-        if !is_settled {
-            for place in later {
-                let client = self.clients.of(&place)?;
-                let error = match ask(client, place.clone()).await {
-                    Ok(Some(answer)) => {
-                        self.clients.note_success(&place);
-                        return Ok((place, answer));
-                    }
-                    Ok(None) => ContentError::new(place.reference.to_string(), ContentErrorKind::NotFound),
-                    Err(error) => error,
-                };
-                failed.push(Attempt { place, error });
-            }
+        for (order, place) in later {
+            let client = self.clients.of(&place)?;
+            let error = match ask(client, place.clone()).await {
+                Ok(Some(answer)) => {
+                    self.clients.note_success(&place);
+                    return Ok((place, answer));
+                }
+                Ok(None) => not_found(&place),
+                Err(error) => error,
+            };
+            failed.push(Attempt { order, place, error });
         }
+        failed.sort_by_key(|attempt| attempt.order);
         Err(combined(name, failed))
     }
 
@@ -243,11 +241,10 @@ impl Mirrored {
         }
         match client.ping_once().await {
             Ok(()) => Ok(Some(client)),
-            Err(error) if error.is_temporary() => {
+            Err(error) => {
                 self.clients.note_down(place, &error);
                 Ok(None)
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -262,6 +259,10 @@ impl Mirrored {
             found.entry((repository.clone(), digest.clone())).or_insert_with(|| place.clone());
         }
     }
+}
+
+fn not_found(place: &Place) -> ContentError {
+    ContentError::new(place.reference.to_string(), ContentErrorKind::NotFound)
 }
 
 /// Returns a place with something else of its repository.
@@ -293,7 +294,7 @@ fn combined(name: &Reference, mut failed: Vec<Attempt>) -> ContentError {
     if failed.is_empty() {
         return primary.error;
     }
-    let told = failed.iter().map(|Attempt { error, .. }| error.to_string()).collect();
+    let told = failed.iter().map(|attempt| chain_of(&attempt.error)).collect();
     let subject = match primary.place.reference.name() == name.name() {
         true => name.to_string(),
         false => format!("{name}, at {}", primary.place.reference),

@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
 pub use guard::Guard;
-pub use workspace::{Workspace, cache_in};
+pub use workspace::{ResourcesOf, Workspace, cache_in, resources_in};
 
 use crate::policy::Policy;
 use crate::report::SharedEvents;

@@ -25,7 +25,7 @@ use crate::layout::Layout;
 use crate::metadata::MetadataStore;
 use crate::metadata::in_registry::{InRegistry, REPOSITORY};
 use crate::net::{Delay, NetError, NetSettings, Proxies, Retry as RequestRetry};
-use crate::registry::conf::{Located, Place, RegistriesConf};
+use crate::registry::conf::{Blocked, Located, Place, RegistriesConf};
 use crate::registry::{Client, ClientSettings, CredentialError, CredentialStore, HostCertificates};
 use crate::report::{Event, SharedEvents};
 use crate::source::HttpFetch;
@@ -370,7 +370,8 @@ impl Clients {
 }
 
 fn blocked(name: &str, at: &Located) -> ContentError {
-    ContentError::new(name, ContentErrorKind::Refused(format!("it is blocked by {at}")))
+    let reason = "the registry may not be used".to_owned();
+    ContentError::with_source(name, ContentErrorKind::Refused(reason), Blocked(at.clone()))
 }
 
 #[async_trait]

@@ -457,7 +457,7 @@ fn without_subject(origin: &str, message: &str) -> String {
 }
 
 /// Writes an error with all its causes into one line.
-fn chain_of(error: &dyn std::error::Error) -> String {
+pub(super) fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -82,6 +82,45 @@ pub fn cache_in(parent: &Path) -> PathBuf {
     cache_of(&dir_of(parent))
 }
 
+/// Resources for clusters that a workspace has, of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourcesOf {
+    /// The target: `docker://host/prefix`.
+    pub target: String,
+    /// The chain that was published there.
+    pub chain: Uuid,
+    /// Where they are; there may be none.
+    pub dir: PathBuf,
+}
+
+/// Returns where the workspace in `parent` has resources for clusters, for each target that was published to from there. It
+/// can be asked beside a run.
+pub fn resources_in(parent: &Path) -> Result<Vec<ResourcesOf>, WorkflowError> {
+    let dir = dir_of(parent);
+    let Some(published) = published_in(&dir)? else { return Ok(Vec::new()) };
+    let root = dir.join(RESOURCES);
+    let is_only = published.targets.len() == 1;
+    let of = |target: &String| ResourcesOf {
+        target: target.clone(),
+        chain: published.uid,
+        dir: if is_only { root.clone() } else { root.join(directory_of(target)) },
+    };
+    Ok(published.targets.keys().map(of).collect())
+}
+
+fn published_in(dir: &Path) -> Result<Option<Published>, WorkflowError> {
+    let path = dir.join("published.json");
+    let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let published = serde_json::from_slice(&bytes).map_err(|e| failed(std::io::Error::other(e)))?;
+            Ok(Some(published))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error).into()),
+    }
+}
+
 fn cache_of(dir: &Path) -> PathBuf {
     dir.join("cache")
 }
@@ -136,17 +175,7 @@ impl Workspace {
 
     /// Returns which chain was published from here.
     pub fn published(&self) -> Result<Option<Published>, WorkflowError> {
-        let path = self.dir.join("published.json");
-        let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                let published =
-                    serde_json::from_slice(&bytes).map_err(|e| failed(std::io::Error::other(e)))?;
-                Ok(Some(published))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed(error).into()),
-        }
+        published_in(&self.dir)
     }
 
     /// Notes that a sequence was published.
@@ -366,6 +395,9 @@ mod tests {
         assert_eq!(own, root.join("a.example_5000"));
         let there = [root.join(FILE), own.join(FILE), root.join("cs-mine.yaml")].map(|path| path.is_file());
         assert_eq!(there, [false, true, true]);
+        let listed: Vec<PathBuf> =
+            resources_in(workspace.dir()).expect("read").into_iter().map(|of| of.dir).collect();
+        assert_eq!(listed, [own.clone(), root.join("a.example_5000+b")]);
         assert_eq!(note(&a), own);
     }
 }

@@ -151,8 +151,8 @@ fn elsewhere(root: &Value, place: &str, key: &str) -> Option<String> {
     }
 }
 
-/// Proposes the word that a misspelt one is most like.
-pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+/// Proposes the word that a misspelt one is most like: `did you mean …?`
+pub fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let word = word.to_ascii_lowercase();
     // Words of a few letters are all alike.
     let tolerance = (word.chars().count() / 3).clamp(1, 3);

@@ -9,6 +9,7 @@ mod extensions;
 mod hints;
 mod identity;
 mod operators;
+mod patch;
 mod problem;
 mod releases;
 mod schema;
@@ -25,9 +26,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use extensions::{BlockedImage, PluginEntry, PolicyEntry, PolicyMode};
+pub use hints::closest;
 pub use operators::{Dependencies, IncompleteBundles, Operator, Package, PackageBundle, PackageChannel};
+pub use patch::{Edit, EditAction, Patched, patch};
 pub use problem::{ConfigError, Position, Problem};
 pub use releases::{ReleaseChannel, ReleasePlatform, ReleaseType};
+pub(crate) use schema::generate as generate_schema;
 pub use schema::{DocumentKind, schema};
 pub use storage::fault_of_endpoint;
 pub use types::{

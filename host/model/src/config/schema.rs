@@ -41,7 +41,8 @@ static V1ALPHA2: LazyLock<Value> = LazyLock::new(generate::<v1alpha2::Document>)
 static V2ALPHA1: LazyLock<Value> = LazyLock::new(generate::<v2alpha1::Document>);
 static DELETE: LazyLock<Value> = LazyLock::new(generate::<v2alpha1::DeleteDocument>);
 
-fn generate<T: schemars::JsonSchema>() -> Value {
+/// Makes the JSON Schema of a type, whose mappings refuse unknown fields.
+pub(crate) fn generate<T: schemars::JsonSchema>() -> Value {
     let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     // Types that other places share do not refuse unknown fields everywhere; a configuration does.
     RecursiveTransform(|schema: &mut schemars::Schema| {

@@ -364,7 +364,7 @@ fn scalar(text: String, style: ScalarStyle, tag: Option<&Tag>, at: Position) -> 
 }
 
 /// Takes a plain scalar for what YAML's core schema takes it for.
-fn resolve(text: &str) -> ScalarKind {
+pub(super) fn resolve(text: &str) -> ScalarKind {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => ScalarKind::Null,
         "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => ScalarKind::Bool,

@@ -106,7 +106,9 @@ fn respond(request: &Request, actions: &[Action], shared: &Shared) -> io::Result
         return Ok(Some(answer));
     }
     let response = match (&shared.origin, &shared.upstream) {
-        (Some(origin), _) => origin.answer(&request.method, &request.path, &request.headers),
+        (Some(origin), _) => {
+            origin.answer_body(&request.method, &request.path, &request.headers, &request.body)
+        }
         (None, Some(upstream)) => forward(upstream, request, actions, shared)?,
         (None, None) => Response { status: 404, headers: Vec::new(), body: Vec::new() },
     };

@@ -50,6 +50,11 @@ impl Recorded {
 pub(crate) trait Origin: std::fmt::Debug + Send + Sync {
     /// Answers a request; the path comes with its query.
     fn answer(&self, method: &str, path: &str, headers: &Headers) -> Response;
+
+    /// Answers a request that may have a body; those that never look at one need not know of this.
+    fn answer_body(&self, method: &str, path: &str, headers: &Headers, _body: &[u8]) -> Response {
+        self.answer(method, path, headers)
+    }
 }
 
 /// A registry with faults.

@@ -101,6 +101,8 @@ pub(super) enum Property<'a> {
     Metadata(Option<String>),
     /// A manifest, still encoded.
     Object(&'a RawValue),
+    /// The highest version of OpenShift.
+    MaxOpenShift(String),
     Unknown,
 }
 
@@ -158,6 +160,7 @@ fn skipped(kind: &str) -> Option<Property<'static>> {
             | "olm.channel"
             | "olm.csv.metadata"
             | "olm.bundle.object"
+            | "olm.maxOpenShiftVersion"
     );
     (!matters).then_some(Property::Unknown)
 }
@@ -218,6 +221,8 @@ impl<'a> Property<'a> {
             "olm.channel" => priority(value).map_or(Self::Unknown, Self::Priority),
             "olm.csv.metadata" => display(from(value)),
             "olm.bundle.object" => Self::Object(value),
+            // Some write it as a text, some as a number.
+            "olm.maxOpenShiftVersion" => Self::MaxOpenShift(value.get().trim_matches('"').to_owned()),
             _ => Self::Unknown,
         }
     }

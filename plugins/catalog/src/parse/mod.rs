@@ -238,6 +238,7 @@ impl<'a> Names<'a> {
                 Property::Needs(requirement) => bundle.requires.push(requirement),
                 Property::Metadata(name) => names.metadata = name.or(names.metadata),
                 Property::Object(object) => names.objects.push(object),
+                Property::MaxOpenShift(version) => bundle.max_openshift = Some(version),
                 Property::Priority(_) | Property::Unknown => {}
             }
         }

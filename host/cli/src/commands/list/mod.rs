@@ -15,7 +15,8 @@ use crate::args::{ListArgs, ListCommand, ListFormat};
 use crate::error::CliError;
 use crate::output;
 
-pub(crate) use questions::Questions;
+pub(crate) use questions::{Plugin, Questions};
+pub(crate) use updates::check_version;
 
 /// Lists what the arguments ask for.
 pub(crate) fn run(args: &ListArgs) -> Result<u8, CliError> {
@@ -38,7 +39,7 @@ fn minor<T: FromStr>(version: &str) -> Result<(T, T), CliError> {
 }
 
 /// Finds the directory for what is found out: that of a workspace, else the user's.
-fn cache(workspace: Option<&str>, of_user: Option<PathBuf>) -> Result<PathBuf, CliError> {
+pub(crate) fn cache(workspace: Option<&str>, of_user: Option<PathBuf>) -> Result<PathBuf, CliError> {
     match workspace {
         Some(workspace) => match workspace.strip_prefix("file://").filter(|dir| !dir.is_empty()) {
             Some(dir) => Ok(cache_in(&PathBuf::from(dir))),

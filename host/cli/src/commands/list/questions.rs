@@ -29,7 +29,7 @@ pub(crate) struct Questions {
 }
 
 /// Which plugin, and as what it is started.
-pub(super) struct Plugin<'a> {
+pub(crate) struct Plugin<'a> {
     pub name: &'a str,
     pub settings: Value,
     pub grants: Vec<String>,
@@ -54,7 +54,7 @@ impl Questions {
     }
 
     /// Makes a plugin ready to be asked. What it finds out is kept below `cache`.
-    pub(super) async fn prepare(
+    pub(crate) async fn prepare(
         cache: PathBuf,
         network: &NetworkArgs,
         plugin: Plugin<'_>,

@@ -38,7 +38,7 @@ pub(super) async fn list(args: &ListUpdatesArgs) -> Result<u8, CliError> {
 }
 
 /// A version has three numbers; what may follow them is the plugin's to judge.
-fn check_version(version: &str) -> Result<(), CliError> {
+pub(crate) fn check_version(version: &str) -> Result<(), CliError> {
     let numbers = version.split(['-', '+']).next().unwrap_or_default();
     let are_numbers = numbers.split('.').all(|number| number.parse::<u64>().is_ok());
     match are_numbers && numbers.split('.').count() == 3 {

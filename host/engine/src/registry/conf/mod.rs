@@ -52,6 +52,11 @@ pub struct InvalidRegistriesConf {
     pub hint: Option<&'static str>,
 }
 
+/// Nothing may be read from a registry, or written to it, because a file says so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("blocked by {0}")]
+pub struct Blocked(pub Located);
+
 /// Something in a file that has no effect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {message}")]

@@ -18,7 +18,7 @@ pub enum ShortNameMode {
 
 /// A name that several registries may have, and nobody has said which.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the short name `{name}` may be any of {}: {at}", choices(.candidates))]
+#[error("the short name `{name}` may be any of {}, which {at} lists", choices(.candidates))]
 pub struct AmbiguousName {
     /// The name.
     pub name: String,

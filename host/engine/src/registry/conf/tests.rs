@@ -130,7 +130,7 @@ fn what_is_written_to() {
     let conf = conf(&[FULL]);
     assert!(conf.endpoint("plain.example.com/a").insecure);
     assert_eq!(conf.endpoint("other.example.com"), Endpoint::default());
-    assert_eq!(conf.endpoint("quay.io/a").blocked.unwrap().to_string(), "`0.conf`, line 40, column 1");
+    assert_eq!(conf.endpoint("quay.io/a").blocked.unwrap().to_string(), "`0.conf`, line 41, column 1");
 }
 
 #[rstest]
@@ -187,7 +187,7 @@ fn a_name_that_may_be_several_is_told_with_the_choices() {
     let error = conf(&[FULL]).candidates("ubi8/ubi:1").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the short name `ubi8/ubi:1` may be any of `example.com/ubi8/ubi:1`, `docker.io/ubi8/ubi:1`: `0.conf`, line 2, column 1"
+        "the short name `ubi8/ubi:1` may be any of `example.com/ubi8/ubi:1`, `docker.io/ubi8/ubi:1`, which `0.conf`, line 2, column 1 lists"
     );
     let one = conf(&["unqualified-search-registries = ['quay.io']\nshort-name-mode = 'enforcing'\n"]);
     assert_eq!(one.candidates("a").unwrap(), Some(vec!["quay.io/a".parse().unwrap()]));

@@ -191,7 +191,7 @@ fn names_that_cannot_be_given_are_told() {
 #[case("ä", false)]
 fn names_are_labels(#[case] text: &str, #[case] good: bool) {
     assert_eq!(text.parse::<Name>().is_ok(), good, "{text}");
-    assert_eq!("a".repeat(63).parse::<Name>().is_ok(), true);
+    assert!("a".repeat(63).parse::<Name>().is_ok());
     assert!("a".repeat(64).parse::<Name>().is_err());
     assert!("a".repeat(21).parse::<Suffix>().is_err() && "2b".parse::<Suffix>().is_ok());
 }
