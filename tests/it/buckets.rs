@@ -145,7 +145,9 @@ fn an_upload_that_was_killed_shows_nothing_and_is_gone_on_with() {
     slow.rule(Rule::on("PUT", "partNumber").after(1).then(Action::Delay(NEVER)));
     let (workspace, endpoint) = (store.lab.file("w"), slow.url());
     let args = ["-c", "isc.yaml", "--workspace", &workspace, "--s3-endpoint", &endpoint, BUCKET];
-    Running::start(&store.lab.context, &args).kill_when(|| slow.count("PUT", "partNumber") >= 1);
+    let notes = store.lab.path("w/working-dir/outgoing/.uploads");
+    let is_noted = || std::fs::read_to_string(&notes).is_ok_and(|text| text.contains("\npart "));
+    Running::start(&store.lab.context, &args).kill_when(is_noted);
     assert!(!store.keys().iter().any(|key| key.ends_with(".tar")), "{:?}", store.keys());
     assert_eq!(store.moto.uploads("mirror").len(), 1);
     store.publish().assert_refused(1, "there is no imageset");

@@ -45,11 +45,7 @@ pub(crate) fn open(
         path_style,
         credentials: if is_aws { credentials } else { credentials.without_machine() },
     };
-    network.bucket(&place, tls_verify).map_err(|error| {
-        let hint = WorkflowError::from(error);
-        let made = CliError::from(hint);
-        CliError { heading: format!("the bucket `{url}` cannot be used: {}", made.heading), ..made }
-    })
+    network.bucket(&place, tls_verify).map_err(|error| WorkflowError::from(error).into())
 }
 
 /// Makes the workspace keep the chain's record where the configuration says.
