@@ -24,6 +24,7 @@ mod platforms;
 mod real_image;
 mod real_signatures;
 mod refusals;
+mod registries;
 mod release_genuine;
 mod release_graph;
 mod release_lists;

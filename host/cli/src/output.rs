@@ -145,6 +145,12 @@ pub(crate) fn report(report: &RunReport) {
         let bytes = if set.bytes == 0 { String::new() } else { format!(", {}", size(set.bytes)) };
         println!("sequence {}{base}: {}{bytes}{saved}{files}", set.sequence, set.outcome);
     }
+    for registry in &report.registries {
+        // What keeps to the specification needs no mention.
+        if !["generic", "docker-registry"].contains(&registry.profile.as_str()) {
+            println!("registry {}: {}, {}", clean(&registry.registry), registry.profile, registry.because);
+        }
+    }
     let totals = &report.totals;
     let sent = report.workflow != Workflow::MirrorToDisk && !report.dry_run;
     if sent && *totals != Totals::default() {

@@ -146,5 +146,6 @@ fn settings(run: &Run) -> NetworkSettings {
         retry: run.retry,
         max_requests: 20,
         events: run.events.clone(),
+        profiles: Default::default(),
     }
 }

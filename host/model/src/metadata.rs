@@ -23,6 +23,9 @@ pub struct Chain {
     pub imagesets: Vec<ImagesetRecord>,
     /// Every blob and manifest that the chain carried, by digest.
     pub blobs: BTreeMap<Digest, BlobRecord>,
+    /// The repositories at this target whose paths were joined, since it takes no longer ones, and what the paths were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<Repository, Repository>,
 }
 
 /// One imageset of a chain.
@@ -79,7 +82,7 @@ pub struct BlobRecord {
 impl Chain {
     /// Starts a chain that has no imageset yet.
     pub fn new(uid: Uuid) -> Self {
-        Self { format: FORMAT, uid, imagesets: Vec::new(), blobs: BTreeMap::new() }
+        Self { format: FORMAT, uid, imagesets: Vec::new(), blobs: BTreeMap::new(), names: BTreeMap::new() }
     }
 
     /// Returns the last sequence, or 0.

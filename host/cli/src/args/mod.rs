@@ -184,6 +184,10 @@ pub(crate) struct NetworkArgs {
     /// Trust the certificates in this PEM file too
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+
+    /// Say what a registry is, such as harbor, instead of finding it out: the one that is published to, or HOST[:PORT]
+    #[arg(long, value_name = "[HOST=]PROFILE")]
+    pub registry_profile: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,3 +2,4 @@
 
 pub mod imageset;
 pub mod layout;
+pub mod names;

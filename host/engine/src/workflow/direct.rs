@@ -40,7 +40,7 @@ pub async fn mirror_to_mirror(
     let local = store.load(uid).await?;
     let chain = local.as_ref().map_or_else(|| Chain::new(uid), |f| f.chain.clone());
     report.uid = Some(uid);
-    let remote = destination.records.load(uid).await?;
+    let remote = destination.load(uid).await?;
     let at = remote.as_ref().map_or(0, |r| r.chain.sequence());
     if at > chain.sequence() {
         return Err(WorkflowErrorKind::WorkspaceBehind { target: at, workspace: chain.sequence() }.into());
@@ -58,8 +58,11 @@ pub async fn mirror_to_mirror(
     };
     let there = remote.as_ref().map(|r| &r.chain.blobs);
     let mut missing = Vec::new();
-    let prepared = loop {
+    let (prepared, destination) = loop {
         let prepared = request.prepare(&missing, &mut report).await?;
+        let images: Vec<&ImageEntry> = prepared.entries.iter().collect();
+        let chain_there = remote.as_ref().map(|r| &r.chain);
+        let destination = destination.prepared(run, chain_there, &images, &images, &mut report).await?;
         report.images =
             image_reports(&prepared.entries, |d| there.is_none_or(|blobs| !blobs.contains_key(d)));
         if run.dry_run {
@@ -67,11 +70,10 @@ pub async fn mirror_to_mirror(
             report.imagesets.push(line(chain.sequence() + 1, "planned"));
             return Ok(report);
         }
-        destination.check_sparse(&prepared.entries).await?;
         let failures =
-            copy(run, &prepared, destination, remote.as_ref().map(|r| &r.chain), &mut report).await;
+            copy(run, &prepared, &destination, remote.as_ref().map(|r| &r.chain), &mut report).await;
         if failures.is_empty() {
-            break prepared;
+            break (prepared, destination);
         }
         // A catalog that was withheld is made again without what it misses.
         let images = failures.iter().filter(|f| f.kind != kind::CATALOG).cloned();
@@ -80,10 +82,11 @@ pub async fn mirror_to_mirror(
             Some(more) => missing.extend(more),
             None => {
                 report.failures.extend(failures);
-                break prepared;
+                break (prepared, destination);
             }
         }
     };
+    let destination = &destination;
     for (name, document) in &prepared.documents {
         workspace.write(&format!("cluster-resources/{name}"), document.as_bytes())?;
     }
@@ -122,6 +125,7 @@ pub async fn mirror_to_mirror(
     );
     destination.records.commit(&after, remote.as_ref()).await?;
     workspace.note_published(uid, &destination.target.to_string(), index.sequence)?;
+    destination.keep_mapping(workspace, &after, &prepared.entries)?;
     let images = (index.sequence, prepared.entries.as_slice());
     resources::write(workspace, destination, &after, images, &templates, &mut report)?;
     report.imagesets.push(line(index.sequence, "published"));

@@ -13,6 +13,7 @@ use oc_mirror_model::report::{ImagesetReport, RunReport, Totals, Workflow};
 use oc_mirror_model::sequence::{Admission, Refusal, admit};
 
 use super::companions::referrers_of;
+use super::preflight::Examine;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
 use super::resources::{self, Templates};
@@ -23,6 +24,7 @@ use crate::content::ContentRead;
 use crate::metadata::in_registry::InRegistry;
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
+use crate::plan::names::Names;
 use crate::report::Event;
 use crate::transfer::publish::{Endpoint, Place, PublishImage, Publisher, Supply};
 
@@ -35,8 +37,12 @@ pub struct Destination {
     pub endpoint: Arc<dyn Endpoint>,
     /// Where the records of chains are kept there.
     pub records: Arc<InRegistry>,
-    /// The most components a repository may have there.
+    /// The most components a repository may have there, if the user says so.
     pub max_nested_paths: Option<usize>,
+    /// Where repositories are there. What the registry takes is not known before a run.
+    pub names: Names,
+    /// Answers what it is and what it takes.
+    pub examine: Arc<dyn Examine>,
     /// Whether it takes an index whose images are not all there, asked only where one is to be published.
     pub sparse: Arc<dyn SparseProbe>,
 }
@@ -51,17 +57,7 @@ pub trait SparseProbe: Send + Sync {
 impl Destination {
     /// Returns the repository of an image there, prefix included.
     pub fn place(&self, repository: &Repository) -> Repository {
-        repository.under(self.target.prefix.as_ref()).with_max_components(self.max_nested_paths)
-    }
-
-    /// Refuses images that the registry cannot hold, before anything is sent.
-    pub(super) async fn check_sparse(&self, images: &[ImageEntry]) -> Result<(), WorkflowError> {
-        let Some(image) = images.iter().find(|i| i.sparse) else { return Ok(()) };
-        if self.sparse.takes_sparse_indexes().await? {
-            return Ok(());
-        }
-        let origin = image.request.origin.clone();
-        Err(WorkflowErrorKind::SparseIndex { target: self.target.to_string(), origin }.into())
+        self.names.place(repository)
     }
 
     /// Returns what is to be published for an image.
@@ -83,6 +79,19 @@ impl Destination {
             let repository = self.place(&image.destination.repository);
             format!("docker://{}/{repository}:{}", self.target.registry, image.destination.tag)
         })
+    }
+
+    /// Writes the mapping into the workspace, where names are not what users expect.
+    pub(super) fn keep_mapping(
+        &self,
+        workspace: &Workspace,
+        chain: &Chain,
+        images: &[ImageEntry],
+    ) -> Result<(), WorkflowError> {
+        match chain.names.is_empty() {
+            true => Ok(()),
+            false => workspace.write("mapping.txt", self.mapping(images).as_bytes()),
+        }
     }
 
     /// Returns the repositories that hold what, for all the chain's record knows.
@@ -113,13 +122,13 @@ pub async fn disk_to_mirror(
     let uid = readers.last().map(|r| r.index().uid).ok_or_else(|| no_imageset(from))?;
     report.uid = Some(uid);
     check_configuration(&readers, is_configuration)?;
-    let found = destination.records.load(uid).await?;
+    let found = destination.load(uid).await?;
     let steps = admit_all(&readers, found.as_ref(), workspace)?;
-    for (reader, step) in readers.iter().zip(&steps) {
-        if *step == Step::Publish {
-            destination.check_sparse(&reader.index().images).await?;
-        }
-    }
+    let chain = found.as_ref().map(|f| &f.chain);
+    let images: Vec<&ImageEntry> = readers.iter().flat_map(|reader| &reader.index().images).collect();
+    let published = readers.iter().zip(&steps).filter(|(_, step)| **step == Step::Publish);
+    let new: Vec<&ImageEntry> = published.flat_map(|(reader, _)| &reader.index().images).collect();
+    let destination = &destination.prepared(run, chain, &images, &new, &mut report).await?;
 
     let mut found = found;
     for (reader, step) in readers.into_iter().zip(steps) {
@@ -155,6 +164,7 @@ pub async fn disk_to_mirror(
                 }
                 let stored = commit(destination, &index, &identity, found.as_ref()).await?;
                 workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
+                destination.keep_mapping(workspace, &stored.chain, &index.images)?;
                 tell_clusters(&stored.chain, &templates, &mut report)?;
                 found = Some(stored);
                 line.outcome = "published".to_owned();

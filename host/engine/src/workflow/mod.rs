@@ -12,6 +12,7 @@ mod guard;
 pub mod images;
 mod kept;
 pub mod network;
+mod preflight;
 mod prepare;
 mod publishing;
 pub mod questions;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
 pub use guard::Guard;
+pub use preflight::{Examine, Finding, Unfit};
 pub use workspace::{Workspace, cache_in};
 
 use crate::policy::Policy;

@@ -19,6 +19,8 @@ use crate::fetch::GuardedFetch;
 use crate::layout::Layout;
 use crate::metadata::in_registry::{InRegistry, REPOSITORY};
 use crate::net::{Delay, NetError, NetSettings, Proxies, Retry as RequestRetry};
+use crate::plan::names::Names;
+use crate::registry::profile::Product;
 use crate::registry::{Client, ClientSettings, CredentialError, CredentialStore};
 use crate::report::SharedEvents;
 use crate::source::HttpFetch;
@@ -44,6 +46,27 @@ pub struct NetworkSettings {
     pub max_requests: usize,
     /// Where to tell of retries.
     pub events: SharedEvents,
+    /// What the user says that registries are.
+    pub profiles: Profiles,
+}
+
+/// What the user says that registries are.
+#[derive(Clone, Debug, Default)]
+pub struct Profiles {
+    /// The one that is published to.
+    pub target: Option<Product>,
+    /// By `host` or `host:port`.
+    pub by_registry: HashMap<Registry, Product>,
+}
+
+impl Profiles {
+    fn of(&self, registry: &Registry) -> Option<Product> {
+        self.by_registry.get(registry).copied()
+    }
+
+    fn of_target(&self, registry: &Registry) -> Option<Product> {
+        self.of(registry).or(self.target)
+    }
 }
 
 /// One client for each registry, shared by everything in a run.
@@ -86,12 +109,15 @@ impl Network {
         target: &Target,
         max_nested_paths: Option<usize>,
     ) -> Result<Destination, ContentError> {
-        let client = Arc::new(self.client(&target.registry, self.settings.target_tls_verify)?);
+        let said = self.settings.profiles.of_target(&target.registry);
+        let client = Arc::new(self.client(&target.registry, self.settings.target_tls_verify, said)?);
         Ok(Destination {
             target: target.clone(),
             endpoint: client.clone(),
             records: Arc::new(InRegistry::new(client.clone(), target.prefix.as_ref())),
             max_nested_paths,
+            names: Names::new(target.prefix.clone(), max_nested_paths),
+            examine: client.clone(),
             sparse: Arc::new(Probe { client, prefix: target.prefix.clone() }),
         })
     }
@@ -101,18 +127,25 @@ impl Network {
         if let Some(client) = sources.get(registry) {
             return Ok(client.clone());
         }
-        let client = Arc::new(self.client(registry, self.settings.source_tls_verify)?);
+        let said = self.settings.profiles.of(registry);
+        let client = Arc::new(self.client(registry, self.settings.source_tls_verify, said)?);
         sources.insert(registry.clone(), client.clone());
         Ok(client)
     }
 
-    fn client(&self, registry: &Registry, tls_verify: bool) -> Result<Client, ContentError> {
+    fn client(
+        &self,
+        registry: &Registry,
+        tls_verify: bool,
+        profile: Option<Product>,
+    ) -> Result<Client, ContentError> {
         let settings = ClientSettings {
             net: self.net(tls_verify),
             credentials: self.credentials.clone(),
             retry: self.retry(),
             max_requests: self.settings.max_requests,
             events: self.settings.events.clone(),
+            profile,
         };
         Client::new(registry, settings)
     }

@@ -49,7 +49,7 @@ pub(super) fn write(
     let facts = Facts {
         registry: &destination.target.registry,
         chain,
-        joined_paths: destination.max_nested_paths.is_some_and(|most| most > 0),
+        joined_paths: destination.names.most().is_some(),
         templates: &kept_templates(workspace, chain)?,
     };
     let Documents { files, warnings, notes } = documents(&facts);
