@@ -36,8 +36,10 @@ pub mod kind {
     pub const REFERRERS: &str = "referrers";
 }
 
-/// What the provenance of a companion says, see [`ImageRequest::is_companion`].
+/// What the provenance of a companion says, see [`ImageRequest::is_companion`], and that of any image.
 pub mod provenance {
+    /// What the same image was asked for as too, a line each: the kind, a space, and the origin.
+    pub const ALSO: &str = "also";
     /// The digest of the manifest that it is about.
     pub const SUBJECT: &str = "subject";
     /// The origin of the image that this manifest belongs to.

@@ -458,4 +458,14 @@ impl TagStore for Writer {
             _ => Err(self.inner.not_planned(&format!("{repository}:{tag}"))),
         }
     }
+
+    async fn list_tags(&self, repository: &Repository) -> Result<Vec<Tag>, ContentError> {
+        let images = self.inner.index.images.iter();
+        let here =
+            images.filter(|i| i.destination.repository == *repository && self.inner.has(&i.root.digest));
+        let mut tags: Vec<Tag> = here.map(|i| i.destination.tag.clone()).collect();
+        tags.sort();
+        tags.dedup();
+        Ok(tags)
+    }
 }

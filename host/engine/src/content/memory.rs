@@ -160,4 +160,12 @@ impl TagStore for Memory {
         self.state().tags.insert((repository.clone(), tag.clone()), manifest.digest().clone());
         Ok(())
     }
+
+    async fn list_tags(&self, repository: &Repository) -> Result<Vec<Tag>, ContentError> {
+        let state = self.state();
+        let mut tags: Vec<Tag> =
+            state.tags.keys().filter(|(of, _)| of == repository).map(|(_, tag)| tag.clone()).collect();
+        tags.sort();
+        Ok(tags)
+    }
 }

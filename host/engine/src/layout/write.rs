@@ -318,4 +318,8 @@ impl TagStore for Layout {
         let descriptor = Box::new(manifest.descriptor().clone());
         self.change(Change::Tag(repository.clone(), tag.clone(), descriptor)).await
     }
+
+    async fn list_tags(&self, repository: &Repository) -> Result<Vec<Tag>, ContentError> {
+        Ok(self.tags(repository).await?.unwrap_or_default())
+    }
 }

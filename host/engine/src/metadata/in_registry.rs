@@ -130,6 +130,13 @@ impl MetadataStore for InRegistry {
         format!("{} `{}`", self.read.name(), self.repository)
     }
 
+    async fn chains(&self) -> Result<Vec<Uuid>, MetadataError> {
+        let tags = self.tags.list_tags(&self.repository).await.map_err(|e| self.failed(e))?;
+        // Only the spelling that records are stored under: no two tags mean one chain.
+        let uid = |tag: &Tag| tag.as_str().parse().ok().filter(|uid: &Uuid| Self::tag(*uid) == *tag);
+        Ok(tags.iter().filter_map(uid).collect())
+    }
+
     async fn load(&self, uid: Uuid) -> Result<Option<Stored>, MetadataError> {
         let bytes = self.fetch(uid).await.map_err(|e| self.failed(e))?;
         bytes.map(|bytes| parse(&bytes, &self.name(), uid)).transpose()

@@ -7,7 +7,7 @@ use oc_mirror_model::digest::Digest;
 use oc_mirror_model::metadata::Chain;
 use uuid::Uuid;
 
-use super::{MetadataError, MetadataStore, Stored, parse};
+use super::{MetadataError, MetadataStore, Stored, parse, uid_of};
 use crate::fsx;
 
 /// One file that holds the record of one chain.
@@ -29,18 +29,6 @@ impl Local {
         &self.path
     }
 
-    /// Returns the chain that the file is of; nothing if there is no file.
-    pub fn uid(&self) -> Result<Option<Uuid>, MetadataError> {
-        #[derive(serde::Deserialize)]
-        struct Head {
-            uid: Uuid,
-        }
-        let Some(bytes) = self.read()? else { return Ok(None) };
-        let head: Head = serde_json::from_slice(&bytes)
-            .map_err(|source| MetadataError::Damaged { place: self.name(), source })?;
-        Ok(Some(head.uid))
-    }
-
     fn read(&self) -> Result<Option<Vec<u8>>, MetadataError> {
         match std::fs::read(&self.path) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -54,6 +42,10 @@ impl Local {
 impl MetadataStore for Local {
     fn name(&self) -> String {
         self.path.display().to_string()
+    }
+
+    async fn chains(&self) -> Result<Vec<Uuid>, MetadataError> {
+        self.read()?.map(|bytes| uid_of(&bytes, &self.name())).into_iter().collect()
     }
 
     async fn load(&self, uid: Uuid) -> Result<Option<Stored>, MetadataError> {

@@ -29,6 +29,9 @@ pub trait MetadataStore: Send + Sync {
     /// Returns a name for messages.
     fn name(&self) -> String;
 
+    /// Lists the chains that have a record here, in the order of their identities.
+    async fn chains(&self) -> Result<Vec<Uuid>, MetadataError>;
+
     /// Reads the record of a chain; nothing if there is none yet.
     async fn load(&self, uid: Uuid) -> Result<Option<Stored>, MetadataError>;
 
@@ -104,6 +107,17 @@ impl MetadataError {
             _ => None,
         }
     }
+}
+
+/// Reads of which chain a record is, and nothing else of it.
+fn uid_of(bytes: &[u8], place: &str) -> Result<Uuid, MetadataError> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        uid: Uuid,
+    }
+    let head: Head = serde_json::from_slice(bytes)
+        .map_err(|source| MetadataError::Damaged { place: place.to_owned(), source })?;
+    Ok(head.uid)
 }
 
 /// Reads a record, refusing formats that are newer before anything else of it is looked at.

@@ -11,10 +11,12 @@ const UID: Uuid = Uuid::from_u128(7);
 
 async fn behaves(store: &dyn MetadataStore) {
     assert_eq!(store.load(UID).await.expect("readable"), None);
+    assert!(store.chains().await.expect("readable").is_empty());
     let mut chain = Chain::new(UID);
     store.commit(&chain, None).await.expect("first commit");
     let found = store.load(UID).await.expect("readable").expect("there");
     assert_eq!(found.chain, chain);
+    assert_eq!(store.chains().await.expect("readable"), [UID]);
 
     assert!(matches!(store.commit(&chain, None).await, Err(MetadataError::Conflict { .. })));
     chain.imagesets.push(oc_mirror_model::metadata::ImagesetRecord {
@@ -35,9 +37,7 @@ async fn behaves(store: &dyn MetadataStore) {
 async fn a_file() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = Local::new(dir.path().join("metadata.json"));
-    assert_eq!(store.uid().expect("readable"), None);
     behaves(&store).await;
-    assert_eq!(store.uid().expect("readable"), Some(UID));
     let other = store.load(Uuid::from_u128(8)).await;
     assert!(matches!(other, Err(MetadataError::OtherChain { .. })));
 }

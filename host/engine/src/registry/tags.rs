@@ -47,6 +47,13 @@ impl TagStore for Client {
             _ => Err(error),
         }
     }
+
+    async fn list_tags(&self, repository: &Repository) -> Result<Vec<Tag>, ContentError> {
+        match self.tags(repository, None, None).await {
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            other => other,
+        }
+    }
 }
 
 impl Client {

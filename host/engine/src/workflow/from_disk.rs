@@ -11,17 +11,17 @@ use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::{Repository, Target};
 use oc_mirror_model::report::{ImagesetReport, RunReport, Totals, Workflow};
 use oc_mirror_model::sequence::{Admission, Refusal, admit};
+use uuid::Uuid;
 
 use super::companions::referrers_of;
 use super::preflight::Examine;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
-use super::resources::{self, Templates};
+use super::resources::{self, Brought, Remarks};
 use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::{self, ImagesetFiles, Reader};
 use crate::content::ContentRead;
-use crate::metadata::in_registry::InRegistry;
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
 use crate::plan::names::Names;
@@ -36,7 +36,7 @@ pub struct Destination {
     /// The registry itself.
     pub endpoint: Arc<dyn Endpoint>,
     /// Where the records of chains are kept there.
-    pub records: Arc<InRegistry>,
+    pub records: Arc<dyn MetadataStore>,
     /// The most components a repository may have there, if the user says so.
     pub max_nested_paths: Option<usize>,
     /// Where repositories are there. What the registry takes is not known before a run.
@@ -123,7 +123,7 @@ pub async fn disk_to_mirror(
     report.uid = Some(uid);
     check_configuration(&readers, is_configuration)?;
     let found = destination.load(uid).await?;
-    let steps = admit_all(&readers, found.as_ref(), workspace)?;
+    let steps = admit_all(&readers, found.as_ref(), workspace.uid().await?)?;
     let chain = found.as_ref().map(|f| &f.chain);
     let images: Vec<&ImageEntry> = readers.iter().flat_map(|reader| &reader.index().images).collect();
     let published = readers.iter().zip(&steps).filter(|(_, step)| **step == Step::Publish);
@@ -131,21 +131,21 @@ pub async fn disk_to_mirror(
     let destination = &destination.prepared(run, chain, &images, &new, &mut report).await?;
 
     let mut found = found;
+    let mut remarks = Remarks::default();
     for (reader, step) in readers.into_iter().zip(steps) {
         let index = reader.index().clone();
         let mut line = imageset_line(&reader);
         note_images(&mut report, &reader, step);
-        let tell_clusters = |chain: &Chain, templates: &Templates, report: &mut RunReport| {
-            let images = (index.sequence, index.images.as_slice());
-            resources::write(workspace, destination, chain, images, templates, report)
-        };
         match step {
             Step::PassOver => line.outcome = "not needed".to_owned(),
             Step::AlreadyPublished => {
                 line.outcome = "already published".to_owned();
-                // The workspace may be another one than that of the run which published it.
-                if let Some(found) = found.as_ref().filter(|_| !run.dry_run) {
-                    tell_clusters(&found.chain, &templates(&reader)?, &mut report)?;
+                // The workspace may be another one than that of the run which published it, and the record may be from
+                // before it kept what clusters need.
+                if let Some(found) = found.as_mut().filter(|_| !run.dry_run) {
+                    let brought = Brought::of_imageset(&reader, &mut report)?;
+                    brought.keep(&mut found.chain, index.sequence, &index.images, destination);
+                    remarks = resources::write(workspace, destination, &found.chain, &run.resources)?;
                 }
             }
             Step::Publish if run.dry_run => {
@@ -154,24 +154,26 @@ pub async fn disk_to_mirror(
             }
             Step::Publish => {
                 let identity = reader.identity().clone();
-                let templates = templates(&reader)?;
+                let brought = Brought::of_imageset(&reader, &mut report)?;
                 publish_one(run, Arc::new(reader), workspace, destination, found.as_ref(), &mut report)
                     .await?;
                 if !report.failures.is_empty() {
                     line.outcome = "failed".to_owned();
                     report.imagesets.push(line);
+                    remarks.tell(&mut report);
                     return Ok(report);
                 }
-                let stored = commit(destination, &index, &identity, found.as_ref()).await?;
+                let stored = commit(destination, &index, &identity, &brought, found.as_ref()).await?;
                 workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
                 destination.keep_mapping(workspace, &stored.chain, &index.images)?;
-                tell_clusters(&stored.chain, &templates, &mut report)?;
+                remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
                 found = Some(stored);
                 line.outcome = "published".to_owned();
             }
         }
         report.imagesets.push(line);
     }
+    remarks.tell(&mut report);
     Ok(report)
 }
 
@@ -182,16 +184,6 @@ fn note_images(report: &mut RunReport, reader: &Reader, step: Step) {
     let new = index.refused.iter().filter(|refused| !report.refused.contains(refused));
     let new: Vec<_> = new.cloned().collect();
     report.refused.extend(new);
-}
-
-/// Reads the templates of CatalogSources that an imageset has.
-fn templates(reader: &Reader) -> Result<Templates, WorkflowError> {
-    let mut templates = Templates::new();
-    for path in resources::template_paths(&reader.index().images) {
-        let text = reader.file(&format!("files/{path}"))?;
-        templates.insert(path.to_owned(), text);
-    }
-    Ok(templates)
 }
 
 fn no_imageset(from: &Path) -> WorkflowError {
@@ -245,9 +237,8 @@ enum Step {
 fn admit_all(
     readers: &[Reader],
     found: Option<&Stored>,
-    workspace: &Workspace,
+    uid: Option<Uuid>,
 ) -> Result<Vec<Step>, WorkflowError> {
-    let uid = workspace.uid()?;
     let mut chain = found.map(|f| f.chain.clone());
     let mut steps = Vec::new();
     for (place, reader) in readers.iter().enumerate() {
@@ -311,9 +302,9 @@ async fn publish_one(
     run.events.event(Event::Phase { name: "publishing", items, bytes });
     report.failures.extend(publish(&publisher, destination, &index.images).await);
     add_totals(&mut report.totals, publisher.totals());
+    let resources = workspace.cluster_resources(&destination.target)?;
     for entry in index.entries.iter().filter(|e| e.path.starts_with(RESOURCES)) {
-        let name = format!("cluster-resources/{}", &entry.path[RESOURCES.len()..]);
-        workspace.write(&name, &reader.file(&entry.path)?)?;
+        workspace.write_below(&resources, &entry.path[RESOURCES.len()..], &reader.file(&entry.path)?)?;
     }
     Ok(())
 }
@@ -322,10 +313,12 @@ async fn commit(
     destination: &Destination,
     index: &Index,
     identity: &Digest,
+    brought: &Brought,
     found: Option<&Stored>,
 ) -> Result<Stored, WorkflowError> {
     let before = found.map_or_else(|| Chain::new(index.uid), |f| f.chain.clone());
-    let after = advance(&before, index, Some(identity), |r| destination.place(r), extras(index));
+    let mut after = advance(&before, index, Some(identity), |r| destination.place(r), extras(index));
+    brought.keep(&mut after, index.sequence, &index.images, destination);
     destination.records.commit(&after, found).await?;
     let revision = Digest::of(&after.to_bytes());
     Ok(Stored { chain: after, revision })

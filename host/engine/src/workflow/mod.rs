@@ -11,6 +11,7 @@ pub mod from_disk;
 mod guard;
 pub mod images;
 mod kept;
+mod mirrored;
 pub mod network;
 mod preflight;
 mod prepare;
@@ -35,6 +36,7 @@ pub use workspace::{Workspace, cache_in};
 
 use crate::policy::Policy;
 use crate::report::SharedEvents;
+use crate::resources::Preferences;
 use crate::source::{ContentSource, HttpFetch, Signatures};
 use crate::transfer::{Parallelism, Retry};
 
@@ -59,6 +61,8 @@ pub struct Run {
     pub on_error: OnError,
     /// What to do about signatures and other things beside images.
     pub companions: CarryCompanions,
+    /// How resources for clusters are to be.
+    pub resources: Preferences,
     /// Where to tell what happens.
     pub events: SharedEvents,
     /// Set when the run is to stop.

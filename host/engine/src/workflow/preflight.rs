@@ -18,7 +18,7 @@ use super::from_disk::Destination;
 use super::{Run, WorkflowError, WorkflowErrorKind};
 use crate::content::{ContentError, ContentErrorKind};
 use crate::metadata::in_registry::REPOSITORY;
-use crate::metadata::{MetadataError, MetadataStore, Stored};
+use crate::metadata::{MetadataError, Stored};
 use crate::plan::names::Names;
 use crate::registry::Client;
 use crate::registry::profile::{Because, Depth, Found, Owner, Product, Profile};

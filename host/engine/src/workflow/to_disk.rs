@@ -59,7 +59,7 @@ pub async fn mirror_to_disk(
     let mut report = RunReport::new(Workflow::MirrorToDisk, run.dry_run);
     let store = workspace.metadata();
     let found = load_chain(run, workspace, to).await?;
-    let (chain, found) = adopt_sealed(run, &store, to, found.0, found.1).await?;
+    let (chain, found) = adopt_sealed(run, store.as_ref(), to, found.0, found.1).await?;
     report.uid = Some(chain.uid);
     let last = chain.sequence();
     let base = to.since.unwrap_or(last);
@@ -85,6 +85,7 @@ pub async fn mirror_to_disk(
         let content = content(&prepared.entries, &chain, base);
         let new: HashSet<Digest> = content.new.iter().map(|d| d.digest.clone()).collect();
         report.images = image_reports(&prepared.entries, |digest| new.contains(digest));
+        prepared.note_mirrors(&mut report.images);
         if run.dry_run {
             return dry_run(workspace, &chain, base, &prepared, &content, report);
         }
@@ -142,7 +143,7 @@ async fn load_chain(
     to: &ToDisk,
 ) -> Result<(Chain, Option<Stored>), WorkflowError> {
     let store = workspace.metadata();
-    match (workspace.uid()?, to.uid) {
+    match (workspace.uid().await?, to.uid) {
         (Some(workspace), Some(wanted)) if workspace != wanted => {
             Err(WorkflowErrorKind::OtherChain { workspace, wanted }.into())
         }

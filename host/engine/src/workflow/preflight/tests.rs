@@ -91,6 +91,7 @@ fn run(dry_run: bool) -> Run {
         companions: CarryCompanions::All,
         events: Arc::new(crate::report::Silence),
         cancelled: Arc::default(),
+        resources: Default::default(),
     }
 }
 
