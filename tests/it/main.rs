@@ -32,6 +32,7 @@ mod platforms;
 mod real_image;
 mod real_signatures;
 mod refusals;
+mod registries;
 mod registries_conf;
 mod release_genuine;
 mod release_graph;

@@ -152,6 +152,12 @@ pub(crate) fn report(report: &RunReport) {
     for target in &report.targets {
         println!("{}", target_line(target));
     }
+    for registry in &report.registries {
+        // What keeps to the specification needs no mention.
+        if !["generic", "docker-registry"].contains(&registry.profile.as_str()) {
+            println!("registry {}: {}, {}", clean(&registry.registry), registry.profile, registry.because);
+        }
+    }
     let totals = &report.totals;
     let sent = report.workflow != Workflow::MirrorToDisk && !report.dry_run;
     if sent && *totals != Totals::default() {

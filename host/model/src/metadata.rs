@@ -24,6 +24,9 @@ pub struct Chain {
     pub imagesets: Vec<ImagesetRecord>,
     /// Every blob and manifest that the chain carried, by digest.
     pub blobs: BTreeMap<Digest, BlobRecord>,
+    /// The repositories at this target whose paths were joined, since it takes no longer ones, and what the paths were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<Repository, Repository>,
     /// What clusters need besides the images. Kept at targets, and missing from records of before it was.
     #[serde(default, skip_serializing_if = "ForClusters::is_empty")]
     pub for_clusters: ForClusters,
@@ -143,6 +146,7 @@ impl Chain {
             uid,
             imagesets: Vec::new(),
             blobs: BTreeMap::new(),
+            names: BTreeMap::new(),
             for_clusters: ForClusters::default(),
         }
     }

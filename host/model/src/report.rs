@@ -79,6 +79,9 @@ pub struct RunReport {
     pub uid: Option<Uuid>,
     /// The imagesets that were made or published.
     pub imagesets: Vec<ImagesetReport>,
+    /// The registries that were published to, and what they were taken for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<RegistryReport>,
     /// Images, in the order of the configuration; those that were found beside them are counted there.
     pub images: Vec<ImageReport>,
     /// Images of registries and layouts that have neither a signature nor any other referrer. Empty where nobody looked.
@@ -133,6 +136,7 @@ impl RunReport {
             dry_run,
             uid: None,
             imagesets: Vec::new(),
+            registries: Vec::new(),
             images: Vec::new(),
             unsigned: Vec::new(),
             refused: Vec::new(),
@@ -153,6 +157,18 @@ impl RunReport {
             .chain(self.clusters.iter().map(ClusterReport::exit_code))
             .fold(exit::OK, |all, code| all | code)
     }
+}
+
+/// What a registry was taken for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryReport {
+    /// The registry, `host` or `host:port`.
+    pub registry: String,
+    /// The name of its profile, as `--registry-profile` takes it.
+    pub profile: String,
+    /// What made it that: its name, an answer of it, or the user.
+    pub because: String,
 }
 
 /// One imageset of a run.

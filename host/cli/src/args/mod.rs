@@ -245,6 +245,10 @@ pub(crate) struct NetworkArgs {
     /// CONTAINERS_REGISTRIES_CONF_OVERRIDE names is read after all others.
     #[arg(long, value_name = "FILE")]
     pub registries_conf: Option<PathBuf>,
+
+    /// Say what a registry is, such as harbor, instead of finding it out: the one that is published to, or HOST[:PORT]
+    #[arg(long, value_name = "[HOST=]PROFILE")]
+    pub registry_profile: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -106,6 +106,12 @@ pub trait ContentWrite: Send + Sync {
         blob: &Descriptor,
     ) -> Result<bool, ContentError>;
 
+    /// Makes a blob that is anywhere in this place appear in the repository, where that takes no more than asking.
+    /// `false`: it must be put.
+    async fn adopt(&self, _repository: &Repository, _blob: &Descriptor) -> Result<bool, ContentError> {
+        Ok(false)
+    }
+
     /// Puts a blob. The stream ends with an error if the bytes turn out wrong; then nothing may appear.
     async fn put_blob(
         &self,

@@ -218,7 +218,12 @@ pub fn advance(
         after.forget_after(index.base);
     }
     for image in &index.images {
-        let repository = place(&image.destination.repository);
+        let path = &image.destination.repository;
+        let repository = place(path);
+        // A prefix alone changes no name.
+        if !format!("/{repository}").ends_with(&format!("/{path}")) {
+            after.names.insert(repository.clone(), path.clone());
+        }
         for descriptor in image.manifests.iter().chain(&image.blobs) {
             after.note_blob(descriptor, index.sequence, &repository);
         }

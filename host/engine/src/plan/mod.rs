@@ -3,3 +3,4 @@
 pub mod for_clusters;
 pub mod imageset;
 pub mod layout;
+pub mod names;

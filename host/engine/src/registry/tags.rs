@@ -10,7 +10,7 @@ use super::answer::MAX_ERROR_BYTES;
 use super::auth::Scope;
 use super::client::Client;
 use super::transport::Call;
-use crate::content::{ContentError, ContentErrorKind, TagStore};
+use crate::content::{ContentError, ContentErrorKind, ContentWrite, TagStore};
 
 #[async_trait]
 impl TagStore for Client {
@@ -30,12 +30,20 @@ impl TagStore for Client {
     ) -> Result<(), ContentError> {
         let subject = self.subject(repository, ':', tag);
         let error = match self.put_reference(repository, tag.as_str(), manifest, &subject).await {
-            Err(error) if matches!(error.kind(), ContentErrorKind::Refused(_)) => error,
+            // Nexus and Artifactory deny what others refuse.
+            Err(error) if matches!(error.kind(), ContentErrorKind::Refused(_) | ContentErrorKind::Denied) => {
+                error
+            }
             other => return other,
         };
         // A registry with immutable tags refuses even what is there already; then all is as it should be.
         match self.resolve_tag(repository, tag).await {
             Ok(Some(there)) if there.digest == *manifest.digest() => Ok(()),
+            // Where the manifest itself is taken, it is the tag that must not move.
+            Ok(Some(there)) if self.put_manifest(repository, manifest).await.is_ok() => {
+                let kind = ContentErrorKind::ImmutableTag { tag: tag.clone(), there: there.digest };
+                Err(ContentError::with_source(subject, kind, error))
+            }
             _ => Err(error),
         }
     }

@@ -268,6 +268,11 @@ impl Publisher {
                 return Ok(());
             }
         }
+        if self.target.adopt(&image.repository, blob).await? {
+            self.note(&blob.digest, &image.repository);
+            self.count(|t| t.mounted_blobs += 1);
+            return Ok(());
+        }
         let refetched = self.supply.supply(image, blob).is_none();
         let steady = !refetched && self.supply.is_steady();
         retrying(self.retry, self.events.as_ref(), || self.put(image, blob, fallback, steady)).await?;

@@ -51,7 +51,7 @@ pub async fn mirror_to_mirror(
     let (chain, local) = workspace.load_record(uid).await?;
     report.uid = Some(uid);
     let targets = Targets::of(destinations);
-    let mut sites: Vec<Site<'_>> =
+    let mut sites: Vec<Site> =
         join_all(targets.destinations.iter().map(|d| Site::open(d, run, &chain))).await;
     if sites.iter().all(|site| site.outcome.is_err()) {
         return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
@@ -70,6 +70,12 @@ pub async fn mirror_to_mirror(
     let mut missing = Vec::new();
     let prepared = loop {
         let prepared = request.prepare(&missing, &mut report).await?;
+        for site in &mut sites {
+            site.settle(run, &prepared).await;
+        }
+        if sites.iter().all(|site| site.outcome.is_err()) {
+            return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
+        }
         report.images =
             image_reports(&prepared.entries, |digest| sites.iter().any(|site| site.lacks(digest)));
         prepared.note_mirrors(&mut report.images);
@@ -116,27 +122,39 @@ pub async fn mirror_to_mirror(
 }
 
 /// One target of a run.
-struct Site<'a> {
-    destination: &'a Destination,
+struct Site {
+    /// The target; the names of its repositories are settled once it is known what is wanted.
+    destination: Destination,
     /// What its record says.
     remote: Option<Stored>,
     /// What became of it so far, or why nothing can be done there.
     outcome: Result<RunReport, WorkflowError>,
 }
 
-impl<'a> Site<'a> {
+impl Site {
     /// Looks what is there.
-    async fn open(destination: &'a Destination, run: &Run, chain: &Chain) -> Self {
+    async fn open(destination: &Destination, run: &Run, chain: &Chain) -> Self {
         let own = RunReport::new(Workflow::MirrorToMirror, run.dry_run);
-        let (remote, outcome) = match destination.records.load(chain.uid).await {
+        let (remote, outcome) = match destination.load(chain.uid).await {
             Ok(remote) => {
                 let at = remote.as_ref().map_or(0, |r| r.chain.sequence());
                 let behind = WorkflowErrorKind::WorkspaceBehind { target: at, workspace: chain.sequence() };
                 (remote, if at > chain.sequence() { Err(behind.into()) } else { Ok(own) })
             }
-            Err(error) => (None, Err(error.into())),
+            Err(error) => (None, Err(error)),
         };
-        Self { destination, remote, outcome }
+        Self { destination: destination.clone(), remote, outcome }
+    }
+
+    /// Settles where everything is to be, and finds out whether the target can take it.
+    async fn settle(&mut self, run: &Run, prepared: &Prepared) {
+        let Ok(own) = &mut self.outcome else { return };
+        let images: Vec<&ImageEntry> = prepared.entries.iter().collect();
+        let chain = self.remote.as_ref().map(|r| &r.chain);
+        match self.destination.prepared(run, chain, &images, &images, own).await {
+            Ok(destination) => self.destination = destination,
+            Err(error) => self.outcome = Err(error),
+        }
     }
 
     /// Answers whether all that was wanted so far is there.
@@ -157,16 +175,12 @@ impl<'a> Site<'a> {
         let Ok(own) = &self.outcome else { return false };
         let last = self.chain().and_then(Chain::last);
         let moved = own.totals.blobs + own.totals.mounted_blobs + own.totals.manifests;
-        let entries = || placed(&prepared.entries, self.destination);
+        let entries = || placed(&prepared.entries, &self.destination);
         moved == 0 && last.is_some() && is_unchanged(&entries(), &file_records(prepared), last)
     }
 
     async fn copy(&mut self, run: &Run, prepared: &Prepared, supply: Arc<dyn Supply>) {
         let Ok(own) = &mut self.outcome else { return };
-        if let Err(error) = self.destination.check_sparse(&prepared.entries).await {
-            self.outcome = Err(error);
-            return;
-        }
         let publisher = Publisher::new(
             self.destination.endpoint.clone(),
             supply,
@@ -175,13 +189,13 @@ impl<'a> Site<'a> {
             run.retry,
             run.events.clone(),
         );
-        own.failures.extend(publish(&publisher, self.destination, &prepared.entries).await);
+        own.failures.extend(publish(&publisher, &self.destination, &prepared.entries).await);
         add_totals(&mut own.totals, publisher.totals());
     }
 }
 
 /// Copies to every target that can be used; what several need is fetched once.
-async fn copy_to_all(run: &Run, prepared: &Prepared, sites: &mut [Site<'_>], report: &mut RunReport) {
+async fn copy_to_all(run: &Run, prepared: &Prepared, sites: &mut [Site], report: &mut RunReport) {
     let items = Some(prepared.entries.len() as u64);
     run.events.event(Event::Phase { name: "copying", items, bytes: None });
     let supply: Arc<dyn Supply> =
@@ -208,7 +222,7 @@ async fn copy_to_all(run: &Run, prepared: &Prepared, sites: &mut [Site<'_>], rep
 }
 
 /// Returns what failed at every target that can be used: what is wrong there is wrong with the source.
-fn failed_everywhere(sites: &[Site<'_>]) -> Vec<Failure> {
+fn failed_everywhere(sites: &[Site]) -> Vec<Failure> {
     let mut usable = sites.iter().flat_map(|site| &site.outcome);
     let Some(first) = usable.next() else { return Vec::new() };
     let others: Vec<&RunReport> = usable.collect();
@@ -247,10 +261,10 @@ impl Finish<'_> {
     }
 
     /// Commits to the workspace, and then to each target that has all of it.
-    async fn finish(&self, sites: &mut [Site<'_>], report: &RunReport) -> Result<(), WorkflowError> {
+    async fn finish(&self, sites: &mut [Site], report: &RunReport) -> Result<(), WorkflowError> {
         let signatures = self.signatures()?;
         for site in sites.iter_mut().filter(|site| site.is_good()) {
-            let kept = release_signatures::keep(self.workspace, site.destination, &signatures).await;
+            let kept = release_signatures::keep(self.workspace, &site.destination, &signatures).await;
             site.outcome.iter_mut().for_each(|own| own.warnings.extend(kept.clone()));
         }
         if sites.iter().filter(|site| site.is_good()).all(|site| site.is_unchanged(self.prepared)) {
@@ -265,7 +279,7 @@ impl Finish<'_> {
         let state = self.prepared.plugin_state.clone();
         let extras = Extras { state, files: file_records(self.prepared) };
         let after = advance(self.chain, &index, None, Repository::clone, extras.clone());
-        self.workspace.metadata().commit(&after, self.local).await?;
+        self.workspace.commit_record(&after, self.local).await?;
         let extras = Extras { state: Default::default(), ..extras };
         for site in sites.iter_mut().filter(|site| site.is_good()) {
             let committed = self.commit(site, &index, extras.clone()).await;
@@ -276,25 +290,26 @@ impl Finish<'_> {
         Ok(())
     }
 
-    fn note_unchanged(&self, site: &mut Site<'_>) -> Result<(), WorkflowError> {
+    fn note_unchanged(&self, site: &mut Site) -> Result<(), WorkflowError> {
         let (Ok(own), Some(remote)) = (&mut site.outcome, &mut site.remote) else { return Ok(()) };
         if !own.failures.is_empty() {
             return Ok(());
         }
         let at = remote.chain.sequence();
         own.imagesets.push(line(at, "nothing new"));
-        self.brought.keep(&mut remote.chain, at, &self.prepared.entries, site.destination);
-        resources::write(self.workspace, site.destination, &remote.chain, &self.run.resources)?.tell(own);
+        self.brought.keep(&mut remote.chain, at, &self.prepared.entries, &site.destination);
+        resources::write(self.workspace, &site.destination, &remote.chain, &self.run.resources)?.tell(own);
         Ok(())
     }
 
-    async fn commit(&self, site: &mut Site<'_>, index: &Index, extras: Extras) -> Result<(), WorkflowError> {
-        let destination = site.destination;
+    async fn commit(&self, site: &mut Site, index: &Index, extras: Extras) -> Result<(), WorkflowError> {
+        let destination = &site.destination;
         let before = site.chain().cloned().unwrap_or_else(|| Chain::new(index.uid));
         let mut after = advance(&before, index, None, |r| destination.place(r), extras);
         self.brought.keep(&mut after, index.sequence, &self.prepared.entries, destination);
         destination.records.commit(&after, site.remote.as_ref()).await?;
         self.workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
+        destination.keep_mapping(self.workspace, &after, &self.prepared.entries)?;
         let Ok(own) = &mut site.outcome else { return Ok(()) };
         resources::write(self.workspace, destination, &after, &self.run.resources)?.tell(own);
         own.imagesets.push(line(index.sequence, "published"));

@@ -5,6 +5,7 @@ use oc_mirror_model::report::exit;
 use oc_mirror_model::sequence::Refusal;
 use uuid::Uuid;
 
+use super::preflight::Unfit;
 use super::stock::NotInStock;
 use crate::archive::ArchiveError;
 use crate::bucket::Fault;
@@ -96,16 +97,6 @@ pub enum WorkflowErrorKind {
         /// Where the workspace is.
         workspace: u64,
     },
-    /// The target cannot hold an index whose images are not all there.
-    #[error(
-        "{target} refuses indexes that name images which are not there, as `platforms` makes them: `{origin}`"
-    )]
-    SparseIndex {
-        /// The target.
-        target: String,
-        /// The first such image.
-        origin: String,
-    },
     /// What is kept at a place belongs to another chain.
     #[error("`{path}` belongs to chain {found}, not to {wanted}")]
     PlaceOfOtherChain {
@@ -124,6 +115,9 @@ pub enum WorkflowErrorKind {
         /// Where it is.
         path: String,
     },
+    /// The target cannot take what is to be published.
+    #[error(transparent)]
+    Unfit(Unfit),
     /// Two images get in each other's way.
     #[error(transparent)]
     Collision(#[from] Collision),
@@ -184,11 +178,7 @@ impl WorkflowError {
                  these files, and run the same command again"
                     .to_owned(),
             ),
-            WorkflowErrorKind::SparseIndex { .. } => Some(
-                "remove `platforms` from the configuration, or publish to a registry that takes sparse indexes, such as \
-                 docker-registry 3 with `validation.manifests.indexes.platforms: none`, or `oc-mirror serve`"
-                    .to_owned(),
-            ),
+            WorkflowErrorKind::Unfit(unfit) => Some(unfit.hint()),
             WorkflowErrorKind::Collision(_) => {
                 Some("give one of them another name with `targetRepo` or `targetTag`".to_owned())
             }
@@ -250,6 +240,10 @@ pub(super) fn content_hint(error: &ContentError) -> Option<String> {
         }
         ContentErrorKind::WrongDigest { .. } | ContentErrorKind::WrongSize { .. } => {
             "the content is damaged where it is read from: copy the imageset again, or mend the registry"
+        }
+        ContentErrorKind::ImmutableTag { .. } => {
+            "let tags move there, at least those of this repository and of `oc-mirror`; or delete the tag; or give the image \
+             another one with `targetTag`"
         }
         ContentErrorKind::Disk(_) => "check the free space and the permissions of the directory",
         _ => return None,

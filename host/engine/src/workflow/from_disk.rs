@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::companions::referrers_of;
 use super::imagesets::Imagesets;
+use super::preflight::Examine;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
 use super::release_signatures;
@@ -27,6 +28,7 @@ use crate::archive::Reader;
 use crate::content::ContentRead;
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
+use crate::plan::names::Names;
 use crate::report::Event;
 use crate::transfer::publish::{Endpoint, Place, PublishImage, Publisher, Supply};
 use crate::transfer::shared::{Reads, Seat, Sharing};
@@ -40,8 +42,12 @@ pub struct Destination {
     pub endpoint: Arc<dyn Endpoint>,
     /// Where the records of chains are kept there.
     pub records: Arc<dyn MetadataStore>,
-    /// The most components a repository may have there.
+    /// The most components a repository may have there, if the user says so.
     pub max_nested_paths: Option<usize>,
+    /// Where repositories are there. What the registry takes is not known before a run.
+    pub names: Names,
+    /// Answers what it is and what it takes.
+    pub examine: Arc<dyn Examine>,
     /// Whether it takes an index whose images are not all there, asked only where one is to be published.
     pub sparse: Arc<dyn SparseProbe>,
     /// The directory of its own within those of a workspace that tell of targets; nothing where it is the only one.
@@ -58,7 +64,7 @@ pub trait SparseProbe: Send + Sync {
 impl Destination {
     /// Returns the repository of an image there, prefix included.
     pub fn place(&self, repository: &Repository) -> Repository {
-        repository.under(self.target.prefix.as_ref()).with_max_components(self.max_nested_paths)
+        self.names.place(repository)
     }
 
     /// Returns where a workspace keeps something that is about this target.
@@ -67,16 +73,6 @@ impl Destination {
             Some(own) => format!("{directory}/{own}"),
             None => directory.to_owned(),
         }
-    }
-
-    /// Refuses images that the registry cannot hold, before anything is sent.
-    pub(super) async fn check_sparse(&self, images: &[ImageEntry]) -> Result<(), WorkflowError> {
-        let Some(image) = images.iter().find(|i| i.sparse) else { return Ok(()) };
-        if self.sparse.takes_sparse_indexes().await? {
-            return Ok(());
-        }
-        let origin = image.request.origin.clone();
-        Err(WorkflowErrorKind::SparseIndex { target: self.target.to_string(), origin }.into())
     }
 
     /// Returns what is to be published for an image.
@@ -98,6 +94,25 @@ impl Destination {
             let repository = self.place(&image.destination.repository);
             format!("docker://{}/{repository}:{}", self.target.registry, image.destination.tag)
         })
+    }
+
+    /// Writes the mapping into the workspace, where names are not what users expect.
+    pub(super) fn keep_mapping(
+        &self,
+        workspace: &Workspace,
+        chain: &Chain,
+        images: &[ImageEntry],
+    ) -> Result<(), WorkflowError> {
+        match chain.names.is_empty() {
+            true => Ok(()),
+            false => {
+                let name = match &self.directory {
+                    Some(own) => format!("mapping/{own}.txt"),
+                    None => "mapping.txt".to_owned(),
+                };
+                workspace.write(&name, self.mapping(images).as_bytes())
+            }
+        }
     }
 
     /// Returns the repositories that hold what, for all the chain's record knows.
@@ -132,7 +147,7 @@ pub async fn disk_to_mirror(
     let publishing = Publishing { run, workspace, readers: &readers, uid };
     if let [destination] = destinations {
         let planned = publishing.plan(destination).await?;
-        return publishing.publish(destination, planned, None).await;
+        return publishing.publish(planned, None).await;
     }
     let targets = Targets::of(destinations);
     let planned = join_all(targets.destinations.iter().map(|d| publishing.plan(d))).await;
@@ -145,11 +160,10 @@ pub async fn disk_to_mirror(
             seat.expect(carried.map(|entry| &entry.digest));
         }
     }
-    let runs = targets.destinations.iter().zip(planned).zip(seats);
     let publishing = &publishing;
-    let runs = runs.map(|((destination, planned), seat)| async move {
+    let runs = planned.into_iter().zip(seats).map(|(planned, seat)| async move {
         // The seat is given up with the last use: nobody waits for a target that is done, or has failed.
-        publishing.publish(destination, planned?, Some(seat)).await
+        publishing.publish(planned?, Some(seat)).await
     });
     let outcomes = join_all(runs).await;
     let mut report = targets.report(RunReport::new(Workflow::DiskToMirror, run.dry_run), outcomes);
@@ -165,6 +179,10 @@ pub(super) fn note_reads(report: &mut RunReport, reads: Reads) {
 
 /// What is to be done at one target.
 struct Planned {
+    /// The target, with the names of all repositories settled.
+    destination: Destination,
+    /// What was found out about it.
+    report: RunReport,
     steps: Vec<Step>,
     found: Option<Stored>,
 }
@@ -180,27 +198,27 @@ struct Publishing<'a> {
 impl Publishing<'_> {
     /// Finds out what a target lacks, and whether it can take it.
     async fn plan(&self, destination: &Destination) -> Result<Planned, WorkflowError> {
-        let found = destination.records.load(self.uid).await?;
+        let mut report = RunReport::new(Workflow::DiskToMirror, self.run.dry_run);
+        report.uid = Some(self.uid);
+        let found = destination.load(self.uid).await?;
         let steps = admit_all(self.readers, found.as_ref(), self.workspace.uid().await?)?;
-        for (reader, step) in self.readers.iter().zip(&steps) {
-            if *step == Step::Publish {
-                destination.check_sparse(&reader.index().images).await?;
-            }
-        }
-        Ok(Planned { steps, found })
+        let chain = found.as_ref().map(|f| &f.chain);
+        let images: Vec<&ImageEntry> = self.readers.iter().flat_map(|reader| &reader.index().images).collect();
+        let published = self.readers.iter().zip(&steps).filter(|(_, step)| **step == Step::Publish);
+        let new: Vec<&ImageEntry> = published.flat_map(|(reader, _)| &reader.index().images).collect();
+        let destination = destination.prepared(self.run, chain, &images, &new, &mut report).await?;
+        Ok(Planned { destination, report, steps, found })
     }
 
     /// Publishes to one target what was planned; content is read together with whoever has a seat.
     async fn publish(
         &self,
-        destination: &Destination,
         planned: Planned,
         seat: Option<Arc<Seat>>,
     ) -> Result<RunReport, WorkflowError> {
         let (run, workspace) = (self.run, self.workspace);
-        let mut report = RunReport::new(Workflow::DiskToMirror, run.dry_run);
-        report.uid = Some(self.uid);
-        let Planned { steps, mut found } = planned;
+        let Planned { destination, mut report, steps, mut found } = planned;
+        let destination = &destination;
         let mut remarks = Remarks::default();
         for (reader, step) in self.readers.iter().zip(steps) {
             let index = reader.index();
@@ -238,6 +256,7 @@ impl Publishing<'_> {
                     let stored =
                         commit(destination, index, reader.identity(), &brought, found.as_ref()).await?;
                     workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
+                    destination.keep_mapping(workspace, &stored.chain, &index.images)?;
                     remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
                     found = Some(stored);
                     line.outcome = "published".to_owned();

@@ -15,6 +15,7 @@ mod kept;
 mod mirrored;
 pub mod network;
 mod outgoing;
+mod preflight;
 mod prepare;
 mod publishing;
 pub mod questions;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
 pub use guard::Guard;
+pub use preflight::{Examine, Finding, Unfit};
 pub use workspace::{ResourcesOf, Workspace, cache_in, directory_of_workspace, resources_in};
 
 use crate::policy::Policy;

@@ -26,7 +26,9 @@ use crate::layout::Layout;
 use crate::metadata::MetadataStore;
 use crate::metadata::in_registry::{InRegistry, REPOSITORY};
 use crate::net::{Delay, NetError, NetSettings, Proxies, Retry as RequestRetry};
+use crate::plan::names::Names;
 use crate::registry::conf::{Blocked, Located, Place, RegistriesConf};
+use crate::registry::profile::Product;
 use crate::registry::{Client, ClientSettings, CredentialError, CredentialStore, HostCertificates};
 use crate::report::{Event, SharedEvents};
 use crate::source::HttpFetch;
@@ -61,6 +63,27 @@ pub struct NetworkSettings {
     pub max_requests: usize,
     /// Where to tell of retries.
     pub events: SharedEvents,
+    /// What the user says that registries are.
+    pub profiles: Profiles,
+}
+
+/// What the user says that registries are.
+#[derive(Clone, Debug, Default)]
+pub struct Profiles {
+    /// The one that is published to.
+    pub target: Option<Product>,
+    /// By `host` or `host:port`.
+    pub by_registry: HashMap<Registry, Product>,
+}
+
+impl Profiles {
+    fn of(&self, registry: &Registry) -> Option<Product> {
+        self.by_registry.get(registry).copied()
+    }
+
+    fn of_target(&self, registry: &Registry) -> Option<Product> {
+        self.of(registry).or(self.target)
+    }
 }
 
 /// Where a bucket is, and who is asking.
@@ -162,12 +185,15 @@ impl Network {
         let settings = &self.clients.settings;
         let tls_verify = settings.target_tls_verify && !endpoint.insecure;
         let certificates = settings.target_certificates.as_deref();
-        let client = Arc::new(self.clients.client(&target.registry, tls_verify, certificates)?);
+        let said = settings.profiles.of_target(&target.registry);
+        let client = Arc::new(self.clients.client(&target.registry, tls_verify, certificates, said)?);
         Ok(Destination {
             target: target.clone(),
             endpoint: client.clone(),
             records: Arc::new(InRegistry::new(client.clone(), target.prefix.as_ref())),
             max_nested_paths,
+            names: Names::new(target.prefix.clone(), max_nested_paths),
+            examine: client.clone(),
             sparse: Arc::new(Probe { client, prefix: target.prefix.clone() }),
             directory: None,
         })
@@ -337,8 +363,9 @@ impl Clients {
         if let Some(client) = sources.get(&key) {
             return Ok(client.clone());
         }
+        let said = self.settings.profiles.of(registry);
         let certificates = self.settings.source_certificates.as_deref();
-        let client = Arc::new(self.client(registry, tls_verify, certificates)?);
+        let client = Arc::new(self.client(registry, tls_verify, certificates, said)?);
         sources.insert(key, client.clone());
         Ok(client)
     }
@@ -348,6 +375,7 @@ impl Clients {
         registry: &Registry,
         tls_verify: bool,
         certificates: Option<&Path>,
+        profile: Option<Product>,
     ) -> Result<Client, ContentError> {
         let HostCertificates { authorities, identity, surplus } = match certificates {
             Some(dir) => HostCertificates::read(dir),
@@ -372,6 +400,7 @@ impl Clients {
             retry: self.retry(),
             max_requests: self.settings.max_requests,
             events: self.settings.events.clone(),
+            profile,
         };
         Client::new(registry, settings)
     }

@@ -42,6 +42,7 @@ impl Targets {
         let Some(own) = outcomes.pop() else { return Ok(report) };
         let own = own?;
         report.imagesets.extend(own.imagesets);
+        report.registries.extend(own.registries);
         report.warnings.extend(own.warnings);
         report.notes.extend(own.notes);
         report.failures.extend(own.failures);
@@ -77,6 +78,7 @@ fn add(report: &mut RunReport, directory: Option<&str>, target: String, own: Run
     if report.images.is_empty() || new(&*report) < new(&own) {
         report.images = own.images;
     }
+    report.registries.extend(only_new(own.registries, &report.registries));
     report.refused.extend(only_new(own.refused, &report.refused));
     report.notes.extend(own.notes.iter().map(of_target));
     report.warnings.extend(own.warnings.iter().map(of_target));
