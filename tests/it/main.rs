@@ -5,6 +5,7 @@
 mod access;
 mod blocked;
 mod companions;
+mod deletion;
 mod depot;
 mod differential;
 mod dry_run;

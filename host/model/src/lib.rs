@@ -4,6 +4,7 @@
 //! (a digest's grammar, a tag's length) is parsed once at the edge and trusted afterwards.
 
 pub mod config;
+pub mod deletion;
 pub mod digest;
 pub mod imageset;
 pub mod manifest;
@@ -17,6 +18,7 @@ pub mod report;
 pub mod request;
 pub mod sequence;
 pub mod tar;
+pub mod version;
 
 pub use digest::Digest;
 pub use manifest::{Descriptor, Manifest, RawManifest};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::deletion::DeletionReport;
 use crate::digest::Digest;
 use crate::imageset::RefusedImage;
 use crate::request::Destination;
@@ -91,6 +92,9 @@ pub struct RunReport {
     pub dropped: Vec<Failure>,
     /// What could not be had or done.
     pub failures: Vec<Failure>,
+    /// What was deleted since it has left the configuration; nothing where that was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<DeletionReport>,
     /// Bytes and requests.
     pub totals: Totals,
 }
@@ -110,6 +114,7 @@ impl RunReport {
             notes: Vec::new(),
             dropped: Vec::new(),
             failures: Vec::new(),
+            pruned: None,
             totals: Totals::default(),
         }
     }

@@ -1,10 +1,14 @@
 //! The command line, as oc-mirror v2 has it, with what this program adds.
 
+mod delete;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
+
+pub(crate) use delete::DeleteArgs;
 
 /// Mirror images for OpenShift environments without internet
 #[derive(Debug, Parser)]
@@ -30,6 +34,8 @@ pub(crate) enum Command {
     Version(VersionArgs),
     /// List what there is to mirror
     List(ListArgs),
+    /// Delete images from a registry, in two phases
+    Delete(DeleteArgs),
     /// Serve a directory or an imageset as a registry
     Serve(ServeArgs),
     /// Print the JSON Schema of a configuration
@@ -92,6 +98,14 @@ pub(crate) struct MirrorArgs {
     /// Leave out signatures, attestations, SBOMs and other referrers of images
     #[arg(long)]
     pub remove_signatures: bool,
+
+    /// Delete from the target what earlier imagesets brought and the newest one no longer has
+    #[arg(long)]
+    pub prune: bool,
+
+    /// Accepted for oc-mirror v1: nothing is pruned without --prune
+    #[arg(long, hide = true, conflicts_with = "prune")]
+    pub skip_pruning: bool,
 
     /// Accepted for oc-mirror v1: as --on-error drop
     #[arg(long, hide = true)]

@@ -137,6 +137,10 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
                 CliError::new("--from is for publishing, and `file://` is not a registry").hint(FORMS)
             );
         }
+        if args.prune {
+            return Err(CliError::new("--prune is for publishing, and nothing is published here")
+                .hint("give it with a destination docker://HOST"));
+        }
         let dir = directory(dir, destination)?;
         return Ok((Way::ToDisk { dir: dir.clone() }, Some(dir)));
     }
@@ -286,6 +290,7 @@ fn settings(args: &MirrorArgs, events: SharedEvents) -> Result<Run, CliError> {
             args::OnError::Drop => OnError::Drop,
         },
         companions: if args.remove_signatures { CarryCompanions::None } else { CarryCompanions::All },
+        prune: args.prune,
         parallelism: Parallelism { images: args.parallel_images, blobs: args.parallel_layers },
         retry: Retry {
             times: args.retry_times,

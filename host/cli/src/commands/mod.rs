@@ -1,6 +1,7 @@
 //! One module for each command.
 
 pub(crate) mod debug;
+pub(crate) mod delete;
 pub(crate) mod list;
 pub(crate) mod mirror;
 pub(crate) mod schema;

@@ -56,6 +56,9 @@ pub enum ContentErrorKind {
     /// The other side understood, and refused for a reason of its own.
     #[error("{0}")]
     Refused(String),
+    /// It was there, by all that is known, and is not.
+    #[error("{0}")]
+    Lost(String),
     /// The other side does not keep to the protocol or format.
     #[error("{0}")]
     Invalid(String),

@@ -6,7 +6,7 @@ use oc_mirror_model::ImageRequest;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{ImageEntry, Index, RequiredBlob};
 use oc_mirror_model::manifest::Descriptor;
-use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord};
+use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, Reason};
 use oc_mirror_model::reference::Repository;
 use oc_mirror_model::request::{Destination, kind};
 use serde_json::Value;
@@ -110,6 +110,7 @@ fn unite(into: &mut ImageEntry, other: ImageEntry) {
     };
     add(&mut into.manifests, other.manifests);
     add(&mut into.blobs, other.blobs);
+    into.request.wanted_also(&other.request);
     offered_by(&mut into.request, &other.request);
     // Manifests that only the other one wanted were added behind the root, which comes last.
     into.manifests.sort_by_key(|m| m.digest == root);
@@ -181,6 +182,8 @@ pub fn advance(
         for descriptor in image.manifests.iter().chain(&image.blobs) {
             after.note_blob(descriptor, index.sequence, &repository);
         }
+        let content = image.manifests.iter().chain(&image.blobs).map(|d| &d.digest);
+        after.note_image(&image.root.digest, content);
     }
     after.imagesets.push(ImagesetRecord {
         sequence: index.sequence,
@@ -198,6 +201,7 @@ pub fn advance(
                     tag: image.destination.tag.clone(),
                 },
                 digest: image.root.digest.clone(),
+                reasons: Reason::of(&image.request),
             })
             .collect(),
         plugin_state: extras.state,

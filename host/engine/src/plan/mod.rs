@@ -1,4 +1,5 @@
 //! What a run is going to do, as plain data: pure functions, made before anything is fetched or written.
 
+pub mod deletion;
 pub mod imageset;
 pub mod layout;

@@ -12,6 +12,7 @@ use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use oc_mirror_model::request::kind;
 
 use super::companions::of_image;
+use super::deletion;
 use super::from_disk::{Destination, add_totals};
 use super::images::{Origin, Origins};
 use super::prepare::{Prepared, Request, do_without, file_records, image_reports};
@@ -40,6 +41,7 @@ pub async fn mirror_to_mirror(
     let chain = local.as_ref().map_or_else(|| Chain::new(uid), |f| f.chain.clone());
     report.uid = Some(uid);
     let remote = destination.records.load(uid).await?;
+    deletion::refuse_pending(remote.as_ref().map(|r| &r.chain), destination)?;
     let at = remote.as_ref().map_or(0, |r| r.chain.sequence());
     if at > chain.sequence() {
         return Err(WorkflowErrorKind::WorkspaceBehind { target: at, workspace: chain.sequence() }.into());
@@ -64,6 +66,12 @@ pub async fn mirror_to_mirror(
         if run.dry_run {
             workspace.write("dry-run/mapping.txt", destination.mapping(&prepared.entries).as_bytes())?;
             report.imagesets.push(line(chain.sequence() + 1, "planned"));
+            if run.prune && report.failures.is_empty() {
+                let index = index(run, &chain, &prepared, &report);
+                let before = remote.as_ref().map_or_else(|| Chain::new(uid), |r| r.chain.clone());
+                let after = advance(&before, &index, None, |r| destination.place(r), Extras::default());
+                deletion::prune(run, destination, workspace, &after, &mut report).await?;
+            }
             return Ok(report);
         }
         destination.check_sparse(&prepared.entries).await?;
@@ -101,6 +109,9 @@ pub async fn mirror_to_mirror(
         if let Some(remote) = &remote {
             let images = (remote.chain.sequence(), prepared.entries.as_slice());
             resources::write(workspace, destination, &remote.chain, images, &templates, &mut report)?;
+            if run.prune {
+                deletion::prune(run, destination, workspace, &remote.chain, &mut report).await?;
+            }
         }
         return Ok(report);
     }
@@ -124,6 +135,9 @@ pub async fn mirror_to_mirror(
     let images = (index.sequence, prepared.entries.as_slice());
     resources::write(workspace, destination, &after, images, &templates, &mut report)?;
     report.imagesets.push(line(index.sequence, "published"));
+    if run.prune {
+        deletion::prune(run, destination, workspace, &after, &mut report).await?;
+    }
     Ok(report)
 }
 

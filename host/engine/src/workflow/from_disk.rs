@@ -14,13 +14,14 @@ use oc_mirror_model::sequence::{Admission, Refusal, admit};
 use uuid::Uuid;
 
 use super::companions::referrers_of;
+use super::deletion;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
 use super::resources::{self, Templates};
 use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::{self, ImagesetFiles, Reader};
-use crate::content::ContentRead;
+use crate::content::{ContentDelete, ContentRead};
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
 use crate::report::Event;
@@ -33,6 +34,8 @@ pub struct Destination {
     pub target: Target,
     /// The registry itself.
     pub endpoint: Arc<dyn Endpoint>,
+    /// How content is deleted there.
+    pub deleter: Arc<dyn ContentDelete>,
     /// Where the records of chains are kept there.
     pub records: Arc<dyn MetadataStore>,
     /// The most components a repository may have there.
@@ -115,6 +118,7 @@ pub async fn disk_to_mirror(
     check_configuration(&readers, is_configuration)?;
     let found = destination.records.load(uid).await?;
     let steps = admit_all(&readers, found.as_ref(), workspace.uid().await?)?;
+    deletion::refuse_pending(found.as_ref().map(|f| &f.chain), destination)?;
     for (reader, step) in readers.iter().zip(&steps) {
         if *step == Step::Publish {
             destination.check_sparse(&reader.index().images).await?;
@@ -122,6 +126,8 @@ pub async fn disk_to_mirror(
     }
 
     let mut found = found;
+    // Only a dry run has to imagine it.
+    let mut planned = found.as_ref().map(|f| f.chain.clone()).filter(|_| run.dry_run && run.prune);
     for (reader, step) in readers.into_iter().zip(steps) {
         let index = reader.index().clone();
         let mut line = imageset_line(&reader);
@@ -142,6 +148,12 @@ pub async fn disk_to_mirror(
             Step::Publish if run.dry_run => {
                 workspace.write("dry-run/mapping.txt", destination.mapping(&index.images).as_bytes())?;
                 line.outcome = "planned".to_owned();
+                if run.prune {
+                    let before = planned.unwrap_or_else(|| Chain::new(uid));
+                    let identity = Some(reader.identity());
+                    planned =
+                        Some(advance(&before, &index, identity, |r| destination.place(r), extras(&index)));
+                }
             }
             Step::Publish => {
                 let identity = reader.identity().clone();
@@ -161,6 +173,9 @@ pub async fn disk_to_mirror(
             }
         }
         report.imagesets.push(line);
+    }
+    if let Some(chain) = planned.or(found.map(|f| f.chain)).filter(|_| run.prune) {
+        deletion::prune(run, destination, workspace, &chain, &mut report).await?;
     }
     Ok(report)
 }

@@ -5,6 +5,7 @@
 
 mod collect;
 mod companions;
+pub mod deletion;
 pub mod direct;
 mod error;
 pub mod from_disk;
@@ -57,6 +58,8 @@ pub struct Run {
     pub on_error: OnError,
     /// What to do about signatures and other things beside images.
     pub companions: CarryCompanions,
+    /// Whether what has left the configuration is deleted from the target once all is published.
+    pub prune: bool,
     /// Where to tell what happens.
     pub events: SharedEvents,
     /// Set when the run is to stop.

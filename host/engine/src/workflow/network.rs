@@ -90,6 +90,7 @@ impl Network {
         Ok(Destination {
             target: target.clone(),
             endpoint: client.clone(),
+            deleter: client.clone(),
             records: Arc::new(InRegistry::new(client.clone(), target.prefix.as_ref())),
             max_nested_paths,
             sparse: Arc::new(Probe { client, prefix: target.prefix.clone() }),

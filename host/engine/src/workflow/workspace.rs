@@ -8,6 +8,7 @@
 //! | `resolved-config.yaml` | the last configuration with everything pinned |
 //! | `cluster-resources/` | resources for clusters |
 //! | `catalog-source-templates/` | what CatalogSources there are made of |
+//! | `delete/` | lists of images to delete, and of those that were pruned |
 //! | `cache/` | blobs and plugins' findings that are wanted again; can be removed at any time |
 //! | `dry-run/` | what `--dry-run` found |
 //! | `scratch/` | files of a run under way |
