@@ -263,6 +263,7 @@ fn graphs_and_signatures_travel_as_they_were_received() {
             "name": "mirrored-release-signatures",
             "namespace": "openshift-config-managed",
             "labels": { "release.openshift.io/verification-signatures": "" },
+            "annotations": { "createdBy": "oc-mirror" },
         },
         "binaryData": {
             format!("{key}-1"): base64(&read(&store.join("signature-1"))),

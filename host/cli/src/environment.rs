@@ -52,11 +52,15 @@ pub(crate) fn catalog_cache() -> Option<PathBuf> {
 }
 
 fn user_cache() -> Option<PathBuf> {
-    let base = variable("XDG_CACHE_HOME")
+    Some(cache()?.join("oc-mirror"))
+}
+
+/// Returns where programs of the user keep what can be had again.
+pub(crate) fn cache() -> Option<PathBuf> {
+    variable("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|p| p.is_absolute())
-        .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")))?;
-    Some(base.join("oc-mirror"))
+        .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")))
 }
 
 /// Returns the proxies that the usual variables name, in either case.
@@ -71,13 +75,25 @@ pub(crate) fn proxies() -> Proxies {
     }
 }
 
-/// Returns the places of a file or directory of containers/image, the user's before that of the machine.
-pub(crate) fn containers(name: &str) -> Vec<PathBuf> {
-    let config = variable("XDG_CONFIG_HOME")
+/// Returns where the user's configuration is.
+pub(crate) fn user_config() -> Option<PathBuf> {
+    variable("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .filter(|p| p.is_absolute())
-        .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".config")));
-    config.into_iter().chain([PathBuf::from("/etc")]).map(|dir| dir.join("containers").join(name)).collect()
+        .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".config")))
+}
+
+/// Returns the places of a file or directory of containers/image, the user's before that of the machine.
+pub(crate) fn containers(name: &str) -> Vec<PathBuf> {
+    let dirs = user_config().into_iter().chain([PathBuf::from("/etc")]);
+    dirs.map(|dir| dir.join("containers").join(name)).collect()
+}
+
+/// Returns the directories that have certificates of registries, each in a directory of its `host:port`.
+pub(crate) fn certificates() -> Vec<PathBuf> {
+    let mut dirs = containers("certs.d");
+    dirs.push(PathBuf::from("/etc/docker/certs.d"));
+    dirs
 }
 
 /// Reads a file that the user named.

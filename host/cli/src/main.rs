@@ -12,6 +12,7 @@ mod network;
 mod operators;
 mod output;
 mod plugins;
+mod registries;
 mod releases;
 mod signatures;
 

@@ -91,6 +91,7 @@ impl Events for Console {
                     status(&format!("trying again ({attempt}): {subject}: {reason}"));
                 }
             }
+            Event::FoundAt { subject, place } => tracing::info!(subject, place, "found at a mirror"),
             Event::PluginLog { plugin, level, message, fields } => {
                 tracing::info!(plugin, ?level, ?fields, "{message}");
                 if level >= Level::Warn && !self.quiet {
@@ -162,6 +163,10 @@ pub(crate) fn report(report: &RunReport) {
     let companions: u64 = report.images.iter().map(|i| i.companions).sum();
     if companions > 0 {
         println!("signatures and other referrers: {companions}{}", unsigned(report));
+    }
+    let mirrored = report.images.iter().filter(|i| i.found_at.is_some()).count();
+    if mirrored > 0 {
+        println!("read from mirrors: {mirrored} of {} images", report.images.len());
     }
     for image in &report.refused {
         // Most policies name the image themselves.

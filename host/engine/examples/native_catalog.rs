@@ -20,6 +20,7 @@ use oc_mirror_engine::content::ImageView;
 use oc_mirror_engine::content::documents::{Documents, passes};
 use oc_mirror_engine::content::filesystem::{Walk, Walked};
 use oc_mirror_engine::net::Proxies;
+use oc_mirror_engine::registry::conf::RegistriesConf;
 use oc_mirror_engine::report::Silence;
 use oc_mirror_engine::source::{Inspector, PluginError, RunInfo, Services};
 use oc_mirror_engine::transfer::{Parallelism, Retry};
@@ -130,6 +131,7 @@ fn run() -> Run {
         retry: Retry::default(),
         on_error: OnError::Fail,
         companions: CarryCompanions::None,
+        resources: Default::default(),
         events: Arc::new(Silence),
         cancelled: Arc::new(AtomicBool::new(false)),
     }
@@ -141,8 +143,12 @@ fn settings(run: &Run) -> NetworkSettings {
         source_tls_verify: false,
         target_tls_verify: false,
         extra_ca: Vec::new(),
+        certificates: Vec::new(),
+        source_certificates: None,
+        target_certificates: None,
         proxies: Proxies::default(),
         credentials: Vec::new(),
+        registries: RegistriesConf::default(),
         retry: run.retry,
         max_requests: 20,
         events: run.events.clone(),

@@ -61,6 +61,13 @@ pub enum Event<'a> {
         /// The attempt that follows, from 2.
         attempt: u32,
     },
+    /// An image was found in another place than its name says.
+    FoundAt {
+        /// The image.
+        subject: &'a str,
+        /// The image there.
+        place: &'a str,
+    },
     /// A plugin says something. The text has been cleaned of control characters and cut to a sane length.
     PluginLog {
         /// Which.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::config::ApiVersion;
 use crate::digest::Digest;
 use crate::imageset::{FORMAT, FormatVersion};
 use crate::manifest::Descriptor;
@@ -30,6 +31,64 @@ pub struct Chain {
     /// Tags of deleted images that the registry could not remove. They keep nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<Leftover>,
+    /// What clusters need besides the images. Kept at targets, and missing from records of before it was.
+    #[serde(default, skip_serializing_if = "ForClusters::is_empty")]
+    pub for_clusters: ForClusters,
+}
+
+/// What resources for clusters are made of besides the images of a chain, so that its record alone is enough.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ForClusters {
+    /// The version of the configuration that the last imageset was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ApiVersion>,
+    /// Signatures of releases in base64, by the digest of the payload and their number. What was signed once is signed
+    /// for good, so none is taken back.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub signatures: BTreeMap<Digest, BTreeMap<u32, String>>,
+    /// Templates of CatalogSources, by where their catalog is.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", with = "by_place")]
+    pub templates: BTreeMap<Destination, String>,
+}
+
+impl ForClusters {
+    /// Answers whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A map by destinations as a list, since keys of JSON are text.
+mod by_place {
+    use std::borrow::Cow;
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::request::Destination;
+
+    #[derive(Serialize, Deserialize)]
+    struct Entry<'a> {
+        catalog: Cow<'a, Destination>,
+        text: Cow<'a, str>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<Destination, String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let entry = |(catalog, text)| Entry { catalog: Cow::Borrowed(catalog), text: Cow::Borrowed(text) };
+        serializer
+            .collect_seq(map.iter().map(|(catalog, text): (_, &String)| entry((catalog, text.as_str()))))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Destination, String>, D::Error> {
+        let entries = Vec::<Entry<'static>>::deserialize(deserializer)?;
+        Ok(entries.into_iter().map(|e| (e.catalog.into_owned(), e.text.into_owned())).collect())
+    }
 }
 
 /// One imageset of a chain.
@@ -187,7 +246,7 @@ impl Reason {
             }
             _ => reasons.push(named(&request.origin)),
         }
-        reasons.extend(fact(provenance::ALSO).lines().map(named));
+        reasons.extend(fact(provenance::WANTED).lines().map(named));
         reasons.sort();
         reasons.dedup();
         reasons
@@ -204,6 +263,7 @@ impl Chain {
             blobs: BTreeMap::new(),
             deleting: Vec::new(),
             leftovers: Vec::new(),
+            for_clusters: ForClusters::default(),
         }
     }
 
@@ -272,5 +332,31 @@ impl Chain {
         let mut bytes = serde_json::to_vec(self).expect("a document of strings and numbers serialises");
         bytes.push(b'\n');
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clusters_need_is_read_back_and_may_be_missing() {
+        let uid = Uuid::nil();
+        let before = format!(r#"{{"format":"1.0","uid":"{uid}","imagesets":[],"blobs":{{}}}}"#);
+        let mut chain: Chain = serde_json::from_str(&before).expect("a record from before it was kept");
+        assert_eq!(chain, Chain::new(uid));
+        assert_eq!(String::from_utf8(chain.to_bytes()).expect("text").trim_end(), before);
+
+        let place =
+            Destination { repository: "a/b".parse().expect("valid"), tag: "v1".parse().expect("valid") };
+        chain.for_clusters = ForClusters {
+            configuration: Some(ApiVersion::V1Alpha2),
+            signatures: BTreeMap::from([(Digest::of(b"x"), BTreeMap::from([(1, "AA==".to_owned())]))]),
+            templates: BTreeMap::from([(place, "kind: CatalogSource".to_owned())]),
+        };
+        let text = String::from_utf8(chain.to_bytes()).expect("text");
+        let template = r#"[{"catalog":{"repository":"a/b","tag":"v1"},"text":"kind: CatalogSource"}]"#;
+        assert!(text.contains(template), "{text}");
+        assert_eq!(serde_json::from_str::<Chain>(&text).expect("what was written"), chain);
     }
 }

@@ -165,6 +165,9 @@ pub struct ImageReport {
     /// How many signatures, attestations and the like go with it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub companions: u64,
+    /// The mirror that it was read from, where `registries.conf` names one: the image's name there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_at: Option<String>,
 }
 
 // The signature is serde's.

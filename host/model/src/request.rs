@@ -37,8 +37,10 @@ pub mod kind {
     pub const REFERRERS: &str = "referrers";
 }
 
-/// What the provenance of a companion says, see [`ImageRequest::is_companion`].
+/// What the provenance of a companion says, see [`ImageRequest::is_companion`], and that of any image.
 pub mod provenance {
+    /// What the same image was asked for as too, a line each: the kind, a space, and the origin.
+    pub const ALSO: &str = "also";
     /// The digest of the manifest that it is about.
     pub const SUBJECT: &str = "subject";
     /// The origin of the image that this manifest belongs to.
@@ -56,8 +58,8 @@ pub mod provenance {
     pub const ARCHITECTURE: &str = "architecture";
     /// The channels that it was mirrored for.
     pub const CHANNEL: &str = "channel";
-    /// Origins under which somebody else asked for the same image, a line each.
-    pub const ALSO: &str = "wanted-also";
+    /// Origins by which somebody else asked for the same image, a line each, whether they are other names or not.
+    pub const WANTED: &str = "wanted-also";
     /// Of a list of referrers: there if the source has it under a tag, and not only by its API.
     pub const TAGGED: &str = "referrers-tagged";
 }
@@ -157,7 +159,7 @@ impl ImageRequest {
         // Whoever names bundles has said all with them.
         let by_name = !matches!(other.kind.as_str(), kind::BUNDLE | kind::RELATED);
         if by_name && (&other.kind, &other.origin) != (&self.kind, &self.origin) {
-            let also = self.provenance.entry(provenance::ALSO.to_owned()).or_default();
+            let also = self.provenance.entry(provenance::WANTED.to_owned()).or_default();
             if also.lines().all(|line| line != other.origin) {
                 if !also.is_empty() {
                     also.push('\n');

@@ -111,6 +111,8 @@ impl TestContext {
             .env("TMPDIR", root.join("tmp"))
             .env("LC_ALL", "C.UTF-8")
             .env("NO_COLOR", "1")
+            // What this machine is told of registries is none of a test's business.
+            .env("CONTAINERS_REGISTRIES_CONF", "/dev/null")
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.work())
             .stdin(Stdio::null());

@@ -76,6 +76,7 @@ pub struct RegistryBuilder {
     delete: bool,
     auth: bool,
     tls: bool,
+    client_certificates: bool,
     read_only: bool,
     storage: Option<PathBuf>,
 }
@@ -97,6 +98,12 @@ impl RegistryBuilder {
     pub fn tls(mut self) -> Self {
         self.tls = true;
         self
+    }
+
+    /// Speaks TLS, and only with clients whose certificate is of the registry's own authority.
+    pub fn client_certificates(mut self) -> Self {
+        self.client_certificates = true;
+        self.tls()
     }
 
     /// Refuses writes with 405.
@@ -341,6 +348,9 @@ impl Registry {
         });
         if let Some(files) = &self.certificates {
             config["http"]["tls"] = serde_json::json!({ "certificate": files.certificate, "key": files.key });
+            if options.client_certificates {
+                config["http"]["tls"]["clientcas"] = serde_json::json!([files.authority]);
+            }
         }
         if options.auth {
             let path = self.dir.path().join("htpasswd");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Format, LogLevel, NetworkArgs};
+use super::{Format, LogLevel, NetworkArgs, ResourceArgs};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -64,6 +64,9 @@ pub(crate) struct DeleteArgs {
 
     #[command(flatten)]
     pub network: NetworkArgs,
+
+    #[command(flatten)]
+    pub resources: ResourceArgs,
 
     /// Work on this many repositories at a time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]

@@ -5,10 +5,13 @@ mod delete;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+mod resources;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub(crate) use delete::DeleteArgs;
+pub(crate) use resources::ResourceArgs;
 
 /// Mirror images for OpenShift environments without internet
 #[derive(Debug, Parser)]
@@ -107,6 +110,9 @@ pub(crate) struct MirrorArgs {
     #[arg(long, hide = true, conflicts_with = "prune")]
     pub skip_pruning: bool,
 
+    #[command(flatten)]
+    pub resources: ResourceArgs,
+
     /// Accepted for oc-mirror v1: as --on-error drop
     #[arg(long, hide = true)]
     pub continue_on_error: bool,
@@ -198,6 +204,26 @@ pub(crate) struct NetworkArgs {
     /// Trust the certificates in this PEM file too
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+
+    /// Take certificates for all registries that are read from this directory [default: containers/certs.d/HOST:PORT in
+    /// the user's configuration and in /etc, else /etc/docker/certs.d/HOST:PORT]
+    ///
+    /// *.crt are authorities to trust, and NAME.cert with NAME.key is shown to registries that ask who is there. See
+    /// containers-certs.d(5).
+    #[arg(long, value_name = "DIR")]
+    pub src_cert_dir: Option<PathBuf>,
+
+    /// Take certificates for the registry that is published to from this directory [default: as --src-cert-dir]
+    #[arg(long, value_name = "DIR")]
+    pub dest_cert_dir: Option<PathBuf>,
+
+    /// Read mirrors of registries, blocked registries and those without TLS from this file alone [default:
+    /// containers/registries.conf and registries.conf.d/*.conf in the user's configuration and in /etc]
+    ///
+    /// See containers-registries.conf(5). CONTAINERS_REGISTRIES_CONF names a file in the same way, and the one that
+    /// CONTAINERS_REGISTRIES_CONF_OVERRIDE names is read after all others.
+    #[arg(long, value_name = "FILE")]
+    pub registries_conf: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -286,6 +286,7 @@ fn settings(args: &DeleteArgs) -> Result<Run, CliError> {
         parallelism: Parallelism { images: args.parallel_images.into(), ..Parallelism::default() },
         retry: Retry { times: args.retry_times, delay: delay.filter(|delay| !delay.is_zero()) },
         prune: false,
+        resources: args.resources.preferences()?,
         events,
         cancelled: Arc::new(AtomicBool::new(false)),
     })

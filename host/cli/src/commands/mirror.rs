@@ -8,10 +8,12 @@ use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
 use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_engine::workflow::to_disk::{ToDisk, mirror_to_disk};
-use oc_mirror_engine::workflow::{CarryCompanions, OnError, Run, Wishes, Workspace, direct, from_disk};
+use oc_mirror_engine::workflow::{
+    CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace, direct, from_disk,
+};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
 use oc_mirror_model::reference::Target;
-use oc_mirror_model::report::RunReport;
+use oc_mirror_model::report::{RunReport, exit};
 use uuid::Uuid;
 
 use crate::args::{self, Format, MirrorArgs};
@@ -101,7 +103,13 @@ fn no_configuration() -> CliError {
 }
 
 fn failed_target(target: &Target) -> impl Fn(oc_mirror_engine::content::ContentError) -> CliError {
-    move |error| CliError::caused(format!("the target `{target}` cannot be used"), &error)
+    move |error| {
+        let made = CliError::caused(format!("the target `{target}` cannot be used"), &error);
+        match WorkflowError::from(WorkflowErrorKind::Content(error)).hint() {
+            Some(hint) => made.hint(hint),
+            None => made,
+        }
+    }
 }
 
 async fn wishes(
@@ -114,7 +122,33 @@ async fn wishes(
     let signatures = signatures::open(args, run, http.clone())?;
     let guard = signatures::guard(args, http.clone())?;
     let lent = Lent { http, signatures, guard, accept_risks: args.accept_risks.clone() };
-    plugins::wishes(configured.written, &configured.path, configured.configuration, lent).await
+    let configuration = qualified(configured.configuration, network, args.quiet).await?;
+    plugins::wishes(configured.written, &configured.path, configuration, lent).await
+}
+
+/// Gives images without a registry the one that `registries.conf` says they are of.
+async fn qualified(
+    mut configuration: ImageSetConfiguration,
+    network: &Network,
+    quiet: bool,
+) -> Result<ImageSetConfiguration, CliError> {
+    let mirror = &mut configuration.mirror;
+    let images = mirror.additional_images.iter_mut().map(|image| (&mut image.name, exit::ADDITIONAL));
+    let catalogs = mirror.operators.iter_mut().map(|operator| (&mut operator.catalog, exit::OPERATOR));
+    for (name, code) in images.chain(catalogs) {
+        let stands_for = network.qualify(name).await.map_err(|error| {
+            CliError::from_error(&error)
+                .hint("write the image with its registry, or make an alias of it in registries.conf")
+                .code(code)
+        })?;
+        if let Some(reference) = stands_for {
+            if !quiet {
+                output::status(&format!("{name} is {reference}"));
+            }
+            *name = reference.to_string();
+        }
+    }
+    Ok(configuration)
 }
 
 fn is_same(given: &ImageSetConfiguration, written: &[u8]) -> bool {
@@ -289,6 +323,7 @@ fn settings(args: &MirrorArgs, events: SharedEvents) -> Result<Run, CliError> {
             args::OnError::Fail => OnError::Fail,
             args::OnError::Drop => OnError::Drop,
         },
+        resources: args.resources.preferences()?,
         companions: if args.remove_signatures { CarryCompanions::None } else { CarryCompanions::All },
         prune: args.prune,
         parallelism: Parallelism { images: args.parallel_images, blobs: args.parallel_layers },

@@ -68,6 +68,12 @@ pub trait ContentRead: Send + Sync {
         }
     }
 
+    /// Returns where a manifest was read that lies elsewhere than its name says: in a mirror. Nothing if it was not read, or
+    /// came from the place itself.
+    fn found_at(&self, _repository: &Repository, _digest: &Digest) -> Option<String> {
+        None
+    }
+
     /// Lists the manifests that have this one as their subject; nothing if no such lists are kept here. A list that cannot
     /// be had is an error.
     async fn list_referrers(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Certificate, ClientBuilder, NoProxy, Proxy};
+use reqwest::{Certificate, ClientBuilder, Identity, NoProxy, Proxy};
 
 use super::address::GuardedResolver;
 use super::{NetError, Secret};
@@ -18,6 +18,8 @@ pub struct NetSettings {
     pub tls_verify: bool,
     /// Certificate authorities besides the system's: any number of PEM certificates.
     pub extra_ca: Vec<u8>,
+    /// What to show of oneself to servers that ask for it: a PEM certificate and its private key.
+    pub identity: Option<Secret>,
     /// Proxies.
     pub proxies: Proxies,
     /// Whether the HTTP library may look for proxies by itself, in the environment. Off as a rule.
@@ -46,6 +48,7 @@ impl Default for NetSettings {
         Self {
             tls_verify: true,
             extra_ca: Vec::new(),
+            identity: None,
             proxies: Proxies::default(),
             system_proxy: false,
             user_agent: concat!("oc-mirror/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -80,6 +83,13 @@ impl NetSettings {
             builder = builder.tls_certs_merge(self.authorities()?);
         } else {
             builder = builder.tls_danger_accept_invalid_certs(true);
+        }
+        if let Some(identity) = &self.identity {
+            // The parser's error may quote the key.
+            let identity = Identity::from_pem(identity.expose().as_bytes()).map_err(|_| {
+                NetError::settings("client certificate", "it is not a PEM certificate and its private key")
+            })?;
+            builder = builder.identity(identity);
         }
         if !self.system_proxy {
             builder = builder.no_proxy();

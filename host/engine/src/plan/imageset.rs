@@ -7,7 +7,8 @@ use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{ImageEntry, Index, RequiredBlob};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, Reason};
-use oc_mirror_model::reference::Repository;
+use oc_mirror_model::reference::{Repository, Source};
+use oc_mirror_model::request::provenance::ALSO;
 use oc_mirror_model::request::{Destination, kind};
 use serde_json::Value;
 
@@ -112,6 +113,7 @@ fn unite(into: &mut ImageEntry, other: ImageEntry) {
     add(&mut into.blobs, other.blobs);
     into.request.wanted_also(&other.request);
     offered_by(&mut into.request, &other.request);
+    known_as(&mut into.request, &other.request);
     // Manifests that only the other one wanted were added behind the root, which comes last.
     into.manifests.sort_by_key(|m| m.digest == root);
     into.sparse = into.sparse && other.sparse;
@@ -131,13 +133,38 @@ fn offered_by(into: &mut ImageRequest, other: &ImageRequest) {
     }
 }
 
+/// Notes that an image has the name of another request too: two registries may have it in repositories of one name, and
+/// clusters ask for it by either.
+fn known_as(into: &mut ImageRequest, other: &ImageRequest) {
+    let mut names = also(into).map(|(kind, origin)| format!("{kind} {origin}")).collect::<Vec<_>>();
+    for (kind, origin) in std::iter::once((other.kind.as_str(), other.origin.as_str())).chain(also(other)) {
+        let name = format!("{kind} {origin}");
+        if origin != into.origin && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if !names.is_empty() {
+        into.provenance.insert(ALSO.to_owned(), names.join("\n"));
+    }
+}
+
+/// Returns kinds and origins that an image was asked for as, besides its own.
+fn also(image: &ImageRequest) -> impl Iterator<Item = (&str, &str)> {
+    image
+        .provenance
+        .get(ALSO)
+        .into_iter()
+        .flat_map(|names| names.lines())
+        .filter_map(|name| name.split_once(' '))
+}
+
 /// Answers whether an image is one that a catalog offers, given the origin of the catalog.
 pub fn is_offered_by(image: &ImageRequest, catalog: &str) -> bool {
     image.provenance.get(CATALOG).is_some_and(|catalogs| catalogs.lines().any(|line| line == catalog))
 }
 
 /// Answers whether images and plugins' files are exactly those of an earlier imageset, so that nothing has to be
-/// shipped.
+/// shipped. Images are others if they are somewhere else at the target, or come from somewhere else: clusters are told both.
 pub fn is_unchanged(
     images: &[ImageEntry],
     files: &BTreeMap<String, Digest>,
@@ -147,11 +174,25 @@ pub fn is_unchanged(
     if *files != last.files {
         return false;
     }
-    let before: BTreeMap<&Destination, &Digest> =
-        last.images.iter().map(|i| (&i.destination, &i.digest)).collect();
-    let now: BTreeMap<&Destination, &Digest> =
-        images.iter().map(|i| (&i.destination, &i.root.digest)).collect();
-    before == now
+    let before: BTreeSet<_> =
+        last.images.iter().map(|i| (&i.destination, &i.digest, repository_of(&i.origin))).collect();
+    let now = images.iter().flat_map(|i| {
+        origins(&i.request).map(|(_, origin)| (&i.destination, &i.root.digest, repository_of(origin)))
+    });
+    before == now.collect()
+}
+
+/// Returns where in registries an origin is, whichever of its tags and digests it names. Clusters are not told of directories.
+fn repository_of(origin: &str) -> String {
+    match origin.parse() {
+        Ok(Source::Registry(name)) => format!("{}/{}", name.registry, name.repository),
+        _ => String::new(),
+    }
+}
+
+/// Returns all kinds and origins of an image, its own first.
+fn origins(image: &ImageRequest) -> impl Iterator<Item = (&str, &str)> {
+    std::iter::once((image.kind.as_str(), image.origin.as_str())).chain(also(image))
 }
 
 /// What the record has of an imageset besides its images.
@@ -190,24 +231,25 @@ pub fn advance(
         base: index.base,
         index: identity.cloned(),
         created: index.created.clone(),
-        images: index
-            .images
-            .iter()
-            .map(|image| ImageRecord {
-                origin: image.request.origin.clone(),
-                kind: image.request.kind.clone(),
-                destination: Destination {
-                    repository: place(&image.destination.repository),
-                    tag: image.destination.tag.clone(),
-                },
-                digest: image.root.digest.clone(),
-                reasons: Reason::of(&image.request),
-            })
-            .collect(),
+        images: index.images.iter().flat_map(|image| records(image, &place)).collect(),
         plugin_state: extras.state,
         files: extras.files,
     });
     after
+}
+
+/// Returns one record for each name that an image was asked for by.
+fn records(image: &ImageEntry, place: impl Fn(&Repository) -> Repository) -> Vec<ImageRecord> {
+    let repository = place(&image.destination.repository);
+    let reasons = Reason::of(&image.request);
+    let record = |(kind, origin): (&str, &str)| ImageRecord {
+        origin: origin.to_owned(),
+        kind: kind.to_owned(),
+        destination: Destination { repository: repository.clone(), tag: image.destination.tag.clone() },
+        digest: image.root.digest.clone(),
+        reasons: reasons.clone(),
+    };
+    origins(&image.request).map(record).collect()
 }
 
 #[cfg(test)]
@@ -315,6 +357,43 @@ mod tests {
         two.request.origin = "other.example/a:1".to_owned();
         let collision = merge(vec![one, two]).expect_err("both are `a:1`");
         assert!(collision.to_string().contains("would both be published as `a:1`"), "{collision}");
+    }
+
+    #[test]
+    fn one_image_of_two_registries_is_recorded_for_both() {
+        let one = image("a", &["x"]);
+        let from = |registry: &str, kind: &str| {
+            let mut other = one.clone();
+            (other.request.origin, other.request.kind) = (format!("{registry}/a:1"), kind.to_owned());
+            other
+        };
+        let (two, three) = (from("other.example", "related"), from("third.example", "additional"));
+        let merged = merge(vec![one.clone(), two.clone(), one.clone(), three, two]).expect("one image");
+        let chain = advanced(&Chain::new(Uuid::nil()), &index(1, 0, merged.clone()));
+        let records: Vec<_> =
+            chain.imagesets[0].images.iter().map(|i| (i.kind.as_str(), i.origin.as_str())).collect();
+        assert_eq!(
+            records,
+            [
+                ("additional", "r.example/a:1"),
+                ("related", "other.example/a:1"),
+                ("additional", "third.example/a:1")
+            ]
+        );
+        let none = BTreeMap::new();
+        assert!(is_unchanged(&merged, &none, chain.last()));
+        assert!(!is_unchanged(&[one], &none, chain.last()), "clusters are told of one name less");
+    }
+
+    #[test]
+    fn another_tag_of_the_same_origin_changes_nothing_and_another_registry_does() {
+        let mut image = image("a", &["x"]);
+        let chain = advanced(&Chain::new(Uuid::nil()), &index(1, 0, vec![image.clone()]));
+        let none = BTreeMap::new();
+        image.request.origin = format!("r.example/a:1@{}", image.root.digest);
+        assert!(is_unchanged(std::slice::from_ref(&image), &none, chain.last()));
+        image.request.origin = "other.example/a:1".to_owned();
+        assert!(!is_unchanged(&[image], &none, chain.last()));
     }
 
     #[test]

@@ -90,6 +90,11 @@ impl Client {
         self.transport.endpoint().await.map(drop)
     }
 
+    /// As [`Self::ping`], but tries only once: for whoever has another place to ask.
+    pub async fn ping_once(&self) -> Result<(), ContentError> {
+        self.transport.endpoint_at_once().await.map(drop)
+    }
+
     /// Checks that the registry answers as one and takes the credentials, those of a repository if one is given.
     pub async fn check_access(&self, repository: Option<&Repository>) -> Result<(), ContentError> {
         let scope = repository.map_or_else(Scope::registry, Scope::pull);

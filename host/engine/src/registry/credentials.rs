@@ -73,7 +73,18 @@ pub enum CredentialError {
 pub struct CredentialStore {
     files: Vec<File>,
     helpers: Helpers,
+    /// Where to look, in order; empty means in the files.
+    order: Vec<Whom>,
 }
+
+/// Who is asked for a credential.
+enum Whom {
+    Files,
+    Helper(String),
+}
+
+/// What stands for the credential files in the list of helpers of `registries.conf`.
+const FILES: &str = "containers-auth.json";
 
 impl fmt::Debug for CredentialStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,11 +137,46 @@ impl CredentialStore {
     pub fn from_files(files: Vec<(PathBuf, String)>) -> Result<Self, CredentialError> {
         let files =
             files.into_iter().map(|(path, text)| File::read(path, &text)).collect::<Result<_, _>>()?;
-        Ok(Self { files, helpers: Helpers::default() })
+        Ok(Self { files, helpers: Helpers::default(), order: Vec::new() })
+    }
+
+    /// Asks these helpers about every registry, in order; `containers-auth.json` among them stands for the files. See
+    /// `credential-helpers` in containers-registries.conf(5).
+    pub fn with_helpers(self, helpers: &[String]) -> Self {
+        let whom = |name: &String| match name.as_str() {
+            FILES => Whom::Files,
+            _ => Whom::Helper(name.clone()),
+        };
+        Self { order: helpers.iter().map(whom).collect(), ..self }
     }
 
     /// Returns the credential of a repository: of the first file that has one, there of the most specific key.
+    ///
+    /// What `registries.conf` has asked besides the files may fail as long as another one knows the credential.
     pub async fn lookup(
+        &self,
+        registry: &Registry,
+        repository: Option<&Repository>,
+    ) -> Result<Option<Credential>, CredentialError> {
+        if self.order.is_empty() {
+            return self.in_files(registry, repository).await;
+        }
+        let mut failed = None;
+        for whom in &self.order {
+            let found = match whom {
+                Whom::Files => self.in_files(registry, repository).await,
+                Whom::Helper(name) => self.helpers.get(name, server(&normalise(registry.as_str()))).await,
+            };
+            match found {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    async fn in_files(
         &self,
         registry: &Registry,
         repository: Option<&Repository>,
@@ -349,6 +395,23 @@ mod tests {
             ("home/.dockercfg", serde_json::json!({"r.example": auth("late:1")})),
         ]);
         assert_eq!(user(&store, "r.example/x").await.as_deref(), Some("late:1"));
+    }
+
+    #[tokio::test]
+    async fn helpers_of_all_registries_are_asked_in_order() {
+        let files = || store(&[("a.json", serde_json::json!({"auths": {"r.example": auth("file:1")}}))]);
+        let order =
+            |names: &[&str]| files().with_helpers(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
+        let with = order(&["containers-auth.json", "no-such-helper"]);
+        assert_eq!(user(&with, "r.example/x").await.as_deref(), Some("file:1"));
+        // One that cannot be run is passed over if another one knows, and told if none does.
+        let with = order(&["no-such-helper", "containers-auth.json"]);
+        assert_eq!(user(&with, "r.example/x").await.as_deref(), Some("file:1"));
+        let error = with.lookup(&"other.example".parse().unwrap(), None).await.unwrap_err();
+        assert!(error.to_string().contains("`docker-credential-no-such-helper` failed"), "{error}");
+        let with = order(&["../evil"]);
+        let error = with.lookup(&"r.example".parse().unwrap(), None).await.unwrap_err();
+        assert!(matches!(error, CredentialError::HelperName(_)), "{error}");
     }
 
     #[test]

@@ -11,8 +11,10 @@
 
 mod answer;
 mod auth;
+mod certificates;
 mod challenge;
 mod client;
+pub mod conf;
 mod credentials;
 mod credentials_helper;
 mod flight;
@@ -28,5 +30,6 @@ mod transport;
 mod tests;
 
 pub use answer::RegistryAnswer;
+pub use certificates::{CertificateError, HostCertificates};
 pub use client::{Client, ClientSettings, Stats};
 pub use credentials::{Credential, CredentialError, CredentialStore, credential_search_paths};

@@ -203,6 +203,13 @@ impl Transport {
         self.endpoint.get(|_| true, self.find_endpoint()).await
     }
 
+    /// As [`Self::endpoint`], with one attempt instead of as many as the settings allow.
+    pub(super) async fn endpoint_at_once(&self) -> Result<Url, ContentError> {
+        self.endpoint
+            .get(|_| true, async { self.try_endpoint().await.map_err(|failure| failure.error) })
+            .await
+    }
+
     async fn find_endpoint(&self) -> Result<Url, ContentError> {
         let subject = self.registry.as_str();
         let mut backoff = self.backoff(subject);

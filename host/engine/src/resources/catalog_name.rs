@@ -6,19 +6,20 @@ use oc_mirror_model::digest::Digest;
 use oc_mirror_model::metadata::ImageRecord;
 use oc_mirror_model::request::{Destination, kind};
 
+use super::names::HASH;
 use super::{Mirrored, of_kind};
 
 /// Characters of a tag or of a digest in a name, as oc-mirror v2 has it.
 const SUFFIX: usize = 12;
 /// What a name may have: the 63 of a label, without `cs-`.
 const LONGEST: usize = 60;
-/// Characters of a hash, to tell apart what would have the same name.
-const HASH: usize = 8;
 
 /// Names all catalogs. The one that was there first keeps its name, since subscriptions go by it.
 pub(super) fn of_all<'a>(images: &[Mirrored<'a>], notes: &mut Vec<String>) -> Vec<(String, &'a ImageRecord)> {
     let mut catalogs: Vec<Mirrored<'a>> = of_kind(images, kind::CATALOG).collect();
     catalogs.sort_by_key(|m| (m.first, &m.image.destination));
+    // One that two registries have is one all the same.
+    catalogs.dedup_by_key(|m| &m.image.destination);
     let mut taken = BTreeSet::new();
     let mut named = Vec::new();
     for Mirrored { image, .. } in catalogs {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CREATED_BY, Documents, yaml};
+use super::{CREATED_BY, Documents, Resource};
 
 pub(super) const PREFIX: &str = "cs-";
 
@@ -25,7 +25,7 @@ pub(super) fn add(name: &str, image: &str, template: Option<&str>, documents: &m
     resource["metadata"]["annotations"][key] = json!(value);
     resource["spec"]["sourceType"] = json!("grpc");
     resource["spec"]["image"] = json!(image);
-    documents.files.insert(format!("{name}.yaml"), yaml::document(&resource));
+    documents.resources.push(Resource { file: format!("{name}.yaml"), object: resource });
 }
 
 /// Reads a template: all of it is kept but what belongs to the cluster it may come from.

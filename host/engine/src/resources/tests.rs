@@ -1,6 +1,10 @@
 //! Documents of small chains, as snapshots, and all of them against the schemas of clusters.
 
+mod choices;
+mod published;
+mod rules;
 mod schemas;
+mod signatures;
 
 use std::collections::BTreeMap;
 
@@ -11,8 +15,7 @@ use rstest::rstest;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::mirror_set::LARGEST;
-use super::{Documents, Facts, documents, is_ours};
+use super::{Documents, Facts, LARGEST, Preferences, documents, is_ours};
 
 const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -62,14 +65,32 @@ fn made_with(
     joined_paths: bool,
     templates: &[(&str, &str)],
 ) -> Documents {
-    let templates = templates.iter().map(|(to, text)| (place(to), (*text).to_owned())).collect();
+    let mut chain = chain(imagesets);
+    chain.for_clusters.templates =
+        templates.iter().map(|(to, text)| (place(to), (*text).to_owned())).collect();
+    of_chain(&chain, registry, joined_paths, &Preferences::default())
+}
+
+fn of_chain(chain: &Chain, registry: &str, joined_paths: bool, preferences: &Preferences) -> Documents {
     let registry = registry.parse().expect("a registry");
-    documents(&Facts { registry: &registry, chain: &chain(imagesets), joined_paths, templates: &templates })
+    let documents = documents(&Facts { registry: &registry, chain, joined_paths, preferences });
+    // What is in the files is what is said to be in them.
+    for (name, text) in documents.files.iter().filter(|(name, _)| name.ends_with(".yaml")) {
+        let objects: Vec<&Value> =
+            documents.resources.iter().filter(|r| r.file == *name).map(|r| &r.object).collect();
+        assert_eq!(yaml(text).iter().collect::<Vec<_>>(), objects, "{name}");
+    }
+    documents
+}
+
+/// Notes a signature of a release.
+fn sign(chain: &mut Chain, payload: &Digest, number: u32, text: &str) {
+    chain.for_clusters.signatures.entry(payload.clone()).or_default().insert(number, text.to_owned());
 }
 
 /// A bit of everything, over two imagesets.
-fn usual() -> Documents {
-    made(&[
+fn usual_chain() -> Chain {
+    let mut chain = chain(&[
         &[
             "release quay.io/openshift-release-dev/ocp-release@ m/openshift/release-images:4.20.1-x86_64",
             "release-content quay.io/openshift-release-dev/ocp-v4.0-art-dev@ m/openshift/release:4.20.1-x86_64-etcd",
@@ -89,7 +110,14 @@ fn usual() -> Documents {
             "helm ghcr.io/charts/web:2 m/charts/web:2",
             "wish-of-a-plugin ghcr.io/own/thing@ m/own/thing@",
         ],
-    ])
+    ]);
+    let payload = chain.imagesets[0].images[0].digest.clone();
+    sign(&mut chain, &payload, 1, "owGbwMvMwMEoOU9/4l9n2UDG0wc=");
+    chain
+}
+
+fn usual() -> Documents {
+    of_chain(&usual_chain(), "r.example:5000", false, &Preferences::default())
 }
 
 /// All files one after the other, as they would be seen.
@@ -109,7 +137,7 @@ fn of_everything() {
     assert_eq!(usual().files, documents.files);
     for (name, text) in &documents.files {
         assert!(is_ours(name, text), "{name}");
-        assert!(!is_ours(name, "kind: CatalogSource\n") && !is_ours("signature-configmap.yaml", text));
+        assert!(!is_ours(name, "kind: CatalogSource\n") && !is_ours("mine.yaml", text));
     }
 }
 
@@ -164,6 +192,19 @@ fn of_two_images_in_one_place_the_later_counts() {
         text.contains("new.example") && text.contains("q.io/c") && !text.contains("old.example"),
         "{text}"
     );
+}
+
+#[test]
+fn one_image_of_two_registries_is_found_by_both_names() {
+    let (one, two) = ("additional q.io/a/b:1 a/b:1", "additional r.io/a/b:1 a/b:1");
+    let catalogs = ["catalog q.io/c/index:v1 c/index:v1", "catalog r.io/c/index:v1 c/index:v1"];
+    let documents = made(&[&[one, two, catalogs[0], catalogs[1]]]);
+    let text = &documents.files["itms-oc-mirror.yaml"];
+    assert!(text.contains("q.io/a") && text.contains("r.io/a"), "{text}");
+    assert_eq!((documents.resources.len(), documents.notes.len()), (3, 0), "{documents:?}");
+    // A later imageset that has one name only is right about the place.
+    let text = &made(&[&[one, two], &[two]]).files["itms-oc-mirror.yaml"];
+    assert!(!text.contains("q.io/a") && text.contains("r.io/a"), "{text}");
 }
 
 #[test]

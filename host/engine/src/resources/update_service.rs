@@ -4,7 +4,7 @@ use oc_mirror_model::reference::Registry;
 use oc_mirror_model::request::kind;
 use serde_json::json;
 
-use super::{CREATED_BY, Documents, Mirrored, name_of, of_kind, yaml};
+use super::{CREATED_BY, Documents, Mirrored, Resource, name_of, of_kind};
 
 pub(super) const FILE: &str = "updateService.yaml";
 
@@ -13,7 +13,7 @@ pub(super) fn add(registry: &Registry, images: &[Mirrored<'_>], documents: &mut 
     let newest = |kind| of_kind(images, kind).max_by_key(|m| m.first).map(|m| &m.image.destination);
     let (Some(graph), Some(release)) = (newest(kind::GRAPH), newest(kind::RELEASE)) else { return };
     let (key, value) = CREATED_BY;
-    let resource = json!({
+    let object = json!({
         "apiVersion": "updateservice.operator.openshift.io/v1",
         "kind": "UpdateService",
         "metadata": {
@@ -27,5 +27,5 @@ pub(super) fn add(registry: &Registry, images: &[Mirrored<'_>], documents: &mut 
             "graphDataImage": name_of(registry, graph),
         },
     });
-    documents.files.insert(FILE.to_owned(), yaml::document(&resource));
+    documents.resources.push(Resource { file: FILE.to_owned(), object });
 }

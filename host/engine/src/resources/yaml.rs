@@ -12,7 +12,7 @@ pub(super) fn document(value: &Value) -> String {
 }
 
 /// Whether maps keep the order in which they are filled depends on who else uses `serde_json`; this does not.
-fn sorted(value: &Value) -> Value {
+pub(super) fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut fields: Vec<(&String, &Value)> = map.iter().collect();

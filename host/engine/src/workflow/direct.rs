@@ -17,7 +17,7 @@ use super::from_disk::{Destination, add_totals};
 use super::images::{Origin, Origins};
 use super::prepare::{Prepared, Request, do_without, file_records, image_reports};
 use super::publishing::publish;
-use super::resources::{self, Templates};
+use super::resources::{self, Brought};
 use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::plan::imageset::{Extras, advance, is_unchanged};
 use crate::report::Event;
@@ -63,6 +63,7 @@ pub async fn mirror_to_mirror(
         let prepared = request.prepare(&missing, &mut report).await?;
         report.images =
             image_reports(&prepared.entries, |d| there.is_none_or(|blobs| !blobs.contains_key(d)));
+        prepared.note_mirrors(&mut report.images);
         if run.dry_run {
             workspace.write("dry-run/mapping.txt", destination.mapping(&prepared.entries).as_bytes())?;
             report.imagesets.push(line(chain.sequence() + 1, "planned"));
@@ -91,13 +92,14 @@ pub async fn mirror_to_mirror(
             }
         }
     };
+    let resources = workspace.cluster_resources(&destination.target)?;
     for (name, document) in &prepared.documents {
-        workspace.write(&format!("cluster-resources/{name}"), document.as_bytes())?;
+        workspace.write_below(&resources, name, document.as_bytes())?;
     }
     if !report.failures.is_empty() {
         return Ok(report);
     }
-    let templates = templates(&prepared)?;
+    let brought = Brought::of_run(&prepared, &wishes.configuration, &mut report)?;
     let last = remote.as_ref().and_then(|r| r.chain.last());
     let moved = report.totals.blobs + report.totals.mounted_blobs + report.totals.manifests;
     if moved == 0
@@ -106,9 +108,9 @@ pub async fn mirror_to_mirror(
         })
     {
         report.imagesets.push(line(at, "nothing new"));
-        if let Some(remote) = &remote {
-            let images = (remote.chain.sequence(), prepared.entries.as_slice());
-            resources::write(workspace, destination, &remote.chain, images, &templates, &mut report)?;
+        if let Some(mut remote) = remote {
+            brought.keep(&mut remote.chain, at, &prepared.entries, destination);
+            resources::write(workspace, destination, &remote.chain, &run.resources)?.tell(&mut report);
             if run.prune {
                 deletion::prune(run, destination, workspace, &remote.chain, &mut report).await?;
             }
@@ -123,17 +125,17 @@ pub async fn mirror_to_mirror(
     let after = advance(&chain, &index, None, Repository::clone, extras.clone());
     store.commit(&after, local.as_ref()).await?;
     let before = remote.as_ref().map_or_else(|| Chain::new(uid), |r| r.chain.clone());
-    let after = advance(
+    let mut after = advance(
         &before,
         &index,
         None,
         |r| destination.place(r),
         Extras { state: Default::default(), ..extras },
     );
+    brought.keep(&mut after, index.sequence, &prepared.entries, destination);
     destination.records.commit(&after, remote.as_ref()).await?;
     workspace.note_published(uid, &destination.target.to_string(), index.sequence)?;
-    let images = (index.sequence, prepared.entries.as_slice());
-    resources::write(workspace, destination, &after, images, &templates, &mut report)?;
+    resources::write(workspace, destination, &after, &run.resources)?.tell(&mut report);
     report.imagesets.push(line(index.sequence, "published"));
     if run.prune {
         deletion::prune(run, destination, workspace, &after, &mut report).await?;
@@ -162,18 +164,6 @@ async fn copy(
     let failures = publish(&publisher, destination, &prepared.entries).await;
     add_totals(&mut report.totals, publisher.totals());
     failures
-}
-
-/// Reads the templates of CatalogSources that sources handed over.
-fn templates(prepared: &Prepared) -> Result<Templates, WorkflowError> {
-    let mut templates = Templates::new();
-    for path in resources::template_paths(&prepared.entries) {
-        let Some(artifact) = prepared.artifacts.iter().find(|a| a.path == path) else { continue };
-        let failed =
-            |source| WorkflowErrorKind::Workspace { path: artifact.file.display().to_string(), source };
-        templates.insert(path.to_owned(), std::fs::read(&artifact.file).map_err(failed)?);
-    }
-    Ok(templates)
 }
 
 fn placed(entries: &[ImageEntry], destination: &Destination) -> Vec<ImageEntry> {

@@ -10,6 +10,8 @@ use crate::content::{ContentError, ContentErrorKind};
 use crate::metadata::MetadataError;
 use crate::plan::imageset::Collision;
 use crate::plan::layout::LayoutError;
+use crate::registry::CertificateError;
+use crate::registry::conf::Blocked;
 use crate::trust::policy::PolicyRefusal;
 
 /// A run could not be done. Nothing was committed.
@@ -247,10 +249,15 @@ impl WorkflowError {
 
 /// Returns what to do about an error of a registry or layout.
 pub(super) fn content_hint(error: &ContentError) -> Option<String> {
-    if let Some(refusal) =
-        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<PolicyRefusal>())
-    {
+    let cause = std::error::Error::source(error);
+    if let Some(refusal) = cause.and_then(|cause| cause.downcast_ref::<PolicyRefusal>()) {
         return Some(refusal.hint().to_owned());
+    }
+    if cause.is_some_and(|cause| cause.is::<Blocked>()) {
+        return Some("remove `blocked` there, or name a mirror to read from in its place".to_owned());
+    }
+    if cause.is_some_and(|cause| cause.is::<CertificateError>()) {
+        return Some("see containers-certs.d(5) for what belongs there".to_owned());
     }
     let hint = match error.kind() {
         ContentErrorKind::NotFound => {

@@ -17,7 +17,7 @@ use super::companions::referrers_of;
 use super::deletion;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
-use super::resources::{self, Templates};
+use super::resources::{self, Brought, Remarks};
 use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::{self, ImagesetFiles, Reader};
@@ -126,23 +126,23 @@ pub async fn disk_to_mirror(
     }
 
     let mut found = found;
+    let mut remarks = Remarks::default();
     // Only a dry run has to imagine it.
     let mut planned = found.as_ref().map(|f| f.chain.clone()).filter(|_| run.dry_run && run.prune);
     for (reader, step) in readers.into_iter().zip(steps) {
         let index = reader.index().clone();
         let mut line = imageset_line(&reader);
         note_images(&mut report, &reader, step);
-        let tell_clusters = |chain: &Chain, templates: &Templates, report: &mut RunReport| {
-            let images = (index.sequence, index.images.as_slice());
-            resources::write(workspace, destination, chain, images, templates, report)
-        };
         match step {
             Step::PassOver => line.outcome = "not needed".to_owned(),
             Step::AlreadyPublished => {
                 line.outcome = "already published".to_owned();
-                // The workspace may be another one than that of the run which published it.
-                if let Some(found) = found.as_ref().filter(|_| !run.dry_run) {
-                    tell_clusters(&found.chain, &templates(&reader)?, &mut report)?;
+                // The workspace may be another one than that of the run which published it, and the record may be from
+                // before it kept what clusters need.
+                if let Some(found) = found.as_mut().filter(|_| !run.dry_run) {
+                    let brought = Brought::of_imageset(&reader, &mut report)?;
+                    brought.keep(&mut found.chain, index.sequence, &index.images, destination);
+                    remarks = resources::write(workspace, destination, &found.chain, &run.resources)?;
                 }
             }
             Step::Publish if run.dry_run => {
@@ -157,23 +157,25 @@ pub async fn disk_to_mirror(
             }
             Step::Publish => {
                 let identity = reader.identity().clone();
-                let templates = templates(&reader)?;
+                let brought = Brought::of_imageset(&reader, &mut report)?;
                 publish_one(run, Arc::new(reader), workspace, destination, found.as_ref(), &mut report)
                     .await?;
                 if !report.failures.is_empty() {
                     line.outcome = "failed".to_owned();
                     report.imagesets.push(line);
+                    remarks.tell(&mut report);
                     return Ok(report);
                 }
-                let stored = commit(destination, &index, &identity, found.as_ref()).await?;
+                let stored = commit(destination, &index, &identity, &brought, found.as_ref()).await?;
                 workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
-                tell_clusters(&stored.chain, &templates, &mut report)?;
+                remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
                 found = Some(stored);
                 line.outcome = "published".to_owned();
             }
         }
         report.imagesets.push(line);
     }
+    remarks.tell(&mut report);
     if let Some(chain) = planned.or(found.map(|f| f.chain)).filter(|_| run.prune) {
         deletion::prune(run, destination, workspace, &chain, &mut report).await?;
     }
@@ -187,16 +189,6 @@ fn note_images(report: &mut RunReport, reader: &Reader, step: Step) {
     let new = index.refused.iter().filter(|refused| !report.refused.contains(refused));
     let new: Vec<_> = new.cloned().collect();
     report.refused.extend(new);
-}
-
-/// Reads the templates of CatalogSources that an imageset has.
-fn templates(reader: &Reader) -> Result<Templates, WorkflowError> {
-    let mut templates = Templates::new();
-    for path in resources::template_paths(&reader.index().images) {
-        let text = reader.file(&format!("files/{path}"))?;
-        templates.insert(path.to_owned(), text);
-    }
-    Ok(templates)
 }
 
 fn no_imageset(from: &Path) -> WorkflowError {
@@ -315,9 +307,9 @@ async fn publish_one(
     run.events.event(Event::Phase { name: "publishing", items, bytes });
     report.failures.extend(publish(&publisher, destination, &index.images).await);
     add_totals(&mut report.totals, publisher.totals());
+    let resources = workspace.cluster_resources(&destination.target)?;
     for entry in index.entries.iter().filter(|e| e.path.starts_with(RESOURCES)) {
-        let name = format!("cluster-resources/{}", &entry.path[RESOURCES.len()..]);
-        workspace.write(&name, &reader.file(&entry.path)?)?;
+        workspace.write_below(&resources, &entry.path[RESOURCES.len()..], &reader.file(&entry.path)?)?;
     }
     Ok(())
 }
@@ -326,10 +318,12 @@ async fn commit(
     destination: &Destination,
     index: &Index,
     identity: &Digest,
+    brought: &Brought,
     found: Option<&Stored>,
 ) -> Result<Stored, WorkflowError> {
     let before = found.map_or_else(|| Chain::new(index.uid), |f| f.chain.clone());
-    let after = advance(&before, index, Some(identity), |r| destination.place(r), extras(index));
+    let mut after = advance(&before, index, Some(identity), |r| destination.place(r), extras(index));
+    brought.keep(&mut after, index.sequence, &index.images, destination);
     destination.records.commit(&after, found).await?;
     let revision = Digest::of(&after.to_bytes());
     Ok(Stored { chain: after, revision })

@@ -12,6 +12,7 @@ pub mod from_disk;
 mod guard;
 pub mod images;
 mod kept;
+mod mirrored;
 pub mod network;
 mod prepare;
 mod publishing;
@@ -34,6 +35,7 @@ pub use workspace::{Workspace, cache_in};
 
 use crate::policy::Policy;
 use crate::report::SharedEvents;
+use crate::resources::Preferences;
 use crate::source::{ContentSource, HttpFetch, Signatures};
 use crate::transfer::{Parallelism, Retry};
 
@@ -60,6 +62,8 @@ pub struct Run {
     pub companions: CarryCompanions,
     /// Whether what has left the configuration is deleted from the target once all is published.
     pub prune: bool,
+    /// How resources for clusters are to be.
+    pub resources: Preferences,
     /// Where to tell what happens.
     pub events: SharedEvents,
     /// Set when the run is to stop.

@@ -1,7 +1,9 @@
 //! The places of a run: [`Network`] hands out one client for each registry, and layouts on disk.
+//!
+//! Whatever is read from a registry is read through [`Origins`], and so from where `registries.conf` says.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,13 +16,15 @@ use oc_mirror_model::reference::{
 
 use super::from_disk::{Destination, SparseProbe};
 use super::images::{Origin, Origins};
+use super::mirrored::Mirrored;
 use crate::content::{ContentError, ContentErrorKind, ContentRead};
 use crate::fetch::GuardedFetch;
 use crate::layout::Layout;
 use crate::metadata::in_registry::{InRegistry, REPOSITORY};
 use crate::net::{Delay, NetError, NetSettings, Proxies, Retry as RequestRetry};
-use crate::registry::{Client, ClientSettings, CredentialError, CredentialStore};
-use crate::report::SharedEvents;
+use crate::registry::conf::{Blocked, Located, Place, RegistriesConf};
+use crate::registry::{Client, ClientSettings, CredentialError, CredentialStore, HostCertificates};
+use crate::report::{Event, SharedEvents};
 use crate::source::HttpFetch;
 use crate::transfer::Retry;
 
@@ -34,10 +38,18 @@ pub struct NetworkSettings {
     pub target_tls_verify: bool,
     /// Certificates to trust besides the system's, PEM.
     pub extra_ca: Vec<u8>,
+    /// Directories with one for each registry, `host:port`, that has its certificates: the first that has it counts.
+    pub certificates: Vec<PathBuf>,
+    /// A directory of certificates for every registry that is read, instead of these.
+    pub source_certificates: Option<PathBuf>,
+    /// A directory of certificates for the registry that is published to, instead of these.
+    pub target_certificates: Option<PathBuf>,
     /// Proxies.
     pub proxies: Proxies,
     /// Credential files, in order of preference: path and content.
     pub credentials: Vec<(PathBuf, String)>,
+    /// Mirrors of registries, and which are blocked or without TLS.
+    pub registries: RegistriesConf,
     /// How often to try a request again.
     pub retry: Retry,
     /// Requests under way at once, for each registry.
@@ -46,11 +58,32 @@ pub struct NetworkSettings {
     pub events: SharedEvents,
 }
 
-/// One client for each registry, shared by everything in a run.
+/// The places of a run, shared by everything in it.
 pub struct Network {
+    clients: Arc<Clients>,
+    registries: Arc<RegistriesConf>,
+    sources: Mutex<HashMap<Registry, Readable>>,
+}
+
+/// A registry that is read.
+#[derive(Clone)]
+enum Readable {
+    /// As it is named.
+    Plain(Arc<Client>),
+    /// As `registries.conf` says.
+    Mirrored(Arc<Mirrored>),
+}
+
+/// One client for each registry, and what is known of how they are.
+pub(super) struct Clients {
     settings: NetworkSettings,
     credentials: Arc<CredentialStore>,
-    sources: Mutex<HashMap<Registry, Arc<Client>>>,
+    /// By registry, and whether it may do without TLS.
+    sources: Mutex<HashMap<(Registry, bool), Arc<Client>>>,
+    /// Registries that did not answer.
+    down: Mutex<HashSet<Registry>>,
+    /// Registries of which the user was told that they failed.
+    told: Mutex<HashSet<Registry>>,
 }
 
 /// The settings of the network cannot be used.
@@ -70,23 +103,46 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 impl Network {
     /// Makes a network without any connection yet.
     pub fn new(settings: NetworkSettings) -> Result<Self, NetworkError> {
-        let credentials = Arc::new(CredentialStore::from_files(settings.credentials.clone())?);
-        Ok(Self { settings, credentials, sources: Mutex::default() })
+        let mut credentials = CredentialStore::from_files(settings.credentials.clone())?;
+        if let Some(helpers) = settings.registries.credential_helpers() {
+            credentials = credentials.with_helpers(helpers);
+        }
+        let credentials = Arc::new(credentials);
+        let registries = Arc::new(settings.registries.clone());
+        let clients = Clients {
+            settings,
+            credentials,
+            sources: Mutex::default(),
+            down: Mutex::default(),
+            told: Mutex::default(),
+        };
+        Ok(Self { clients: Arc::new(clients), registries, sources: Mutex::default() })
     }
 
     /// Returns HTTP for plugins, which always has to be trusted.
     pub fn fetch(&self) -> Result<Arc<dyn HttpFetch>, NetworkError> {
-        let events = self.settings.events.clone();
-        Ok(Arc::new(GuardedFetch::new(&self.net(true), BTreeMap::new(), self.retry(), events)?))
+        let (net, retry) = (self.clients.net(true), self.clients.retry());
+        Ok(Arc::new(GuardedFetch::new(&net, BTreeMap::new(), retry, self.clients.events().clone())?))
     }
 
-    /// Returns the registry that is published to.
+    /// Returns the registry that is published to, which `registries.conf` may block, but not replace.
     pub fn destination(
         &self,
         target: &Target,
         max_nested_paths: Option<usize>,
     ) -> Result<Destination, ContentError> {
-        let client = Arc::new(self.client(&target.registry, self.settings.target_tls_verify)?);
+        let name = match &target.prefix {
+            Some(prefix) => format!("{}/{prefix}", target.registry),
+            None => target.registry.to_string(),
+        };
+        let endpoint = self.registries.endpoint(&name);
+        if let Some(at) = endpoint.blocked {
+            return Err(blocked(&name, &at));
+        }
+        let settings = &self.clients.settings;
+        let tls_verify = settings.target_tls_verify && !endpoint.insecure;
+        let certificates = settings.target_certificates.as_deref();
+        let client = Arc::new(self.clients.client(&target.registry, tls_verify, certificates)?);
         Ok(Destination {
             target: target.clone(),
             endpoint: client.clone(),
@@ -97,19 +153,143 @@ impl Network {
         })
     }
 
-    fn source(&self, registry: &Registry) -> Result<Arc<Client>, ContentError> {
+    /// Returns what a name without a registry stands for. Where that may be one of several, they are asked in order. Nothing
+    /// if the name has a registry, or if nobody says anything about it; then it is one of Docker Hub.
+    pub async fn qualify(&self, name: &str) -> Result<Option<Reference>, ContentError> {
+        let invalid = |error| {
+            let reason = "it has no registry".to_owned();
+            ContentError::with_source(name, ContentErrorKind::Invalid(reason), error)
+        };
+        let candidates = self.registries.candidates(name).map_err(invalid)?.unwrap_or_default();
+        let (first, others) = match candidates.split_first() {
+            None => return Ok(None),
+            Some((only, [])) => return Ok(Some(only.clone())),
+            Some(several) => several,
+        };
+        let mut failed = Vec::new();
+        for candidate in std::iter::once(first).chain(others) {
+            let read = self.source(&candidate.registry)?.read();
+            match read.find(&candidate.repository, &candidate.selector()).await {
+                Ok(Some(_)) => return Ok(Some(candidate.clone())),
+                Ok(None) => failed.push(format!("`{candidate}`: not found")),
+                Err(error) => failed.push(error.to_string()),
+            }
+        }
+        let reason = format!("no registry that is searched has it: {}", failed.join("; "));
+        Err(ContentError::new(name, ContentErrorKind::Refused(reason)))
+    }
+
+    fn source(&self, registry: &Registry) -> Result<Readable, ContentError> {
         let mut sources = self.sources.lock().expect("no holder of this lock panics");
-        if let Some(client) = sources.get(registry) {
+        if let Some(readable) = sources.get(registry) {
+            return Ok(readable.clone());
+        }
+        let readable = if self.registries.concerns(registry) {
+            let (conf, clients) = (self.registries.clone(), self.clients.clone());
+            Readable::Mirrored(Arc::new(Mirrored::new(registry.clone(), conf, clients)))
+        } else {
+            Readable::Plain(self.clients.source(registry, false)?)
+        };
+        sources.insert(registry.clone(), readable.clone());
+        Ok(readable)
+    }
+}
+
+impl Readable {
+    fn read(&self) -> Arc<dyn ContentRead> {
+        match self {
+            Self::Plain(client) => client.clone(),
+            Self::Mirrored(mirrored) => mirrored.clone(),
+        }
+    }
+}
+
+impl Clients {
+    /// Returns the client of a place that is read, unless that is blocked.
+    pub(super) fn of(&self, place: &Place) -> Result<Arc<Client>, ContentError> {
+        match &place.blocked {
+            Some(at) => Err(blocked(&place.reference.name(), at)),
+            None => self.source(&place.reference.registry, place.insecure),
+        }
+    }
+
+    pub(super) fn events(&self) -> &SharedEvents {
+        &self.settings.events
+    }
+
+    /// Answers whether a place did not answer before.
+    pub(super) fn is_down(&self, place: &Place) -> bool {
+        self.down.lock().expect("no holder of this lock panics").contains(&place.reference.registry)
+    }
+
+    /// Notes that a place does not answer, and tells that once.
+    pub(super) fn note_down(&self, place: &Place, error: &ContentError) {
+        let registry = &place.reference.registry;
+        self.down.lock().expect("no holder of this lock panics").insert(registry.clone());
+        self.tell(registry, &format!("it is not reached, and others are asked: {}", error.kind()));
+    }
+
+    /// Notes that a place answers after all.
+    pub(super) fn note_success(&self, place: &Place) {
+        self.down.lock().expect("no holder of this lock panics").remove(&place.reference.registry);
+    }
+
+    /// Notes that a place could not give what it was asked for. That it does not have it is nothing to tell of.
+    pub(super) fn note_failure(&self, name: &Reference, place: &Place, error: &ContentError) {
+        if error.is_not_found() || place.blocked.is_some() {
+            return;
+        }
+        let registry = &place.reference.registry;
+        if matches!(error.kind(), ContentErrorKind::Unavailable(_)) {
+            self.down.lock().expect("no holder of this lock panics").insert(registry.clone());
+        }
+        self.tell(registry, &format!("it did not give `{name}`, and others are asked: {}", error.kind()));
+    }
+
+    fn tell(&self, registry: &Registry, message: &str) {
+        if self.told.lock().expect("no holder of this lock panics").insert(registry.clone()) {
+            self.settings.events.event(Event::Warning { subject: registry.as_str(), message });
+        }
+    }
+
+    fn source(&self, registry: &Registry, insecure: bool) -> Result<Arc<Client>, ContentError> {
+        let tls_verify = self.settings.source_tls_verify && !insecure;
+        let mut sources = self.sources.lock().expect("no holder of this lock panics");
+        let key = (registry.clone(), tls_verify);
+        if let Some(client) = sources.get(&key) {
             return Ok(client.clone());
         }
-        let client = Arc::new(self.client(registry, self.settings.source_tls_verify)?);
-        sources.insert(registry.clone(), client.clone());
+        let certificates = self.settings.source_certificates.as_deref();
+        let client = Arc::new(self.client(registry, tls_verify, certificates)?);
+        sources.insert(key, client.clone());
         Ok(client)
     }
 
-    fn client(&self, registry: &Registry, tls_verify: bool) -> Result<Client, ContentError> {
+    fn client(
+        &self,
+        registry: &Registry,
+        tls_verify: bool,
+        certificates: Option<&Path>,
+    ) -> Result<Client, ContentError> {
+        let HostCertificates { authorities, identity, surplus } = match certificates {
+            Some(dir) => HostCertificates::read(dir),
+            None => HostCertificates::find(&self.settings.certificates, registry),
+        }
+        .map_err(|error| {
+            let reason = ContentErrorKind::Invalid("its certificates cannot be used".to_owned());
+            ContentError::with_source(registry.as_str(), reason, error)
+        })?;
+        if let Some(path) = surplus.first() {
+            let message =
+                format!("the client certificate `{}` is not used: there is another", path.display());
+            self.events().event(Event::Warning { subject: registry.as_str(), message: &message });
+        }
+        let mut net = NetSettings { identity, ..self.net(tls_verify) };
+        if !authorities.is_empty() {
+            net.extra_ca = [std::mem::take(&mut net.extra_ca), authorities].join(&b'\n');
+        }
         let settings = ClientSettings {
-            net: self.net(tls_verify),
+            net,
             credentials: self.credentials.clone(),
             retry: self.retry(),
             max_requests: self.settings.max_requests,
@@ -122,6 +302,7 @@ impl Network {
         NetSettings {
             tls_verify,
             extra_ca: self.settings.extra_ca.clone(),
+            identity: None,
             proxies: self.settings.proxies.clone(),
             system_proxy: false,
             user_agent: self.settings.user_agent.clone(),
@@ -137,12 +318,17 @@ impl Network {
     }
 }
 
+fn blocked(name: &str, at: &Located) -> ContentError {
+    let reason = "the registry may not be used".to_owned();
+    ContentError::with_source(name, ContentErrorKind::Refused(reason), Blocked(at.clone()))
+}
+
 #[async_trait]
 impl Origins for Network {
     async fn origin(&self, source: &Source) -> Result<Origin, ContentError> {
         match source {
             Source::Registry(reference) => Ok(Origin {
-                read: self.source(&reference.registry)?,
+                read: self.source(&reference.registry)?.read(),
                 repository: reference.repository.clone(),
                 selector: reference.selector(),
             }),
@@ -168,10 +354,11 @@ impl Origins for Network {
         let invalid =
             |e: InvalidReference| ContentError::new(subject(), ContentErrorKind::Invalid(e.to_string()));
         let after: Option<Tag> = after.map(str::parse).transpose().map_err(invalid)?;
-        let tags = self
-            .source(&repository.registry)?
-            .tags(&repository.repository, after.as_ref(), Some(limit))
-            .await?;
+        let name = &repository.repository;
+        let tags = match self.source(&repository.registry)? {
+            Readable::Plain(client) => client.tags(name, after.as_ref(), Some(limit)).await?,
+            Readable::Mirrored(mirrored) => mirrored.tags(name, after.as_ref(), limit).await?,
+        };
         Ok(tags.into_iter().map(String::from).collect())
     }
 
@@ -183,9 +370,13 @@ impl Origins for Network {
     ) -> Result<Vec<Descriptor>, ContentError> {
         match source {
             Source::Registry(reference) => {
-                self.source(&reference.registry)?
-                    .referrers(&reference.repository, digest, artifact_type)
-                    .await
+                let repository = &reference.repository;
+                match self.source(&reference.registry)? {
+                    Readable::Plain(client) => client.referrers(repository, digest, artifact_type).await,
+                    Readable::Mirrored(mirrored) => {
+                        mirrored.referrers(repository, digest, artifact_type).await
+                    }
+                }
             }
             Source::Layout(layout) => {
                 let layout = Layout::open(&layout.path)?;

@@ -45,6 +45,16 @@ pub(super) struct Prepared {
     pub plugin_state: BTreeMap<String, Value>,
 }
 
+impl Prepared {
+    /// Notes in reports on images which of them were read from mirrors.
+    pub(super) fn note_mirrors(&self, images: &mut [ImageReport]) {
+        for image in images {
+            let origin = self.origins.get(&image.digest);
+            image.found_at = origin.and_then(|o| o.read.found_at(&o.repository, &image.digest));
+        }
+    }
+}
+
 /// What a preparation is made for.
 pub(super) struct Request<'a> {
     /// How to go about it.
@@ -447,7 +457,7 @@ fn without_subject(origin: &str, message: &str) -> String {
 }
 
 /// Writes an error with all its causes into one line.
-fn chain_of(error: &dyn std::error::Error) -> String {
+pub(super) fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -474,6 +484,7 @@ pub(super) fn image_reports(entries: &[ImageEntry], is_new: impl Fn(&Digest) -> 
                 new_bytes: all.clone().filter(|d| is_new(&d.digest)).map(|d| d.size).sum(),
                 total_bytes: all.map(|d| d.size).sum(),
                 companions: companions.count(image),
+                found_at: None,
             }
         })
         .collect()

@@ -1,144 +1,160 @@
-//! Puts the resources for clusters into the workspace: [`write()`].
+//! Puts the resources for clusters into the workspace: [`write()`], from the record of a target alone.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use oc_mirror_model::imageset::ImageEntry;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::report::RunReport;
-use oc_mirror_model::request::{self, kind};
 
 use super::from_disk::Destination;
+use super::prepare::Prepared;
+use super::to_disk::CONFIGURATION;
 use super::{WorkflowError, WorkflowErrorKind, Workspace};
+use crate::archive::Reader;
 use crate::fsx;
-use crate::resources::{Documents, Facts, documents, is_ours};
+use crate::plan::for_clusters::{self, Files, LARGEST, is_wanted};
+use crate::resources::{Documents, Facts, Preferences, documents, is_ours};
 
-/// Templates of CatalogSources, by their path in the imageset below `files/`.
-pub(super) type Templates = BTreeMap<String, Vec<u8>>;
+/// Where files of sources are in an imageset.
+const FILES: &str = "files/";
 
-/// The provenance of a catalog that names its template.
-const TEMPLATE: &str = "catalog-source-template";
-/// Where resources are in a workspace.
-const RESOURCES: &str = "cluster-resources";
-/// Where templates are kept in a workspace: of catalogs that later imagesets no longer have, too.
-const KEPT: &str = "catalog-source-templates";
-
-/// Returns the paths of the templates that catalogs name.
-pub(super) fn template_paths(images: &[ImageEntry]) -> impl Iterator<Item = &str> {
-    images.iter().filter_map(template_of)
+/// What an imageset or a run brought that resources are made of, besides images.
+#[derive(Default)]
+pub(super) struct Brought {
+    configuration: Vec<u8>,
+    files: Files,
 }
 
-fn template_of(image: &ImageEntry) -> Option<&str> {
-    image.request.provenance.get(TEMPLATE).map(String::as_str).filter(|_| image.request.kind == kind::CATALOG)
-}
-
-/// Writes what clusters need to know of a target, given its record, a sequence of it with its images, and their templates.
-///
-/// What an earlier run wrote and is no longer true is removed; files of plugins and users stay.
-pub(super) fn write(
-    workspace: &Workspace,
-    destination: &Destination,
-    chain: &Chain,
-    (sequence, images): (u64, &[ImageEntry]),
-    new: &Templates,
-    report: &mut RunReport,
-) -> Result<(), WorkflowError> {
-    let later = chain.imagesets.iter().filter(|i| i.sequence > sequence).flat_map(|i| &i.images);
-    let later: BTreeSet<&request::Destination> = later.map(|image| &image.destination).collect();
-    keep_templates(workspace, destination, images, &later, new)?;
-    let facts = Facts {
-        registry: &destination.target.registry,
-        chain,
-        joined_paths: destination.max_nested_paths.is_some_and(|most| most > 0),
-        templates: &kept_templates(workspace, chain)?,
-    };
-    let Documents { files, warnings, notes } = documents(&facts);
-    for (name, text) in &files {
-        workspace.write(&format!("{RESOURCES}/{name}"), text.as_bytes())?;
+impl Brought {
+    /// Reads it from an imageset.
+    pub(super) fn of_imageset(reader: &Reader, report: &mut RunReport) -> Result<Self, WorkflowError> {
+        let mut brought = Self { configuration: reader.file(CONFIGURATION)?, files: Files::new() };
+        let images = &reader.index().images;
+        for entry in reader.files() {
+            let Some(path) = entry.path.strip_prefix(FILES).filter(|path| is_wanted(path, images)) else {
+                continue;
+            };
+            if is_small(path, entry.size, report) {
+                brought.files.insert(path.to_owned(), reader.file(&entry.path)?);
+            }
+        }
+        Ok(brought)
     }
-    // One run may publish several imagesets.
-    report.warnings.extend(only_new(warnings, &report.warnings));
-    report.notes.extend(only_new(notes, &report.notes));
-    let dir = workspace.dir().join(RESOURCES);
-    remove_stale(&dir, &files).map_err(|source| failed(&dir, source))
+
+    /// Reads it from the files that sources of this run have made.
+    pub(super) fn of_run(
+        prepared: &Prepared,
+        configuration: &[u8],
+        report: &mut RunReport,
+    ) -> Result<Self, WorkflowError> {
+        let mut brought = Self { configuration: configuration.to_vec(), files: Files::new() };
+        for artifact in prepared.artifacts.iter().filter(|a| is_wanted(&a.path, &prepared.entries)) {
+            if is_small(&artifact.path, artifact.size, report) {
+                let bytes = std::fs::read(&artifact.file).map_err(|e| failed(&artifact.file, e))?;
+                brought.files.insert(artifact.path.clone(), bytes);
+            }
+        }
+        Ok(brought)
+    }
+
+    /// Notes it in the record of the target, where a sequence of these images is.
+    pub(super) fn keep(
+        &self,
+        chain: &mut Chain,
+        sequence: u64,
+        images: &[ImageEntry],
+        destination: &Destination,
+    ) {
+        let place = |repository: &_| destination.place(repository);
+        for_clusters::keep(chain, sequence, images, place, &self.configuration, &self.files);
+    }
 }
 
-fn only_new(said: Vec<String>, before: &[String]) -> Vec<String> {
-    said.into_iter().filter(|text| !before.contains(text)).collect()
+fn is_small(path: &str, size: u64, report: &mut RunReport) -> bool {
+    if size > LARGEST {
+        let kib = LARGEST >> 10;
+        report.warnings.push(format!("`{path}` is larger than {kib} KiB and not used in cluster resources"));
+    }
+    size <= LARGEST
 }
 
 fn failed(path: &Path, source: std::io::Error) -> WorkflowError {
     WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into()
 }
 
-fn name_of(place: &request::Destination) -> String {
-    format!("{KEPT}/{}/{}.yaml", place.repository, place.tag)
+/// What users should know of the resources in the workspace.
+#[derive(Default)]
+#[must_use]
+pub(super) struct Remarks {
+    warnings: Vec<String>,
+    notes: Vec<String>,
 }
 
-/// Keeps the templates of the catalogs that were published, and forgets those that these no longer have. `later` are places
-/// that a later imageset speaks for.
-fn keep_templates(
+impl Remarks {
+    /// Puts them into the report.
+    pub(super) fn tell(self, report: &mut RunReport) {
+        report.warnings.extend(self.warnings);
+        report.notes.extend(self.notes);
+    }
+}
+
+/// Writes what clusters need to know of a target, given its record.
+///
+/// What an earlier run wrote and is no longer true is removed; files of plugins and users stay. A run may do this more than
+/// once: only what is said of the last time is true.
+pub(super) fn write(
     workspace: &Workspace,
     destination: &Destination,
-    images: &[ImageEntry],
-    later: &BTreeSet<&request::Destination>,
-    new: &Templates,
-) -> Result<(), WorkflowError> {
-    for image in images.iter().filter(|i| i.request.kind == kind::CATALOG) {
-        let repository = destination.place(&image.destination.repository);
-        let place = request::Destination { repository, tag: image.destination.tag.clone() };
-        if later.contains(&place) {
-            continue;
-        }
-        let name = name_of(&place);
-        match template_of(image).and_then(|path| new.get(path)) {
-            Some(text) => workspace.write(&name, text)?,
-            None => {
-                let path = workspace.dir().join(name);
-                fsx::remove_if_there(&path).map_err(|source| failed(&path, source))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn kept_templates(
-    workspace: &Workspace,
     chain: &Chain,
-) -> Result<BTreeMap<request::Destination, String>, WorkflowError> {
-    let mut templates = BTreeMap::new();
-    let images = chain.imagesets.iter().flat_map(|imageset| &imageset.images);
-    for image in images.filter(|image| image.kind == kind::CATALOG) {
-        let path = workspace.dir().join(name_of(&image.destination));
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                templates.insert(image.destination.clone(), text);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(&path, error)),
-        }
+    preferences: &Preferences,
+) -> Result<Remarks, WorkflowError> {
+    let target = &destination.target;
+    workspace.note_published(chain.uid, &target.to_string(), chain.sequence())?;
+    let facts = Facts {
+        registry: &target.registry,
+        chain,
+        joined_paths: destination.max_nested_paths.is_some_and(|most| most > 0),
+        preferences,
+    };
+    let Documents { files, warnings, mut notes, .. } = documents(&facts);
+    let dir = workspace.cluster_resources(target)?;
+    if !files.is_empty() && !workspace.is_only_target(target)? {
+        let dir = dir.display();
+        notes
+            .push(format!("resources for clusters of `{target}` are in `{dir}`, as there are other targets"));
     }
-    Ok(templates)
+    for (name, text) in &files {
+        workspace.write_below(&dir, name, text.as_bytes())?;
+    }
+    remove_ours(&dir, |name| !files.contains_key(name)).map_err(|source| failed(&dir, source))?;
+    Ok(Remarks { warnings, notes })
 }
 
-fn remove_stale(dir: &Path, files: &BTreeMap<String, String>) -> std::io::Result<()> {
+/// Returns the names of files in a directory that this program made for clusters.
+pub(super) fn ours(dir: &Path) -> std::io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let mut removed = false;
+    let mut names = Vec::new();
     for entry in entries {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        if files.contains_key(&name) || !name.ends_with(".yaml") || !entry.file_type()?.is_file() {
-            continue;
-        }
-        let text = std::fs::read(entry.path())?;
-        if is_ours(&name, &String::from_utf8_lossy(&text)) {
-            fsx::remove_if_there(&entry.path())?;
-            removed = true;
+        let is_document = name.ends_with(".yaml") || name.ends_with(".json");
+        if is_document
+            && entry.file_type()?.is_file()
+            && is_ours(&name, &String::from_utf8_lossy(&std::fs::read(entry.path())?))
+        {
+            names.push(name);
         }
     }
-    if removed { fsx::fsync_dir(dir) } else { Ok(()) }
+    Ok(names)
+}
+
+fn remove_ours(dir: &Path, is_stale: impl Fn(&str) -> bool) -> std::io::Result<()> {
+    let stale: Vec<String> = ours(dir)?.into_iter().filter(|name| is_stale(name)).collect();
+    for name in &stale {
+        fsx::remove_if_there(&dir.join(name))?;
+    }
+    if stale.is_empty() { Ok(()) } else { fsx::fsync_dir(dir) }
 }

@@ -85,6 +85,7 @@ pub async fn mirror_to_disk(
         let content = content(&prepared.entries, &chain, base);
         let new: HashSet<Digest> = content.new.iter().map(|d| d.digest.clone()).collect();
         report.images = image_reports(&prepared.entries, |digest| new.contains(digest));
+        prepared.note_mirrors(&mut report.images);
         if run.dry_run {
             return dry_run(workspace, &chain, base, &prepared, &content, report);
         }

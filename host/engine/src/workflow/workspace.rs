@@ -6,8 +6,7 @@
 //! | `published.json` | which chain was published from here, and where to |
 //! | `results/` | the report of each run |
 //! | `resolved-config.yaml` | the last configuration with everything pinned |
-//! | `cluster-resources/` | resources for clusters |
-//! | `catalog-source-templates/` | what CatalogSources there are made of |
+//! | `cluster-resources/` | resources for clusters; once more than one target was published to, in a directory for each |
 //! | `delete/` | lists of images to delete, and of those that were pruned |
 //! | `cache/` | blobs and plugins' findings that are wanted again; can be removed at any time |
 //! | `dry-run/` | what `--dry-run` found |
@@ -19,17 +18,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oc_mirror_model::imageset::{FORMAT, FormatVersion};
+use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::RunReport;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{WorkflowError, WorkflowErrorKind};
+use super::{WorkflowError, WorkflowErrorKind, resources};
 use crate::fsx;
 use crate::metadata::MetadataStore;
 use crate::metadata::local::Local;
 
 /// The directory that runs keep things in.
 const NAME: &str = "working-dir";
+/// Where resources for clusters are in it.
+const RESOURCES: &str = "cluster-resources";
 
 /// A workspace in use by this process.
 pub struct Workspace {
@@ -54,6 +56,19 @@ pub struct Published {
 /// A path that ends with `working-dir` is taken as the workspace itself, as oc-mirror v2 does.
 fn dir_of(parent: &Path) -> PathBuf {
     if parent.ends_with(NAME) { parent.to_owned() } else { parent.join(NAME) }
+}
+
+/// Names the directory of a target's resources: `r.example_5000+team` for `docker://r.example:5000/team`.
+///
+/// No two targets have the same: `_` in a registry's name is doubled, and nothing else has a `+`.
+fn directory_of(target: &str) -> String {
+    let target = target.trim_start_matches("docker://");
+    let (registry, prefix) = target.split_once('/').map_or((target, None), |(r, p)| (r, Some(p)));
+    let mut name = registry.replace('_', "__").replace(':', "_");
+    if let Some(prefix) = prefix {
+        name = format!("{name}+{}", prefix.replace('/', "+"));
+    }
+    name
 }
 
 /// Returns where the workspace in `parent` keeps what makes runs faster. It can be used beside a run.
@@ -117,9 +132,41 @@ impl Workspace {
     pub fn note_published(&self, uid: Uuid, target: &str, sequence: u64) -> Result<(), WorkflowError> {
         let before = self.published()?.filter(|p| p.uid == uid);
         let mut published = before.unwrap_or(Published { format: FORMAT, uid, targets: BTreeMap::new() });
+        if let Some(only) = published.targets.keys().next().filter(|only| *only != target)
+            && published.targets.len() == 1
+        {
+            self.make_room_beside(only)?;
+        }
         published.targets.insert(target.to_owned(), sequence);
         let bytes = serde_json::to_vec_pretty(&published).expect("strings and numbers serialise");
         self.write("published.json", &bytes)
+    }
+
+    /// Answers whether nothing else was published to from here.
+    pub fn is_only_target(&self, target: &Target) -> Result<bool, WorkflowError> {
+        let target = target.to_string();
+        Ok(self.published()?.is_none_or(|p| p.targets.keys().all(|other| *other == target)))
+    }
+
+    /// Returns the directory of the resources for clusters of a target.
+    ///
+    /// It is `cluster-resources` itself as long as nothing else was published to from here. From then on each target has a
+    /// directory of its own in it.
+    pub fn cluster_resources(&self, target: &Target) -> Result<PathBuf, WorkflowError> {
+        let root = self.dir.join(RESOURCES);
+        Ok(if self.is_only_target(target)? { root } else { root.join(directory_of(&target.to_string())) })
+    }
+
+    /// Puts the resources of what was the only target into a directory of their own.
+    fn make_room_beside(&self, only: &str) -> Result<(), WorkflowError> {
+        let root = self.dir.join(RESOURCES);
+        let failed = |source| WorkflowErrorKind::Workspace { path: root.display().to_string(), source };
+        let own = root.join(directory_of(only));
+        for name in resources::ours(&root).map_err(failed)? {
+            std::fs::create_dir_all(&own).map_err(failed)?;
+            std::fs::rename(root.join(&name), own.join(&name)).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Returns the chain that this workspace belongs to, made or published.
@@ -132,7 +179,12 @@ impl Workspace {
 
     /// Writes a file of the workspace, replacing it in one step.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), WorkflowError> {
-        let path = self.dir.join(name);
+        self.write_below(&self.dir, name, bytes)
+    }
+
+    /// Writes a file below a directory of the workspace, replacing it in one step.
+    pub fn write_below(&self, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), WorkflowError> {
+        let path = dir.join(name);
         let write = || {
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent)?;
@@ -184,5 +236,61 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // What remains is removed by the next run.
         let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "kind: X\nmetadata:\n  annotations:\n    createdBy: oc-mirror\n";
+    const FILE: &str = "idms-oc-mirror.yaml";
+
+    fn target(text: &str) -> Target {
+        text.parse().expect("a target")
+    }
+
+    #[test]
+    fn directories_of_targets_differ() {
+        let targets = [
+            "docker://r.example",
+            "docker://r.example:5000",
+            "docker://r.example/5000",
+            "docker://r.example/a/b",
+            "docker://r.example/a_b",
+            "docker://odd_5000",
+            "docker://odd:5000",
+        ];
+        let names: std::collections::BTreeSet<String> =
+            targets.iter().map(|text| directory_of(&target(text).to_string())).collect();
+        assert_eq!(names.len(), targets.len(), "{names:?}");
+        assert!(names.contains("r.example_5000") && names.contains("r.example+a+b"), "{names:?}");
+        assert!(names.iter().all(|name| !name.contains(['/', ':'])), "{names:?}");
+    }
+
+    #[test]
+    fn one_target_has_the_directory_for_itself_and_several_have_one_each() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let workspace = Workspace::open(home.path()).expect("a workspace");
+        let (a, b) = (target("docker://a.example:5000"), target("docker://a.example:5000/b"));
+        let root = workspace.dir().join(RESOURCES);
+        let note = |target: &Target| {
+            workspace.note_published(Uuid::nil(), &target.to_string(), 1).expect("noted");
+            workspace.cluster_resources(target).expect("a directory")
+        };
+        assert_eq!(workspace.cluster_resources(&a).expect("a directory"), root);
+        assert_eq!(note(&a), root);
+        for (name, text) in [(FILE, OURS), ("cs-mine.yaml", "kind: CatalogSource\n")] {
+            workspace.write_below(&root, name, text.as_bytes()).expect("written");
+        }
+        assert_eq!(note(&a), root);
+        assert!(root.join(FILE).is_file());
+        // What there is for the one makes room for the other; what the user put there stays.
+        assert_eq!(note(&b), root.join("a.example_5000+b"));
+        let own = workspace.cluster_resources(&a).expect("a directory");
+        assert_eq!(own, root.join("a.example_5000"));
+        let there = [root.join(FILE), own.join(FILE), root.join("cs-mine.yaml")].map(|path| path.is_file());
+        assert_eq!(there, [false, true, true]);
+        assert_eq!(note(&a), own);
     }
 }

@@ -14,6 +14,8 @@ use crate::http::{self, Headers, Response};
 #[derive(Clone, Debug, Default)]
 pub struct Bearer {
     credentials: Option<(String, String)>,
+    /// Of repositories whose users are others.
+    of_repositories: HashMap<String, (String, String)>,
     single_scope: bool,
     access_token: bool,
     expires_in: Option<u64>,
@@ -28,6 +30,12 @@ impl Bearer {
     /// Gives tokens only to this user.
     pub fn credentials(mut self, user: &str, password: &str) -> Self {
         self.credentials = Some((user.to_string(), password.to_string()));
+        self
+    }
+
+    /// Gives tokens for a repository only to this user, whoever may ask for others.
+    pub fn repository(mut self, repository: &str, user: &str, password: &str) -> Self {
+        self.of_repositories.insert(repository.to_string(), (user.to_string(), password.to_string()));
         self
     }
 
@@ -113,17 +121,30 @@ impl Tokens {
     }
 
     fn issue(&self, query: &str, form: &str, headers: &Headers) -> Response {
-        if let Some((user, password)) = &self.rules.credentials {
-            let expected = basic_authorization(user, password);
-            if http::header(headers, "authorization") != Some(&expected) {
-                return respond(401, json!({ "details": "incorrect username or password" }));
-            }
-        }
+        let is = |(user, password): &(String, String)| {
+            http::header(headers, "authorization") == Some(&basic_authorization(user, password))
+        };
         let mut scopes: Vec<String> = parameters(query)
             .chain(parameters(form))
             .filter(|(name, _)| name == "scope")
             .flat_map(|(_, value)| value.split(' ').map(String::from).collect::<Vec<_>>())
             .collect();
+        let wrong = || respond(401, json!({ "details": "incorrect username or password" }));
+        if self.rules.of_repositories.is_empty() {
+            if self.rules.credentials.as_ref().is_some_and(|credential| !is(credential)) {
+                return wrong();
+            }
+        } else {
+            // Whoever is known gets a token, with the rights that are his.
+            if !self.rules.of_repositories.values().chain(&self.rules.credentials).any(is) {
+                return wrong();
+            }
+            let owner = |scope: &String| {
+                let name = scope.split(':').nth(1)?;
+                self.rules.of_repositories.get(name).or(self.rules.credentials.as_ref())
+            };
+            scopes.retain(|scope| owner(scope).is_none_or(is));
+        }
         if self.rules.single_scope {
             scopes.truncate(1);
         }

@@ -96,6 +96,7 @@ fn settings(created: String) -> Run {
         on_error: OnError::Fail,
         companions: CarryCompanions::None,
         prune: false,
+        resources: Default::default(),
         events,
         cancelled: Arc::new(AtomicBool::new(false)),
     }

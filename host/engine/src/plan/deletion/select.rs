@@ -117,15 +117,20 @@ impl<'a> Known<'a> {
     fn of(chain: &'a Chain) -> Self {
         let mut images: BTreeMap<Key<'a>, Image<'a>> = BTreeMap::new();
         let mut bundles = BTreeSet::new();
-        for record in chain.images() {
-            let image = images
-                .entry((&record.destination, &record.digest))
-                .or_insert_with(|| Image { record, reasons: BTreeSet::new() });
-            image.record = record;
-            image.reasons.extend(record.reasons.iter().cloned());
-            if record.kind == kind::BUNDLE {
-                let offers = record.reasons.iter().filter_map(offer_of);
-                bundles.extend(offers.map(|offer| (offer.catalog.as_str(), offer.bundle.as_str())));
+        for imageset in &chain.imagesets {
+            let mut here = BTreeSet::new();
+            for record in &imageset.images {
+                let key = (&record.destination, &record.digest);
+                let image = images.entry(key).or_insert_with(|| Image { record, reasons: BTreeSet::new() });
+                // One that was asked for by several names has a record for each, its own first.
+                if here.insert(key) {
+                    image.record = record;
+                }
+                image.reasons.extend(record.reasons.iter().cloned());
+                if record.kind == kind::BUNDLE {
+                    let offers = record.reasons.iter().filter_map(offer_of);
+                    bundles.extend(offers.map(|offer| (offer.catalog.as_str(), offer.bundle.as_str())));
+                }
             }
         }
         for image in images.values_mut() {

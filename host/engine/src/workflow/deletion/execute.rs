@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::super::from_disk::Destination;
 use super::super::prepare::image_failure;
-use super::super::resources::{self, Templates};
+use super::super::resources;
 use super::super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
 use super::ground::{Content, Survey};
 use super::{Wanted, recorded};
@@ -576,8 +576,7 @@ impl Deletion<'_> {
         let Some(workspace) = self.workspace else { return Ok(()) };
         if workspace.uid().await? == Some(after.uid) {
             let mut run = RunReport::new(Workflow::DiskToMirror, false);
-            let none = (after.sequence(), [].as_slice());
-            resources::write(workspace, self.destination, &after, none, &Templates::new(), &mut run)?;
+            resources::write(workspace, self.destination, &after, &self.run.resources)?.tell(&mut run);
             report.warnings.extend(run.warnings);
         }
         Ok(())

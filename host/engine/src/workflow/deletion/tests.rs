@@ -67,6 +67,7 @@ fn run() -> Run {
         on_error: OnError::Fail,
         companions: CarryCompanions::All,
         prune: false,
+        resources: Default::default(),
         events: Arc::new(Silence),
         cancelled: Arc::new(AtomicBool::new(false)),
     }
