@@ -11,6 +11,7 @@ mod cluster_run;
 mod clusters;
 mod companions;
 mod credentials;
+mod deletion;
 mod depot;
 mod differential;
 mod dry_run;

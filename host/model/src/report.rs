@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::cluster_report::ClusterReport;
+use crate::deletion::DeletionReport;
 use crate::digest::Digest;
 use crate::imageset::RefusedImage;
 use crate::request::Destination;
@@ -102,6 +103,9 @@ pub struct RunReport {
     /// The clusters that were told of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clusters: Vec<ClusterReport>,
+    /// What was deleted since it has left the configuration; nothing where that was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<DeletionReport>,
     /// Bytes and requests.
     pub totals: Totals,
     /// What became of each target, where there are several; the fields above tell of all of them together.
@@ -145,6 +149,7 @@ impl RunReport {
             dropped: Vec::new(),
             failures: Vec::new(),
             clusters: Vec::new(),
+            pruned: None,
             totals: Totals::default(),
             targets: Vec::new(),
         }

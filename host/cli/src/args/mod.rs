@@ -4,6 +4,7 @@ mod apply;
 mod bucket;
 mod cluster_access;
 mod clusters;
+mod delete;
 mod resources;
 mod serve;
 
@@ -17,6 +18,7 @@ pub(crate) use bucket::BucketArgs;
 use cluster_access::HEADING as CLUSTERS;
 pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
+pub(crate) use delete::DeleteArgs;
 pub(crate) use resources::ResourceArgs;
 pub(crate) use serve::ServeArgs;
 
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Version(VersionArgs),
     /// List what there is to mirror
     List(ListArgs),
+    /// Delete images from a registry, in two phases
+    Delete(DeleteArgs),
     /// Serve a directory or an imageset as a registry
     Serve(ServeArgs),
     /// Tell clusters where mirrored content is
@@ -123,6 +127,14 @@ pub(crate) struct MirrorArgs {
     /// Leave out signatures, attestations, SBOMs and other referrers of images
     #[arg(long)]
     pub remove_signatures: bool,
+
+    /// Delete from the target what earlier imagesets brought and the newest one no longer has
+    #[arg(long)]
+    pub prune: bool,
+
+    /// Accepted for oc-mirror v1: nothing is pruned without --prune
+    #[arg(long, hide = true, conflicts_with = "prune")]
+    pub skip_pruning: bool,
 
     #[command(flatten)]
     pub resources: ResourceArgs,

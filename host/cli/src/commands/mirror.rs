@@ -286,6 +286,10 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
             "an imageset is made in one place; only several registries are mirrored to at once",
         ));
     }
+    if args.prune && (is_bucket || destination.starts_with("file://")) {
+        return Err(CliError::new("--prune is for publishing, and nothing is published here")
+            .hint("give it with a destination docker://HOST"));
+    }
     if is_bucket {
         let bucket = destination.parse().map_err(|e: InvalidBucket| CliError::from_error(&e).hint(FORMS))?;
         let from = source_of(args, |from| matches!(from, From::Bucket(from) if *from == bucket))?;
@@ -300,6 +304,10 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
     if args.since.is_some() || args.archive_size.is_some() || args.strict_archive {
         return Err(CliError::new("--since, --archive-size and --strict-archive are for making an imageset")
             .hint("give them with a destination file://DIR or s3://BUCKET"));
+    }
+    if args.prune && targets.len() > 1 {
+        return Err(CliError::new("--prune deletes at one target, and several are named")
+            .hint("publish without it, then run the same command with --prune for each of them"));
     }
     if args.online {
         return Err(CliError::new("--online is for making an imageset out of others")
@@ -537,6 +545,7 @@ fn settings(args: &MirrorArgs, events: SharedEvents) -> Result<Run, CliError> {
         },
         resources: args.resources.preferences()?,
         companions: if args.remove_signatures { CarryCompanions::None } else { CarryCompanions::All },
+        prune: args.prune,
         parallelism: Parallelism { images: args.parallel_images, blobs: args.parallel_layers },
         retry: Retry {
             times: args.retry_times,

@@ -65,6 +65,9 @@ pub enum ContentErrorKind {
         /// What it points at.
         there: Digest,
     },
+    /// It was there, by all that is known, and is not.
+    #[error("{0}")]
+    Lost(String),
     /// The other side does not keep to the protocol or format.
     #[error("{0}")]
     Invalid(String),

@@ -146,3 +146,27 @@ pub trait TagStore: Send + Sync {
     /// Lists the tags of a repository, in order; none if there is no such repository.
     async fn list_tags(&self, repository: &Repository) -> Result<Vec<Tag>, ContentError>;
 }
+
+/// Content can be deleted here.
+#[async_trait]
+pub trait ContentDelete: Send + Sync {
+    /// Answers whether manifests of a repository can be deleted. Nothing is.
+    async fn can_delete(&self, repository: &Repository) -> Result<bool, ContentError>;
+
+    /// Deletes a manifest, and with it every tag that points at it. `false`: it is not there.
+    async fn delete_manifest(&self, repository: &Repository, digest: &Digest) -> Result<bool, ContentError>;
+
+    /// Removes a tag.
+    async fn delete_tag(&self, repository: &Repository, tag: &Tag) -> Result<TagRemoval, ContentError>;
+}
+
+/// What became of a tag that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagRemoval {
+    /// It is gone.
+    Removed,
+    /// There is no such tag.
+    NotThere,
+    /// Tags cannot be removed here, only manifests with all their tags.
+    Unsupported,
+}

@@ -349,7 +349,7 @@ impl Publisher {
             content.digest,
             ContentRead::name(self.target.as_ref())
         );
-        ContentError::new(image.origin.clone(), ContentErrorKind::Refused(reason))
+        ContentError::new(image.origin.clone(), ContentErrorKind::Lost(reason))
     }
 
     fn places_at_target(&self, image: &PublishImage, digest: &Digest) -> Vec<Place> {

@@ -14,6 +14,7 @@ use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use oc_mirror_model::request::kind;
 
 use super::companions::of_image;
+use super::deletion;
 use super::from_disk::{Destination, add_totals, note_reads};
 use super::images::{Origin, Origins, RunImages};
 use super::prepare::{Prepared, Request, do_without, file_records, image_reports};
@@ -85,6 +86,14 @@ pub async fn mirror_to_mirror(
                 let name = format!("{}/mapping.txt", site.destination.kept_in("dry-run"));
                 workspace.write(&name, site.destination.mapping(&prepared.entries).as_bytes())?;
                 own.imagesets.push(line(chain.sequence() + 1, "planned"));
+                if run.prune && report.failures.is_empty() {
+                    let index = index(run, &chain, &prepared, &report);
+                    let before = site.remote.as_ref().map_or_else(|| Chain::new(uid), |r| r.chain.clone());
+                    let after =
+                        advance(&before, &index, None, |r| site.destination.place(r), Extras::default());
+                    own.dropped.clone_from(&report.dropped);
+                    deletion::prune(run, &site.destination, workspace, &after, own).await?;
+                }
             }
             return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
         }
@@ -139,7 +148,9 @@ impl Site {
             Ok(remote) => {
                 let at = remote.as_ref().map_or(0, |r| r.chain.sequence());
                 let behind = WorkflowErrorKind::WorkspaceBehind { target: at, workspace: chain.sequence() };
-                (remote, if at > chain.sequence() { Err(behind.into()) } else { Ok(own) })
+                let outcome = deletion::refuse_pending(remote.as_ref().map(|r| &r.chain), destination)
+                    .and_then(|()| if at > chain.sequence() { Err(behind.into()) } else { Ok(own) });
+                (remote, outcome)
             }
             Err(error) => (None, Err(error)),
         };
@@ -263,13 +274,15 @@ impl Finish<'_> {
     /// Commits to the workspace, and then to each target that has all of it.
     async fn finish(&self, sites: &mut [Site], report: &RunReport) -> Result<(), WorkflowError> {
         let signatures = self.signatures()?;
+        // What was left out of a run is not what nobody wants.
+        sites.iter_mut().flat_map(|site| &mut site.outcome).for_each(|own| own.dropped.clone_from(&report.dropped));
         for site in sites.iter_mut().filter(|site| site.is_good()) {
             let kept = release_signatures::keep(self.workspace, &site.destination, &signatures).await;
             site.outcome.iter_mut().for_each(|own| own.warnings.extend(kept.clone()));
         }
         if sites.iter().filter(|site| site.is_good()).all(|site| site.is_unchanged(self.prepared)) {
             for site in sites.iter_mut() {
-                self.note_unchanged(site)?;
+                self.note_unchanged(site).await?;
             }
             return Ok(());
         }
@@ -290,7 +303,7 @@ impl Finish<'_> {
         Ok(())
     }
 
-    fn note_unchanged(&self, site: &mut Site) -> Result<(), WorkflowError> {
+    async fn note_unchanged(&self, site: &mut Site) -> Result<(), WorkflowError> {
         let (Ok(own), Some(remote)) = (&mut site.outcome, &mut site.remote) else { return Ok(()) };
         if !own.failures.is_empty() {
             return Ok(());
@@ -299,6 +312,9 @@ impl Finish<'_> {
         own.imagesets.push(line(at, "nothing new"));
         self.brought.keep(&mut remote.chain, at, &self.prepared.entries, &site.destination);
         resources::write(self.workspace, &site.destination, &remote.chain, &self.run.resources)?.tell(own);
+        if self.run.prune {
+            deletion::prune(self.run, &site.destination, self.workspace, &remote.chain, own).await?;
+        }
         Ok(())
     }
 
@@ -313,6 +329,9 @@ impl Finish<'_> {
         let Ok(own) = &mut site.outcome else { return Ok(()) };
         resources::write(self.workspace, destination, &after, &self.run.resources)?.tell(own);
         own.imagesets.push(line(index.sequence, "published"));
+        if self.run.prune {
+            deletion::prune(self.run, destination, self.workspace, &after, own).await?;
+        }
         Ok(())
     }
 }

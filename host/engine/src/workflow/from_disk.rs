@@ -15,6 +15,7 @@ use oc_mirror_model::sequence::{Admission, Refusal, admit};
 use uuid::Uuid;
 
 use super::companions::referrers_of;
+use super::deletion;
 use super::imagesets::Imagesets;
 use super::preflight::Examine;
 use super::prepare::{image_reports, mapping};
@@ -25,7 +26,7 @@ use super::targets::Targets;
 use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::Reader;
-use crate::content::ContentRead;
+use crate::content::{ContentDelete, ContentRead};
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
 use crate::plan::names::Names;
@@ -40,6 +41,8 @@ pub struct Destination {
     pub target: Target,
     /// The registry itself.
     pub endpoint: Arc<dyn Endpoint>,
+    /// How content is deleted there.
+    pub deleter: Arc<dyn ContentDelete>,
     /// Where the records of chains are kept there.
     pub records: Arc<dyn MetadataStore>,
     /// The most components a repository may have there, if the user says so.
@@ -202,6 +205,7 @@ impl Publishing<'_> {
         report.uid = Some(self.uid);
         let found = destination.load(self.uid).await?;
         let steps = admit_all(self.readers, found.as_ref(), self.workspace.uid().await?)?;
+        deletion::refuse_pending(found.as_ref().map(|f| &f.chain), destination)?;
         let chain = found.as_ref().map(|f| &f.chain);
         let images: Vec<&ImageEntry> = self.readers.iter().flat_map(|reader| &reader.index().images).collect();
         let published = self.readers.iter().zip(&steps).filter(|(_, step)| **step == Step::Publish);
@@ -220,6 +224,8 @@ impl Publishing<'_> {
         let Planned { destination, mut report, steps, mut found } = planned;
         let destination = &destination;
         let mut remarks = Remarks::default();
+        // Only a dry run has to imagine it.
+        let mut imagined = found.as_ref().map(|f| f.chain.clone()).filter(|_| run.dry_run && run.prune);
         for (reader, step) in self.readers.iter().zip(steps) {
             let index = reader.index();
             let mut line = imageset_line(reader);
@@ -240,6 +246,12 @@ impl Publishing<'_> {
                     let name = format!("{}/mapping.txt", destination.kept_in("dry-run"));
                     workspace.write(&name, destination.mapping(&index.images).as_bytes())?;
                     line.outcome = "planned".to_owned();
+                    if run.prune {
+                        let before = imagined.unwrap_or_else(|| Chain::new(self.uid));
+                        let identity = Some(reader.identity());
+                        imagined =
+                            Some(advance(&before, index, identity, |r| destination.place(r), extras(index)));
+                    }
                 }
                 Step::Publish => {
                     let brought = Brought::of_imageset(reader, &mut report).await?;
@@ -265,6 +277,9 @@ impl Publishing<'_> {
             report.imagesets.push(line);
         }
         remarks.tell(&mut report);
+        if let Some(chain) = imagined.or(found.map(|f| f.chain)).filter(|_| run.prune) {
+            deletion::prune(run, destination, workspace, &chain, &mut report).await?;
+        }
         Ok(report)
     }
 

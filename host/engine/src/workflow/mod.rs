@@ -5,6 +5,7 @@
 
 mod collect;
 mod companions;
+pub mod deletion;
 pub mod direct;
 mod error;
 pub mod from_disk;
@@ -66,6 +67,8 @@ pub struct Run {
     pub on_error: OnError,
     /// What to do about signatures and other things beside images.
     pub companions: CarryCompanions,
+    /// Whether what has left the configuration is deleted from the target once all is published.
+    pub prune: bool,
     /// How resources for clusters are to be.
     pub resources: Preferences,
     /// Where to tell what happens.

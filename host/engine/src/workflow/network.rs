@@ -190,6 +190,7 @@ impl Network {
         Ok(Destination {
             target: target.clone(),
             endpoint: client.clone(),
+            deleter: client.clone(),
             records: Arc::new(InRegistry::new(client.clone(), target.prefix.as_ref())),
             max_nested_paths,
             names: Names::new(target.prefix.clone(), max_nested_paths),

@@ -46,6 +46,7 @@ impl Targets {
         report.warnings.extend(own.warnings);
         report.notes.extend(own.notes);
         report.failures.extend(own.failures);
+        report.pruned = own.pruned;
         add_totals(&mut report.totals, own.totals);
         Ok(report)
     }

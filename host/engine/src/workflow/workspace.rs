@@ -9,6 +9,7 @@
 //! | `results/` | the report of each run |
 //! | `resolved-config.yaml` | the last configuration with everything pinned |
 //! | `cluster-resources/` | resources for clusters; once more than one target was published to, in a directory for each |
+//! | `delete/` | lists of images to delete, and of those that were pruned |
 //! | `cache/` | blobs and plugins' findings that are wanted again; can be removed at any time |
 //! | `dry-run/` | what `--dry-run` found |
 //! | `scratch/` | files of a run under way |
