@@ -127,6 +127,7 @@ fn run() -> Run {
         created_is_fixed: true,
         new_uid: Default::default(),
         dry_run: true,
+        prune: false,
         parallelism: Parallelism { images: 4, blobs: 5 },
         retry: Retry::default(),
         on_error: OnError::Fail,

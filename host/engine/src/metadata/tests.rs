@@ -122,6 +122,7 @@ async fn many_at_once_in_a_registry_lose_nothing_unnoticed() {
         credentials: Arc::default(),
         retry: crate::net::Retry::default(),
         max_requests: 4,
+        profile: None,
         events: Arc::new(crate::report::Silence),
     };
     let store = || -> Box<dyn MetadataStore> {

@@ -212,7 +212,12 @@ impl Network {
             return Err(blocked(&name, &at));
         }
         let verify = tls_verify && self.clients.settings.target_tls_verify && !endpoint.insecure;
-        let client = Arc::new(self.clients.client(&image.registry, verify, None)?);
+        let client = Arc::new(self.clients.client(
+            &image.registry,
+            verify,
+            None,
+            self.clients.settings.profiles.of(&image.registry),
+        )?);
         let latest = || "latest".parse().expect("a constant that is a tag");
         let tag = image.tag.clone().unwrap_or_else(latest);
         Ok(Arc::new(InRegistry::at(client, image.repository.clone(), tag)))

@@ -17,10 +17,12 @@ use crate::content::{BlobStream, ContentDelete, ContentError, ContentWrite, TagR
 use crate::metadata::MetadataStore;
 use crate::metadata::in_registry::InRegistry;
 use crate::plan::imageset::{Extras, advance};
+use crate::plan::names::Names;
+use crate::registry::profile::{Found, Product};
 use crate::report::Silence;
 use crate::transfer::{Parallelism, Retry};
 use crate::workflow::from_disk::SparseProbe;
-use crate::workflow::{CarryCompanions, OnError};
+use crate::workflow::{CarryCompanions, Examine, OnError};
 
 /// Deletes a manifest whenever one of its tags is removed.
 struct Greedy(Arc<Memory>);
@@ -52,6 +54,21 @@ struct Any;
 impl SparseProbe for Any {
     async fn takes_sparse_indexes(&self) -> Result<bool, ContentError> {
         Ok(true)
+    }
+}
+
+#[async_trait]
+impl Examine for Any {
+    async fn profile(&self) -> Result<Found, ContentError> {
+        Ok(Found::said(Product::Generic))
+    }
+
+    async fn may_push(&self, _: &Repository) -> Result<Option<String>, ContentError> {
+        Ok(None)
+    }
+
+    async fn takes_oci(&self, _: &Repository) -> Result<Option<String>, ContentError> {
+        Ok(None)
     }
 }
 
@@ -147,7 +164,10 @@ async fn lab(greedy: bool) -> (Arc<Memory>, Destination, Chain) {
         deleter,
         records,
         max_nested_paths: None,
+        names: Names::default(),
+        examine: Arc::new(Any),
         sparse: Arc::new(Any),
+        directory: None,
     };
     (memory, destination, chain)
 }

@@ -85,6 +85,7 @@ fn run(dry_run: bool) -> Run {
         created_is_fixed: true,
         new_uid: Uuid::nil(),
         dry_run,
+        prune: false,
         parallelism: Parallelism::default(),
         retry: Retry::default(),
         on_error: OnError::Fail,
@@ -100,11 +101,13 @@ fn destination(registry: Arc<Registry>, target: &str, most: Option<usize>) -> De
     let memory = Arc::new(Memory::default());
     Destination {
         endpoint: memory.clone(),
+        deleter: memory.clone(),
         records: Arc::new(InRegistry::new(memory, target.prefix.as_ref())),
         max_nested_paths: most,
         names: Names::new(target.prefix.clone(), most),
         examine: registry.clone(),
         sparse: registry,
+        directory: None,
         target,
     }
 }
