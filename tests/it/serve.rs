@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oc_mirror_testkit::{Image, ImageBuilder, IndexBuilder, Skopeo, TestContext, http, sha256};
@@ -14,35 +15,48 @@ use crate::lab::{Lab, names_in};
 pub(crate) struct Served {
     child: Child,
     host: String,
+    said: Arc<Mutex<String>>,
 }
 
 impl Served {
     /// Serves a directory on a port that the kernel chooses.
     pub(crate) fn start(context: &TestContext, path: &Path) -> Self {
+        Self::start_with(context, path, &[])
+    }
+
+    /// Serves a directory with further options.
+    pub(crate) fn start_with(context: &TestContext, path: &Path, more: &[&str]) -> Self {
         let path = path.to_str().expect("the test's own directory has a plain name");
-        let mut command = context.command(&["serve", path, "--listen", "127.0.0.1:0"]);
+        let args = ["serve", path, "--listen", "127.0.0.1:0"];
+        let mut command = context.command(&[&args, more].concat());
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, receiver) = channel();
+        let said: Arc<Mutex<String>> = Arc::default();
+        let kept = said.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                kept.lock().expect("unpoisoned").push_str(&format!("{line}\n"));
                 // Nobody listens once the address is known, but the pipe must be drained.
                 let _ = sender.send(line);
             }
         });
-        let mut seen = String::new();
         let host = loop {
             let Ok(line) = receiver.recv_timeout(Duration::from_secs(60)) else {
                 let _ = child.kill();
-                panic!("`oc-mirror serve` does not listen: {seen}");
+                panic!("`oc-mirror serve` does not listen: {}", said.lock().expect("unpoisoned"));
             };
             if let Some((_, address)) = line.split_once("listening on ") {
                 break address.trim().trim_start_matches("http://").to_owned();
             }
-            seen.push_str(&line);
         };
-        Self { child, host }
+        Self { child, host, said }
+    }
+
+    /// Returns all that it said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().expect("unpoisoned").clone()
     }
 
     /// Returns the host and port.

@@ -63,6 +63,12 @@ pub(crate) fn cache() -> Option<PathBuf> {
         .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")))
 }
 
+/// Returns the name of this machine, if it has one.
+pub(crate) fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty() && name != "(none)")
+}
+
 /// Returns the proxies that the usual variables name, in either case.
 pub(crate) fn proxies() -> Proxies {
     let either = |name: &str| variable(name).or_else(|| variable(&name.to_ascii_uppercase()));

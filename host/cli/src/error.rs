@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::Display;
 
 use oc_mirror_clusters::ClusterError;
-use oc_mirror_engine::workflow::WorkflowError;
+use oc_mirror_engine::workflow::{WorkflowError, WorkflowErrorKind};
 use oc_mirror_model::config::ConfigError;
 use oc_mirror_model::report::exit;
 
@@ -84,6 +84,9 @@ impl CliError {
 impl From<WorkflowError> for CliError {
     fn from(error: WorkflowError) -> Self {
         let mut made = Self::from_error(&error);
+        if let WorkflowErrorKind::Unfit(unfit) = error.kind.as_ref() {
+            made.causes = unfit.findings.iter().map(|finding| finding.message.clone()).collect();
+        }
         made.hint = error.hint();
         made.code = error.exit_code();
         made

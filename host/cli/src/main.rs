@@ -19,6 +19,7 @@ mod plugins;
 mod registries;
 mod releases;
 mod signatures;
+mod stock;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Some(Command::Schema(args)) => commands::schema::run(args),
         Some(Command::List(args)) => commands::list::run(args),
         Some(Command::Serve(args)) => commands::serve::run(args),
+        Some(Command::Delete(args)) => commands::delete::run(args),
         Some(Command::Debug(args)) => commands::debug::run(args),
         None => commands::mirror::run(&cli.mirror),
     };

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use oc_mirror_engine::registry::profile::{Product, Profile, UnknownProfile};
 use oc_mirror_engine::workflow::Run;
-use oc_mirror_engine::workflow::network::{Network, NetworkSettings};
+use oc_mirror_engine::workflow::network::{Network, NetworkSettings, Profiles};
+use oc_mirror_model::reference::{InvalidReference, Registry};
 
 use crate::args::NetworkArgs;
 use crate::environment;
@@ -49,7 +51,38 @@ fn settings(args: &NetworkArgs, run: &Run) -> Result<NetworkSettings, CliError> 
         retry: run.retry,
         max_requests: (run.parallelism.images * run.parallelism.blobs).max(2),
         events: run.events.clone(),
+        profiles: profiles(&args.registry_profile)?,
     })
+}
+
+/// Reads what `--registry-profile` says: `PROFILE` of the target, or `HOST[:PORT]=PROFILE`.
+fn profiles(said: &[String]) -> Result<Profiles, CliError> {
+    let mut profiles = Profiles::default();
+    for text in said {
+        let (registry, name) = match text.split_once('=') {
+            Some((registry, name)) => (Some(registry), name),
+            None => (None, text.as_str()),
+        };
+        let product: Product = name.parse().map_err(|error: UnknownProfile| {
+            let names: Vec<&str> = Profile::names().collect();
+            CliError::from_error(&error).hint(format!("there are {}", names.join(", ")))
+        })?;
+        let before = match registry {
+            None => profiles.target.replace(product),
+            Some(registry) => {
+                let registry: Registry = registry.parse().map_err(|error: InvalidReference| {
+                    CliError::from_error(&error)
+                        .hint("--registry-profile takes PROFILE or HOST[:PORT]=PROFILE")
+                })?;
+                profiles.by_registry.insert(registry, product)
+            }
+        };
+        if before.is_some_and(|before| before != product) {
+            return Err(CliError::new(format!("--registry-profile {text} contradicts an earlier one"))
+                .hint("say it once for each registry"));
+        }
+    }
+    Ok(profiles)
 }
 
 /// Returns a directory that the user named, which must be there.
@@ -60,5 +93,30 @@ fn directory(path: Option<&Path>, flag: &str) -> Result<Option<PathBuf>, CliErro
                 .hint("it holds *.crt of authorities, and *.cert with *.key of the client"))
         }
         other => Ok(other.map(Path::to_owned)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(said: &[&str]) -> Result<Profiles, CliError> {
+        profiles(&said.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn profiles_of_the_target_and_of_others() {
+        let profiles = read(&["harbor", "a.example:5000=nexus", "harbor"]).unwrap();
+        assert_eq!(profiles.target, Some(Product::Harbor));
+        assert_eq!(profiles.by_registry[&"a.example:5000".parse().unwrap()], Product::Nexus);
+    }
+
+    #[test]
+    fn profiles_that_make_no_sense() {
+        let unknown = read(&["habor"]).unwrap_err();
+        assert_eq!(unknown.heading, "there is no registry profile `habor`");
+        assert!(unknown.hint.unwrap().contains("docker-registry, quay, harbor,"));
+        assert!(read(&["a b=quay"]).unwrap_err().hint.is_some());
+        assert!(read(&["quay", "harbor"]).unwrap_err().heading.contains("contradicts"));
     }
 }

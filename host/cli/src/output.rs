@@ -2,7 +2,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use oc_mirror_engine::report::{Event, Events, Level};
-use oc_mirror_model::report::{RunReport, Totals, Workflow};
+use oc_mirror_model::deletion::{DeletedImage, DeletionReport, Outcome};
+use oc_mirror_model::report::{Failure, RunReport, TargetReport, Totals, Workflow};
 
 use crate::error::CliError;
 
@@ -107,6 +108,9 @@ fn headline(report: &RunReport) -> String {
     if failed > 0 {
         let outcome = match report.workflow {
             Workflow::MirrorToDisk => "no imageset was made",
+            _ if report.targets.iter().any(|target| target.failures.is_empty()) => {
+                "the sequence was not completed at every target"
+            }
             Workflow::DiskToMirror | Workflow::MirrorToMirror => "the sequence was not completed",
         };
         let failures = if failed == 1 { "1 failure".to_owned() } else { format!("{failed} failures") };
@@ -146,6 +150,15 @@ pub(crate) fn report(report: &RunReport) {
         let bytes = if set.bytes == 0 { String::new() } else { format!(", {}", size(set.bytes)) };
         println!("sequence {}{base}: {}{bytes}{saved}{files}", set.sequence, set.outcome);
     }
+    for target in &report.targets {
+        println!("{}", target_line(target));
+    }
+    for registry in &report.registries {
+        // What keeps to the specification needs no mention.
+        if !["generic", "docker-registry"].contains(&registry.profile.as_str()) {
+            println!("registry {}: {}, {}", clean(&registry.registry), registry.profile, registry.because);
+        }
+    }
     let totals = &report.totals;
     let sent = report.workflow != Workflow::MirrorToDisk && !report.dry_run;
     if sent && *totals != Totals::default() {
@@ -173,11 +186,96 @@ pub(crate) fn report(report: &RunReport) {
         let subject = if named { String::new() } else { format!("{}: ", clean(&image.origin)) };
         println!("refused: {subject}{} ({}, {})", clean(&image.message), image.policy, image.code);
     }
+    if let Some(pruned) = &report.pruned {
+        deletion(pruned);
+    }
     for note in &report.notes {
         println!("note: {}", clean(note));
     }
     for warning in &report.warnings {
         println!("warning: {}", clean(warning));
+    }
+}
+
+/// What became of one target of several.
+fn target_line(target: &TargetReport) -> String {
+    let outcomes = target.imagesets.iter().map(|set| format!("sequence {} {}", set.sequence, set.outcome));
+    let failed = match target.failures.len() {
+        0 => None,
+        1 => Some("1 failure".to_owned()),
+        count => Some(format!("{count} failures")),
+    };
+    let sent = (target.totals.blobs > 0)
+        .then(|| format!("{} blobs sent ({})", target.totals.blobs, size(target.totals.blob_bytes)));
+    let parts: Vec<String> = outcomes.chain(sent).chain(failed).collect();
+    let parts = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
+    format!("{}: {parts}", clean(&target.target))
+}
+
+/// How many images are named that stay, or whose tags do.
+const MOST_NAMED: usize = 20;
+
+/// Prints what became of images that were to be deleted.
+pub(crate) fn deletion(report: &DeletionReport) {
+    let would = if report.dry_run { "would be " } else { "" };
+    for image in &report.images {
+        match image.outcome {
+            Outcome::Deleted if report.dry_run => {
+                println!("{} would be deleted", clean(&image.reference));
+                image.manifests.iter().for_each(|manifest| println!("  {manifest}"));
+            }
+            Outcome::Untagged if report.dry_run => println!("{} would lose its tag", clean(&image.reference)),
+            _ => {}
+        }
+    }
+    let stay = report.images.iter().filter(|image| match image.outcome {
+        Outcome::TagStays | Outcome::Untagged | Outcome::Forgotten => true,
+        // What was refused is told as an error.
+        Outcome::Kept => report.failures.iter().all(|failure| failure.subject != image.reference),
+        _ => false,
+    });
+    let stay: Vec<&DeletedImage> = stay.collect();
+    for image in stay.iter().take(MOST_NAMED) {
+        let what = match image.outcome {
+            Outcome::TagStays => "the tag stays, since the registry removes no tags: ",
+            Outcome::Untagged | Outcome::Forgotten => "the manifest stays: ",
+            _ => "stays: ",
+        };
+        println!("{}: {what}{}", clean(&image.reference), clean(&image.reason));
+    }
+    if stay.len() > MOST_NAMED {
+        println!("and {} more; -o json names all", stay.len() - MOST_NAMED);
+    }
+    let manifests = if report.manifests == 1 {
+        "1 manifest".to_owned()
+    } else {
+        format!("{} manifests", report.manifests)
+    };
+    let images = match report.count(Outcome::Deleted) {
+        1 => "1 image".to_owned(),
+        count => format!("{count} images"),
+    };
+    let frees = if report.dry_run { "which would free" } else { "which frees" };
+    println!("{images} {would}deleted, {manifests}, {frees} {}", size(report.freed_bytes));
+    let counts = [
+        (Outcome::Untagged, "removed from the record and untagged; their manifests stay"),
+        (Outcome::TagStays, "removed from the record; their tags stay"),
+        (Outcome::Forgotten, "removed from the record only"),
+        (Outcome::NotThere, "not there any more"),
+        (Outcome::Kept, "left alone"),
+        (Outcome::Failed, "failed"),
+    ];
+    for (outcome, words) in counts {
+        match report.count(outcome) {
+            0 => {}
+            count => println!("{count} {words}"),
+        }
+    }
+    for warning in &report.warnings {
+        println!("warning: {}", clean(warning));
+    }
+    if report.manifests > 0 && !report.dry_run {
+        println!("note: the space is free once the registry has collected its garbage; start that there");
     }
 }
 
@@ -195,10 +293,15 @@ pub(crate) fn failures(report: &RunReport) {
     for dropped in &report.dropped {
         eprintln!("left out: {}: {}", clean(&dropped.subject), clean(&dropped.message));
     }
-    for failure in &report.failures {
+    failed(&report.failures);
+}
+
+/// Shows what failed, on stderr.
+pub(crate) fn failed(failures: &[Failure]) {
+    for failure in failures {
         eprintln!("error: {}: {}", clean(&failure.subject), clean(&failure.message));
     }
-    let mut hints: Vec<&String> = report.failures.iter().filter_map(|f| f.hint.as_ref()).collect();
+    let mut hints: Vec<&String> = failures.iter().filter_map(|f| f.hint.as_ref()).collect();
     hints.dedup();
     if let Some(hint) = hints.first() {
         eprintln!("\nhint: {}", clean(hint));

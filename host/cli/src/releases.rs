@@ -17,6 +17,20 @@ const OKD_SERVER: &str = "OKD_UPDATE_URL_OVERRIDE";
 /// The name of the plugin.
 pub(crate) const NAME: &str = "release";
 
+const OCP: &str = "https://api.openshift.com/api/upgrades_info/v1/graph";
+const OKD: &str = "https://origin-release.ci.openshift.org/graph";
+
+/// Returns the servers of update graphs, that of OpenShift and that of OKD.
+pub(crate) fn graph_servers() -> (String, String) {
+    let or = |name: &str, usual: &str| variable(name).unwrap_or_else(|| usual.to_owned());
+    (or(OCP_SERVER, OCP), or(OKD_SERVER, OKD))
+}
+
+/// Returns the servers of update graphs that the environment names.
+pub(crate) fn named_servers() -> impl Iterator<Item = String> {
+    [OCP_SERVER, OKD_SERVER].into_iter().filter_map(variable)
+}
+
 /// Where update graphs and their data are.
 pub(crate) struct Servers {
     ocp: String,
@@ -28,8 +42,6 @@ pub(crate) struct Servers {
 impl Servers {
     /// Returns the servers that a configuration and the environment name.
     pub(crate) fn of(platform: &ReleasePlatform) -> Result<Self, CliError> {
-        const OCP: &str = "https://api.openshift.com/api/upgrades_info/v1/graph";
-        const OKD: &str = "https://origin-release.ci.openshift.org/graph";
         const GRAPH_DATA: &str = "https://api.openshift.com/api/upgrades_info/graph-data";
         let named = variable(OCP_SERVER);
         // Whoever names another server may have no way to the usual one.
@@ -39,8 +51,8 @@ impl Servers {
         for (name, url) in [(OCP_SERVER, &named), (OKD_SERVER, &okd), ("graphDataURL", &graph_data)] {
             url.as_ref().map_or(Ok(()), |url| check(name, url))?;
         }
-        let or = |named: Option<String>, usual: &str| named.unwrap_or_else(|| usual.to_owned());
-        Ok(Self { ocp: or(named, OCP), okd: or(okd, OKD), graph_data })
+        let (ocp, okd) = graph_servers();
+        Ok(Self { ocp, okd, graph_data })
     }
 
     /// Returns what the plugin may do: it reads registries, and fetches from these servers.

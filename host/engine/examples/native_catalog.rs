@@ -152,5 +152,6 @@ fn settings(run: &Run) -> NetworkSettings {
         retry: run.retry,
         max_requests: 20,
         events: run.events.clone(),
+        profiles: Default::default(),
     }
 }

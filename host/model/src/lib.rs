@@ -7,6 +7,7 @@ pub mod bucket;
 pub mod cluster_report;
 pub mod clusters;
 pub mod config;
+pub mod deletion;
 pub mod digest;
 pub mod imageset;
 pub mod manifest;
@@ -20,6 +21,7 @@ pub mod report;
 pub mod request;
 pub mod sequence;
 pub mod tar;
+pub mod version;
 
 pub use bucket::BucketUrl;
 pub use digest::Digest;

@@ -9,8 +9,8 @@ use crate::config::ApiVersion;
 use crate::digest::Digest;
 use crate::imageset::{FORMAT, FormatVersion};
 use crate::manifest::Descriptor;
-use crate::reference::Repository;
-use crate::request::Destination;
+use crate::reference::{Repository, Tag};
+use crate::request::{Destination, ImageRequest, kind, provenance};
 
 /// A chain up to its last sequence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,16 @@ pub struct Chain {
     pub imagesets: Vec<ImagesetRecord>,
     /// Every blob and manifest that the chain carried, by digest.
     pub blobs: BTreeMap<Digest, BlobRecord>,
+    /// The repositories at this target whose paths were joined, since it takes no longer ones, and what the paths were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<Repository, Repository>,
+    /// Images that are being deleted at this target: no longer promised, and perhaps still there. Nothing is published
+    /// as long as there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deleting: Vec<Doomed>,
+    /// Tags of deleted images that the registry could not remove. They keep nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leftovers: Vec<Leftover>,
     /// What clusters need besides the images. Kept at targets, and missing from records of before it was.
     #[serde(default, skip_serializing_if = "ForClusters::is_empty")]
     pub for_clusters: ForClusters,
@@ -119,6 +129,88 @@ pub struct ImageRecord {
     pub destination: Destination,
     /// What its tag points at.
     pub digest: Digest,
+    /// What it was wanted for; empty in records of versions that did not note it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+}
+
+/// What an image was wanted for. An image can go when none of its reasons is left.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reason {
+    /// Somebody named it.
+    Named {
+        /// By which name.
+        origin: String,
+    },
+    /// It is a release, or belongs to one.
+    #[serde(rename_all = "camelCase")]
+    Release {
+        /// The version.
+        version: String,
+        /// The architecture, as tags of releases have it: `x86_64`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        architecture: String,
+        /// The channels that it was mirrored for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        channels: Vec<String>,
+    },
+    /// A bundle is in it, or needs it.
+    #[serde(rename_all = "camelCase")]
+    Bundle(Offer),
+    /// It is about another manifest.
+    Subject {
+        /// Which.
+        digest: Digest,
+    },
+}
+
+/// A bundle, as a catalog offers it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Offer {
+    /// The origin of the catalog.
+    pub catalog: String,
+    /// The package.
+    pub package: String,
+    /// The name of the bundle.
+    pub bundle: String,
+    /// Its version; empty if it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// The channels that it is in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+}
+
+/// An image on its way out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Doomed {
+    /// The name users know it by.
+    pub origin: String,
+    /// What it was for.
+    pub kind: String,
+    /// Where it is.
+    pub repository: Repository,
+    /// The tag that goes with it; nothing if another image has taken it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
+    /// What the tag pointed at.
+    pub digest: Digest,
+    /// All its manifests, itself among them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub manifests: BTreeSet<Digest>,
+}
+
+/// A tag that is left of a deleted image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leftover {
+    /// The tag.
+    pub destination: Destination,
+    /// What it points at: a manifest that another image has too.
+    pub digest: Digest,
 }
 
 /// One blob or manifest that a chain carried.
@@ -133,6 +225,35 @@ pub struct BlobRecord {
     pub sequence: u64,
     /// The association: repositories, below the target's prefix, that have it.
     pub repositories: BTreeSet<Repository>,
+    /// Of an image's manifest: all that the image consists of, but for itself. Empty in records of versions that did not
+    /// note it, and for everything else.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub holds: BTreeSet<Digest>,
+}
+
+impl Reason {
+    /// Reads off a request what the image is wanted for. Nothing: it is not known, as of a bundle of nobody's catalog.
+    pub fn of(request: &ImageRequest) -> Vec<Self> {
+        let fact = |key: &str| request.provenance.get(key).cloned().unwrap_or_default();
+        let named = |origin: &str| Self::Named { origin: origin.to_owned() };
+        let mut reasons: Vec<Self> = request.offers().into_iter().map(Self::Bundle).collect();
+        match (request.kind.as_str(), fact(provenance::RELEASE)) {
+            (kind::RELEASE | kind::RELEASE_CONTENT, version) if !version.is_empty() => {
+                let channels = fact(provenance::CHANNEL).split_whitespace().map(str::to_owned).collect();
+                let architecture = fact(provenance::ARCHITECTURE);
+                reasons.push(Self::Release { version, architecture, channels });
+            }
+            (kind::BUNDLE | kind::RELATED, _) => {}
+            _ if request.is_companion() => {
+                reasons.extend(request.subject().map(|digest| Self::Subject { digest }));
+            }
+            _ => reasons.push(named(&request.origin)),
+        }
+        reasons.extend(fact(provenance::WANTED).lines().map(named));
+        reasons.sort();
+        reasons.dedup();
+        reasons
+    }
 }
 
 impl Chain {
@@ -143,6 +264,9 @@ impl Chain {
             uid,
             imagesets: Vec::new(),
             blobs: BTreeMap::new(),
+            names: BTreeMap::new(),
+            deleting: Vec::new(),
+            leftovers: Vec::new(),
             for_clusters: ForClusters::default(),
         }
     }
@@ -176,8 +300,27 @@ impl Chain {
             media_type: descriptor.media_type.clone(),
             sequence,
             repositories: BTreeSet::new(),
+            holds: BTreeSet::new(),
         });
         record.repositories.insert(repository.clone());
+    }
+
+    /// Notes what an image consists of, once its content has been noted.
+    pub fn note_image<'a>(&mut self, root: &Digest, content: impl Iterator<Item = &'a Digest>) {
+        if let Some(record) = self.blobs.get_mut(root) {
+            record.holds.extend(content.filter(|digest| *digest != root).cloned());
+        }
+    }
+
+    /// Returns all that an image consists of, itself included; nothing where the record does not tell.
+    pub fn content_of(&self, root: &Digest) -> Option<BTreeSet<Digest>> {
+        let holds = &self.blobs.get(root).filter(|record| !record.holds.is_empty())?.holds;
+        Some(holds.iter().chain([root]).cloned().collect())
+    }
+
+    /// Returns the images of all imagesets. One that is in several comes several times, the newest last.
+    pub fn images(&self) -> impl Iterator<Item = &ImageRecord> {
+        self.imagesets.iter().flat_map(|imageset| &imageset.images)
     }
 
     /// Forgets content that only sequences after `base` carried.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::cluster_report::ClusterReport;
+use crate::deletion::DeletionReport;
 use crate::digest::Digest;
 use crate::imageset::RefusedImage;
 use crate::request::Destination;
@@ -79,6 +80,9 @@ pub struct RunReport {
     pub uid: Option<Uuid>,
     /// The imagesets that were made or published.
     pub imagesets: Vec<ImagesetReport>,
+    /// The registries that were published to, and what they were taken for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<RegistryReport>,
     /// Images, in the order of the configuration; those that were found beside them are counted there.
     pub images: Vec<ImageReport>,
     /// Images of registries and layouts that have neither a signature nor any other referrer. Empty where nobody looked.
@@ -99,6 +103,31 @@ pub struct RunReport {
     /// The clusters that were told of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clusters: Vec<ClusterReport>,
+    /// What was deleted since it has left the configuration; nothing where that was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<DeletionReport>,
+    /// Bytes and requests.
+    pub totals: Totals,
+    /// What became of each target, where there are several; the fields above tell of all of them together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetReport>,
+}
+
+/// What a run did at one target of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetReport {
+    /// The target: `docker://HOST/PREFIX`.
+    pub target: String,
+    /// Where its resources for clusters are, below the workspace's directory of them.
+    pub directory: String,
+    /// The imagesets as they fared there.
+    pub imagesets: Vec<ImagesetReport>,
+    /// Remarks about it alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// What could not be done there.
+    pub failures: Vec<Failure>,
     /// Bytes and requests.
     pub totals: Totals,
 }
@@ -111,6 +140,7 @@ impl RunReport {
             dry_run,
             uid: None,
             imagesets: Vec::new(),
+            registries: Vec::new(),
             images: Vec::new(),
             unsigned: Vec::new(),
             refused: Vec::new(),
@@ -119,7 +149,9 @@ impl RunReport {
             dropped: Vec::new(),
             failures: Vec::new(),
             clusters: Vec::new(),
+            pruned: None,
             totals: Totals::default(),
+            targets: Vec::new(),
         }
     }
 
@@ -130,6 +162,18 @@ impl RunReport {
             .chain(self.clusters.iter().map(ClusterReport::exit_code))
             .fold(exit::OK, |all, code| all | code)
     }
+}
+
+/// What a registry was taken for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryReport {
+    /// The registry, `host` or `host:port`.
+    pub registry: String,
+    /// The name of its profile, as `--registry-profile` takes it.
+    pub profile: String,
+    /// What made it that: its name, an answer of it, or the user.
+    pub because: String,
 }
 
 /// One imageset of a run.
@@ -149,7 +193,8 @@ pub struct ImagesetReport {
     pub bytes: u64,
     /// Content that it need not carry, since earlier sequences did.
     pub saved_bytes: u64,
-    /// `made`, `published`, `already published`, `not needed`, `nothing new`, `planned`, `failed`.
+    /// `made`, `published`, `already published`, `not needed`, `nothing new`, `planned`, `failed`; `varies` where it is not
+    /// the same at all targets.
     pub outcome: String,
 }
 

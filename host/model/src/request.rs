@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::metadata::Offer;
 use crate::platform::Platform;
 use crate::reference::{InvalidReference, Reference, Repository, Source, Tag};
 
@@ -48,6 +49,17 @@ pub mod provenance {
     pub const SUBJECT_KIND: &str = "subject-kind";
     /// Of a list of referrers: their digests, a line each.
     pub const REFERRERS: &str = "referrers";
+    /// The bundles that an image is of, or that need it: JSON, a list of `[catalog, package, bundle, version, [channels]]`.
+    /// What does not fit into one value is in `offers.2` and so on.
+    pub const OFFERS: &str = "offers";
+    /// The version of the release that an image belongs to.
+    pub const RELEASE: &str = "release";
+    /// The architecture of that release, as tags have it.
+    pub const ARCHITECTURE: &str = "architecture";
+    /// The channels that it was mirrored for.
+    pub const CHANNEL: &str = "channel";
+    /// Origins by which somebody else asked for the same image, a line each, whether they are other names or not.
+    pub const WANTED: &str = "wanted-also";
     /// Of a list of referrers: there if the source has it under a tag, and not only by its API.
     pub const TAGGED: &str = "referrers-tagged";
 }
@@ -80,6 +92,9 @@ pub struct ImageRequest {
     pub provenance: BTreeMap<String, String>,
 }
 
+/// An offer as it is written into the provenance.
+type WrittenOffer = (String, String, String, String, Vec<String>);
+
 /// Where one image goes, relative to the target's prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Destination {
@@ -104,6 +119,54 @@ impl ImageRequest {
     /// Returns the manifest that a companion is about.
     pub fn subject(&self) -> Option<Digest> {
         self.provenance.get(provenance::SUBJECT)?.parse().ok()
+    }
+
+    /// Returns the bundles that the image is of, or that need it.
+    pub fn offers(&self) -> Vec<Offer> {
+        let is_one = |key: &str| {
+            key.strip_prefix(provenance::OFFERS)
+                .is_some_and(|rest| matches!(rest.chars().next(), None | Some('.')))
+        };
+        let texts = self.provenance.iter().filter(|(key, _)| is_one(key)).map(|(_, text)| text);
+        let offers = texts.filter_map(|text| serde_json::from_str::<Vec<WrittenOffer>>(text).ok()).flatten();
+        let read = |(catalog, package, bundle, version, channels)| Offer {
+            catalog,
+            package,
+            bundle,
+            version,
+            channels,
+        };
+        offers.map(read).collect()
+    }
+
+    /// Notes that the same image is wanted by another request too.
+    pub fn wanted_also(&mut self, other: &ImageRequest) {
+        let known = self.offers();
+        let news: Vec<WrittenOffer> = other
+            .offers()
+            .into_iter()
+            .filter(|offer| !known.contains(offer))
+            .map(|o| (o.catalog, o.package, o.bundle, o.version, o.channels))
+            .collect();
+        if !news.is_empty() {
+            let text = serde_json::to_string(&news).expect("strings serialise");
+            let free = |key: &String| !self.provenance.contains_key(key);
+            let keys = std::iter::once(provenance::OFFERS.to_owned())
+                .chain((2..).map(|number: u32| format!("{}.{number}", provenance::OFFERS)));
+            let key = keys.into_iter().find(free).expect("numbers do not end here");
+            self.provenance.insert(key, text);
+        }
+        // Whoever names bundles has said all with them.
+        let by_name = !matches!(other.kind.as_str(), kind::BUNDLE | kind::RELATED);
+        if by_name && (&other.kind, &other.origin) != (&self.kind, &self.origin) {
+            let also = self.provenance.entry(provenance::WANTED.to_owned()).or_default();
+            if also.lines().all(|line| line != other.origin) {
+                if !also.is_empty() {
+                    also.push('\n');
+                }
+                also.push_str(&other.origin);
+            }
+        }
     }
 
     /// Returns where the image goes, once its digest is known.

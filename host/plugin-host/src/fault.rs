@@ -94,7 +94,7 @@ pub(crate) fn content_error(error: &ContentError) -> Error {
         Kind::Throttled { .. } | Kind::Unavailable(_) | Kind::Untrusted(_) => Error::Unavailable(message),
         Kind::Cancelled => Error::Cancelled,
         Kind::WrongDigest { .. } | Kind::WrongSize { .. } => coded("content.wrong", message),
-        Kind::Refused(_) => coded("content.refused", message),
+        Kind::Refused(_) | Kind::ImmutableTag { .. } | Kind::Lost(_) => coded("content.refused", message),
         Kind::Invalid(_) => coded("content.invalid", message),
         Kind::Disk(_) => coded("disk", message),
     }

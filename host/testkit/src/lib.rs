@@ -40,7 +40,7 @@ pub use catalog::{CatalogBuilder, Fbc};
 #[cfg(feature = "registries")]
 pub use context::{CommandOutput, TestContext};
 #[cfg(feature = "registries")]
-pub use faults::{Action, Bearer, FaultRegistry, Recorded, Rule};
+pub use faults::{Action, Bearer, FaultRegistry, Personality, Quirk, Recorded, Rule};
 pub use graph_data::{GraphData, Hostile};
 pub use image::{Blob, Image, ImageBuilder, IndexBuilder, Layer, sha256, tar_gz};
 #[cfg(feature = "registries")]

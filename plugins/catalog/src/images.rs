@@ -19,6 +19,8 @@ pub struct Image<'a> {
     pub package: &'a str,
     /// The bundles that need it.
     pub bundles: Vec<&'a str>,
+    /// The package of each of these bundles.
+    pub packages: Vec<&'a str>,
 }
 
 /// What an image is.
@@ -97,8 +99,10 @@ impl<'a> Collector<'a> {
     fn add(&mut self, package: &'a Package, bundle: &'a Bundle, reference: &'a str, kind: ImageKind) {
         if let Some(place) = self.places.get(reference) {
             let image = &mut self.images.images[*place];
-            if image.bundles.last() != Some(&bundle.name.as_str()) {
+            let last = (image.packages.last().copied(), image.bundles.last().copied());
+            if last != (Some(&package.name), Some(&bundle.name)) {
                 image.bundles.push(&bundle.name);
+                image.packages.push(&package.name);
             }
             if kind == ImageKind::Bundle {
                 image.kind = kind;
@@ -112,8 +116,8 @@ impl<'a> Collector<'a> {
             self.problems.push(problem.file(package.file_name(bundle.file)).hint(hint));
         }
         self.places.insert(reference, self.images.images.len());
-        let bundles = vec![bundle.name.as_str()];
-        self.images.images.push(Image { reference, kind, package: &package.name, bundles });
+        let (bundles, packages) = (vec![bundle.name.as_str()], vec![package.name.as_str()]);
+        self.images.images.push(Image { reference, kind, package: &package.name, bundles, packages });
     }
 }
 

@@ -14,6 +14,7 @@ use oc_mirror_plugin_sdk::{Error, ImageRequest, Platform, Sink, Summary, info, n
 use crate::build::Plan;
 use crate::fault;
 use crate::index;
+use crate::offers::Offers;
 use crate::read::CatalogImage;
 use crate::settings::{CatalogSettings, Settings};
 use crate::target::Target;
@@ -96,8 +97,9 @@ fn hand_over(r: &Read<'_>, selection: &Selection, out: &Sink, summary: &mut Summ
         tell(out, n.code, &format!("{}: package `{}`: {}", entry.catalog, n.package, n.message));
     }
     let mut requests = Vec::new();
+    let mut offers = Offers::new(&r.target.origin, &r.catalog);
     for image in images.iter() {
-        requests.push(request(r, image)?);
+        requests.push(request(r, image, &mut offers)?);
     }
     if requests.is_empty() {
         let text = format!("{}: no image is left to mirror", entry.catalog);
@@ -127,7 +129,11 @@ fn tell(out: &Sink, code: &str, text: &str) {
     }
 }
 
-fn request(r: &Read<'_>, image: &oc_mirror_catalog::Image<'_>) -> Result<ImageRequest, Error> {
+fn request(
+    r: &Read<'_>,
+    image: &oc_mirror_catalog::Image<'_>,
+    offers: &mut Offers<'_>,
+) -> Result<ImageRequest, Error> {
     let origin = origin_of(image.reference);
     let kind = match image.kind {
         ImageKind::Bundle => "bundle",
@@ -142,11 +148,14 @@ fn request(r: &Read<'_>, image: &oc_mirror_catalog::Image<'_>) -> Result<ImageRe
         target_tag: None,
         platforms: platforms(&r.settings.entry),
         with_referrers: false,
-        provenance: vec![
+        provenance: [
             ("catalog".to_owned(), r.target.origin.clone()),
             ("operator".to_owned(), image.package.to_owned()),
             ("bundles".to_owned(), bundles.join(" ")),
-        ],
+        ]
+        .into_iter()
+        .chain(offers.of(image))
+        .collect(),
     })
 }
 

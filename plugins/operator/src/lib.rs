@@ -9,6 +9,7 @@ mod build;
 mod collect;
 mod fault;
 mod index;
+mod offers;
 mod questions;
 mod read;
 mod reconcile;

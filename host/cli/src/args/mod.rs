@@ -4,11 +4,11 @@ mod apply;
 mod bucket;
 mod cluster_access;
 mod clusters;
-
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
+mod delete;
 mod resources;
+mod serve;
+
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
@@ -18,7 +18,9 @@ pub(crate) use bucket::BucketArgs;
 use cluster_access::HEADING as CLUSTERS;
 pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
+pub(crate) use delete::DeleteArgs;
 pub(crate) use resources::ResourceArgs;
+pub(crate) use serve::ServeArgs;
 
 /// Mirror images for OpenShift environments without internet
 #[derive(Debug, Parser)]
@@ -28,6 +30,9 @@ Mirror to disk:    oc-mirror -c isc.yaml file://DIR
 Disk to mirror:    oc-mirror --from file://DIR docker://HOST[:PORT][/PREFIX]
 Mirror to mirror:  oc-mirror -c isc.yaml --workspace file://DIR docker://HOST[:PORT][/PREFIX]
 Through a bucket:  s3://BUCKET[/PREFIX] in place of file://DIR, with --workspace file://DIR
+Disk to disk:      oc-mirror -c narrower.yaml --from file://DIR file://OTHER-DIR
+
+Several registries can be named; what they need is read once for all of them.
 
 Exit codes add up: 1 anything general, 2 a release image, 4 an operator image,
 8 an additional image or one of a custom plugin, 16 a chart or an image of one,
@@ -46,6 +51,8 @@ pub(crate) enum Command {
     Version(VersionArgs),
     /// List what there is to mirror
     List(ListArgs),
+    /// Delete images from a registry, in two phases
+    Delete(DeleteArgs),
     /// Serve a directory or an imageset as a registry
     Serve(ServeArgs),
     /// Tell clusters where mirrored content is
@@ -62,17 +69,22 @@ pub(crate) enum Command {
 /// What the three workflows take.
 #[derive(Debug, Args)]
 pub(crate) struct MirrorArgs {
-    /// Where to mirror to: file://DIR, s3://BUCKET[/PREFIX] or docker://HOST[:PORT][/PREFIX]
+    /// Where to mirror to: file://DIR, s3://BUCKET[/PREFIX], or one or more of docker://HOST[:PORT][/PREFIX]
     #[arg(value_name = "DESTINATION")]
-    pub destination: Option<String>,
+    pub destinations: Vec<String>,
 
     /// Read what is wanted from this ImageSetConfiguration
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Publish the imagesets in this directory or bucket, or the one of this chunk file
+    /// Publish the imagesets in this directory or bucket, or the one of this chunk file; or, to mirror to disk, take images
+    /// from there, or from an image layout, instead of from registries
     #[arg(long, value_name = "file://DIR|s3://BUCKET")]
     pub from: Option<String>,
+
+    /// With --from and a directory to mirror to, ask registries and servers for what is not there
+    #[arg(long, requires = "from")]
+    pub online: bool,
 
     /// Keep metadata, logs and results in working-dir/ below this directory
     #[arg(long, value_name = "file://DIR")]
@@ -115,6 +127,14 @@ pub(crate) struct MirrorArgs {
     /// Leave out signatures, attestations, SBOMs and other referrers of images
     #[arg(long)]
     pub remove_signatures: bool,
+
+    /// Delete from the target what earlier imagesets brought and the newest one no longer has
+    #[arg(long)]
+    pub prune: bool,
+
+    /// Accepted for oc-mirror v1: nothing is pruned without --prune
+    #[arg(long, hide = true, conflicts_with = "prune")]
+    pub skip_pruning: bool,
 
     #[command(flatten)]
     pub resources: ResourceArgs,
@@ -237,6 +257,10 @@ pub(crate) struct NetworkArgs {
     /// CONTAINERS_REGISTRIES_CONF_OVERRIDE names is read after all others.
     #[arg(long, value_name = "FILE")]
     pub registries_conf: Option<PathBuf>,
+
+    /// Say what a registry is, such as harbor, instead of finding it out: the one that is published to, or HOST[:PORT]
+    #[arg(long, value_name = "[HOST=]PROFILE")]
+    pub registry_profile: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -273,17 +297,6 @@ pub(crate) struct VersionArgs {
     /// Accepted for oc-mirror v2
     #[arg(long, hide = true)]
     pub v2: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ServeArgs {
-    /// An OCI image layout, made if it is not there, or an imageset: its directory or one of its chunks
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
-
-    /// Listen on this address; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
-    pub listen: SocketAddr,
 }
 
 #[derive(Debug, Args)]

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use oc_mirror_engine::bucket::Bucket;
 use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
+use oc_mirror_engine::workflow::from_disk::Destination;
 use oc_mirror_engine::workflow::imagesets::Imagesets;
 use oc_mirror_engine::workflow::network::Network;
+use oc_mirror_engine::workflow::stock::Stock;
 use oc_mirror_engine::workflow::to_disk::{ToDisk, mirror_to_disk};
 use oc_mirror_engine::workflow::{
     CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace, direct, from_disk,
@@ -24,14 +26,26 @@ use crate::args::{self, Format, MirrorArgs};
 use crate::error::CliError;
 use crate::output::{self, Console};
 use crate::plugins::{self, Lent};
-use crate::{bucket, cluster_output, environment, logging, network, signatures};
+use crate::{bucket, cluster_output, environment, logging, network, signatures, stock};
 
 /// Which way, and from where to where.
 enum Way {
-    ToDisk { dir: PathBuf },
-    ToBucket { bucket: BucketUrl },
-    FromDisk { from: From, target: Target },
-    Direct { target: Target },
+    /// Images come from registries, or from what was mirrored before.
+    ToDisk {
+        dir: PathBuf,
+        from: Option<From>,
+    },
+    ToBucket {
+        bucket: BucketUrl,
+        from: Option<From>,
+    },
+    FromDisk {
+        from: From,
+        targets: Vec<Target>,
+    },
+    Direct {
+        targets: Vec<Target>,
+    },
 }
 
 /// Where imagesets are published from.
@@ -70,7 +84,9 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
     let runtime = super::runtime()?;
     let mut report = runtime.block_on(execute(args, &way, configured, &workspace, (run, network)))?;
     workspace.keep_report(&report)?;
-    if let (Some(applying), Way::FromDisk { target, .. } | Way::Direct { target }) = (applying, &way) {
+    if let (Some(applying), Way::FromDisk { targets, .. } | Way::Direct { targets }) = (applying, &way)
+        && let [target] = targets.as_slice()
+    {
         runtime.block_on(apply(&applying, &workspace, target, &mut report))?;
         workspace.keep_report(&report)?;
     }
@@ -97,9 +113,15 @@ fn applying(args: &MirrorArgs, way: &Way) -> Result<Option<Applying>, CliError> 
             None => Ok(None),
         };
     }
-    if let Way::ToDisk { .. } = way {
-        return Err(CliError::new("--apply is for publishing, and `file://` is not a registry")
+    if let Way::ToDisk { .. } | Way::ToBucket { .. } = way {
+        return Err(CliError::new("--apply is for publishing, and an imageset is not a registry")
             .hint("give it on the side where the imageset is published"));
+    }
+    if let Way::FromDisk { targets, .. } | Way::Direct { targets } = way
+        && targets.len() > 1
+    {
+        return Err(CliError::new("--apply tells clusters of one target, and several are named")
+            .hint("publish without it, then use `oc-mirror apply --workspace file://DIR --target docker://HOST`"));
     }
     if args.dry_run {
         return Err(CliError::new("--dry-run publishes nothing that clusters could be told of").hint(
@@ -131,41 +153,40 @@ async fn execute(
 ) -> Result<RunReport, CliError> {
     let stop = run.cancelled.clone();
     let storage = configured.as_ref().and_then(|c| c.configuration.storage.clone());
+    let given = Given { args, network: &network, storage: storage.as_ref() };
     let work = async {
         match way {
-            Way::ToDisk { dir } => {
-                let configured = configured.ok_or_else(no_configuration)?;
+            Way::ToDisk { dir, from } => {
+                let mut configured = configured.ok_or_else(no_configuration)?;
                 let to = to_disk(args, dir, None, &configured)?;
-                let wishes = wishes(args, &run, configured, &network).await?;
-                Ok(mirror_to_disk(&run, &wishes, network.clone(), workspace, &to).await?)
+                let stock = given.stock(from.as_ref(), &mut configured).await?;
+                let origins = stock::origins(stock.as_ref(), &network, args.online);
+                let wishes = wishes(args, &run, configured, &network, workspace, stock).await?;
+                Ok(mirror_to_disk(&run, &wishes, origins, workspace, &to).await?)
             }
-            Way::ToBucket { bucket } => {
-                let configured = configured.ok_or_else(no_configuration)?;
+            Way::ToBucket { bucket, from } => {
+                let mut configured = configured.ok_or_else(no_configuration)?;
                 let verify = args.network.dest_tls_verify;
                 let bucket = bucket::open(args, &network, bucket, storage.as_ref(), verify)?;
                 let to = to_disk(args, &workspace.outgoing(), Some(bucket), &configured)?;
-                let wishes = wishes(args, &run, configured, &network).await?;
-                Ok(mirror_to_disk(&run, &wishes, network.clone(), workspace, &to).await?)
+                let stock = given.stock(from.as_ref(), &mut configured).await?;
+                let origins = stock::origins(stock.as_ref(), &network, args.online);
+                let wishes = wishes(args, &run, configured, &network, workspace, stock).await?;
+                Ok(mirror_to_disk(&run, &wishes, origins, workspace, &to).await?)
             }
-            Way::FromDisk { from, target } => {
-                let destination = network.destination(target, nested(args)).map_err(failed_target(target))?;
-                let given = configured.map(|c| c.configuration);
-                let is_same = given.map(|given| move |written: &[u8]| is_same(&given, written));
+            Way::FromDisk { from, targets } => {
+                let destinations = destinations(args, &network, targets)?;
+                let same = configured.map(|c| c.configuration);
+                let is_same = same.map(|same| move |written: &[u8]| is_same(&same, written));
                 let is_same = is_same.as_ref().map(|f| f as &(dyn Fn(&[u8]) -> bool + Sync));
-                let from = match from {
-                    From::Path(path) => Imagesets::Path(path.clone()),
-                    From::Bucket(url) => {
-                        let verify = args.network.src_tls_verify;
-                        Imagesets::Bucket(bucket::open(args, &network, url, storage.as_ref(), verify)?)
-                    }
-                };
-                Ok(from_disk::disk_to_mirror(&run, &from, workspace, &destination, is_same).await?)
+                let from = given.imagesets(from)?;
+                Ok(from_disk::disk_to_mirror(&run, &from, workspace, &destinations, is_same).await?)
             }
-            Way::Direct { target } => {
+            Way::Direct { targets } => {
                 let configured = configured.ok_or_else(no_configuration)?;
-                let destination = network.destination(target, nested(args)).map_err(failed_target(target))?;
-                let wishes = wishes(args, &run, configured, &network).await?;
-                Ok(direct::mirror_to_mirror(&run, &wishes, network.clone(), workspace, &destination).await?)
+                let destinations = destinations(args, &network, targets)?;
+                let wishes = wishes(args, &run, configured, &network, workspace, None).await?;
+                Ok(direct::mirror_to_mirror(&run, &wishes, network.clone(), workspace, &destinations).await?)
             }
         }
     };
@@ -192,14 +213,26 @@ fn failed_target(target: &Target) -> impl Fn(oc_mirror_engine::content::ContentE
     }
 }
 
+fn destinations(
+    args: &MirrorArgs,
+    network: &Network,
+    targets: &[Target],
+) -> Result<Vec<Destination>, CliError> {
+    let open = |target| network.destination(target, nested(args)).map_err(failed_target(target));
+    targets.iter().map(open).collect()
+}
+
 async fn wishes(
     args: &MirrorArgs,
     run: &Run,
     configured: Configured,
     network: &Arc<Network>,
+    workspace: &Workspace,
+    stock: Option<Arc<Stock>>,
 ) -> Result<Wishes, CliError> {
     let http = network.fetch().map_err(|error| CliError::from_error(&error))?;
-    let signatures = signatures::open(args, run, http.clone())?;
+    let http = stock::http(stock.as_ref(), http, args.online);
+    let signatures = signatures::open(args, run, http.clone(), network, workspace, stock)?;
     let guard = signatures::guard(args, http.clone())?;
     let lent = Lent { http, signatures, guard, accept_risks: args.accept_risks.clone() };
     let configuration = qualified(configured.configuration, network, args.quiet).await?;
@@ -244,28 +277,41 @@ fn nested(args: &MirrorArgs) -> Option<usize> {
 fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
     const FORMS: &str = "a destination is file://DIR, s3://BUCKET[/PREFIX] or docker://HOST[:PORT][/PREFIX]; see oc-mirror --help";
     let destination =
-        args.destination.as_deref().ok_or_else(|| CliError::new("no destination is given").hint(FORMS))?;
+        args.destinations.first().ok_or_else(|| CliError::new("no destination is given").hint(FORMS))?;
     let is_bucket = BucketUrl::is_meant(destination);
-    if args.from.is_some() && (is_bucket || destination.starts_with("file://")) {
-        let scheme = if is_bucket { "s3" } else { "file" };
-        return Err(CliError::new(format!("--from is for publishing, and `{scheme}://` is not a registry"))
-            .hint(FORMS));
+    if (is_bucket || destination.starts_with("file://"))
+        && let Some(second) = args.destinations.get(1)
+    {
+        return Err(CliError::new(format!("`{second}` is a second destination")).hint(
+            "an imageset is made in one place; only several registries are mirrored to at once",
+        ));
+    }
+    if args.prune && (is_bucket || destination.starts_with("file://")) {
+        return Err(CliError::new("--prune is for publishing, and nothing is published here")
+            .hint("give it with a destination docker://HOST"));
     }
     if is_bucket {
         let bucket = destination.parse().map_err(|e: InvalidBucket| CliError::from_error(&e).hint(FORMS))?;
-        return Ok((Way::ToBucket { bucket }, None));
+        let from = source_of(args, |from| matches!(from, From::Bucket(from) if *from == bucket))?;
+        return Ok((Way::ToBucket { bucket, from }, None));
     }
     if let Some(dir) = destination.strip_prefix("file://") {
         let dir = directory(dir, destination)?;
-        return Ok((Way::ToDisk { dir: dir.clone() }, Some(dir)));
+        let from = source_of(args, |from| matches!(from, From::Path(from) if is_same_place(from, &dir)))?;
+        return Ok((Way::ToDisk { dir: dir.clone(), from }, Some(dir)));
     }
-    if !destination.starts_with("docker://") {
-        return Err(CliError::new(format!("`{destination}` is not a destination")).hint(FORMS));
-    }
-    let target: Target = destination.parse().map_err(|e| CliError::from_error(&e).hint(FORMS))?;
+    let targets = targets(&args.destinations, FORMS)?;
     if args.since.is_some() || args.archive_size.is_some() || args.strict_archive {
         return Err(CliError::new("--since, --archive-size and --strict-archive are for making an imageset")
             .hint("give them with a destination file://DIR or s3://BUCKET"));
+    }
+    if args.prune && targets.len() > 1 {
+        return Err(CliError::new("--prune deletes at one target, and several are named")
+            .hint("publish without it, then run the same command with --prune for each of them"));
+    }
+    if args.online {
+        return Err(CliError::new("--online is for making an imageset out of others")
+            .hint("leave it out: what is published is in the imagesets"));
     }
     match &args.from {
         Some(_) if args.secure_policy => {
@@ -274,21 +320,107 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
             ))
         }
         Some(from) if BucketUrl::is_meant(from) => {
-            let hint = "--from takes file://DIR or s3://BUCKET[/PREFIX]";
-            let bucket: BucketUrl = from.parse().map_err(|e: InvalidBucket| CliError::from_error(&e).hint(hint))?;
-            Ok((Way::FromDisk { from: From::Bucket(bucket), target }, None))
+            Ok((Way::FromDisk { from: From::Bucket(bucket_of(from)?), targets }, None))
         }
         Some(from) => {
             let from = from.strip_prefix("file://").unwrap_or(from);
             let from = directory(from, "--from")?;
             let home = if from.is_file() { from.parent().map(Path::to_owned) } else { Some(from.clone()) };
-            Ok((Way::FromDisk { from: From::Path(from), target }, home))
+            Ok((Way::FromDisk { from: From::Path(from), targets }, home))
         }
         None if args.config.is_none() => {
             Err(CliError::new("it is not said what to publish")
                 .hint("name imagesets with --from file://DIR, or a configuration with --config FILE and --workspace file://DIR"))
         }
-        None => Ok((Way::Direct { target }, None)),
+        None => Ok((Way::Direct { targets }, None)),
+    }
+}
+
+/// Reads the registries to mirror to, each of them once.
+fn targets(destinations: &[String], forms: &str) -> Result<Vec<Target>, CliError> {
+    let mut targets: Vec<Target> = Vec::new();
+    for destination in destinations {
+        if !destination.starts_with("docker://") {
+            let is_directory = destination.starts_with("file://");
+            let what = if is_directory { "is a second destination" } else { "is not a destination" };
+            return Err(CliError::new(format!("`{destination}` {what}")).hint(forms));
+        }
+        let target: Target = destination.parse().map_err(|e| CliError::from_error(&e).hint(forms))?;
+        if targets.contains(&target) {
+            return Err(
+                CliError::new(format!("`{destination}` is named twice")).hint("name each target once")
+            );
+        }
+        targets.push(target);
+    }
+    Ok(targets)
+}
+
+/// Reads what an imageset is made of instead of what registries have, which is not where it is to be itself.
+fn source_of(args: &MirrorArgs, is_same: impl Fn(&From) -> bool) -> Result<Option<From>, CliError> {
+    let Some(from) = &args.from else { return Ok(None) };
+    if args.config.is_none() {
+        return Err(CliError::new("it is not said what to take from there").hint(
+            "name a configuration with --config FILE, or a registry to publish to instead of `file://`",
+        ));
+    }
+    if args.secure_policy {
+        return Err(CliError::new("--secure-policy is for images that come from registries")
+            .hint("give it when the imagesets are made that --from names"));
+    }
+    let from = match BucketUrl::is_meant(from) {
+        true => From::Bucket(bucket_of(from)?),
+        false => From::Path(directory(from.strip_prefix("file://").unwrap_or(from), "--from")?),
+    };
+    if is_same(&from) {
+        return Err(CliError::new("an imageset cannot be made where those are that it is made of")
+            .hint("name another directory; it begins a chain of its own"));
+    }
+    Ok(Some(from))
+}
+
+fn bucket_of(from: &str) -> Result<BucketUrl, CliError> {
+    let hint = "--from takes file://DIR or s3://BUCKET[/PREFIX]";
+    from.parse().map_err(|e: InvalidBucket| CliError::from_error(&e).hint(hint))
+}
+
+/// Answers whether imagesets, or the one of a chunk, are in a directory.
+fn is_same_place(from: &Path, dir: &Path) -> bool {
+    let home = if from.is_file() { from.parent().unwrap_or(Path::new("")) } else { from };
+    match (home.canonicalize(), dir.canonicalize()) {
+        (Ok(home), Ok(dir)) => home == dir,
+        _ => home == dir,
+    }
+}
+
+/// What imagesets are opened with.
+struct Given<'a> {
+    args: &'a MirrorArgs,
+    network: &'a Arc<Network>,
+    storage: Option<&'a StorageConfig>,
+}
+
+impl Given<'_> {
+    fn imagesets(&self, from: &From) -> Result<Imagesets, CliError> {
+        Ok(match from {
+            From::Path(path) => Imagesets::Path(path.clone()),
+            From::Bucket(url) => {
+                let verify = self.args.network.src_tls_verify;
+                Imagesets::Bucket(bucket::open(self.args, self.network, url, self.storage, verify)?)
+            }
+        })
+    }
+
+    /// Opens what an imageset is made of, and completes the configuration with it.
+    async fn stock(
+        &self,
+        from: Option<&From>,
+        configured: &mut Configured,
+    ) -> Result<Option<Arc<Stock>>, CliError> {
+        let Some(from) = from else { return Ok(None) };
+        let stock = Stock::open(&self.imagesets(from)?).await?;
+        stock::complete(&mut configured.configuration, &stock);
+        Ok(Some(Arc::new(stock)))
     }
 }
 
@@ -413,6 +545,7 @@ fn settings(args: &MirrorArgs, events: SharedEvents) -> Result<Run, CliError> {
         },
         resources: args.resources.preferences()?,
         companions: if args.remove_signatures { CarryCompanions::None } else { CarryCompanions::All },
+        prune: args.prune,
         parallelism: Parallelism { images: args.parallel_images, blobs: args.parallel_layers },
         retry: Retry {
             times: args.retry_times,

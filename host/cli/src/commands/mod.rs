@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod clusters;
 pub(crate) mod debug;
+pub(crate) mod delete;
 pub(crate) mod list;
 pub(crate) mod mirror;
 pub(crate) mod schema;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use oc_mirror_model::digest::Digest;
+use oc_mirror_model::reference::Tag;
 
 /// Reading or writing content failed.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,17 @@ pub enum ContentErrorKind {
     /// The other side understood, and refused for a reason of its own.
     #[error("{0}")]
     Refused(String),
+    /// The other side lets a tag point at one thing for ever, and that is another one.
+    #[error("the tag `{tag}` is immutable there, and points at `{there}`")]
+    ImmutableTag {
+        /// The tag.
+        tag: Tag,
+        /// What it points at.
+        there: Digest,
+    },
+    /// It was there, by all that is known, and is not.
+    #[error("{0}")]
+    Lost(String),
     /// The other side does not keep to the protocol or format.
     #[error("{0}")]
     Invalid(String),

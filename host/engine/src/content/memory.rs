@@ -10,7 +10,10 @@ use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
 
 use super::verify::{collect, verified};
-use super::{BlobStream, ContentError, ContentErrorKind, ContentRead, ContentWrite, TagStore};
+use super::{
+    BlobStream, ContentDelete, ContentError, ContentErrorKind, ContentRead, ContentWrite, TagRemoval,
+    TagStore,
+};
 
 /// Repositories in memory.
 #[derive(Debug, Default)]
@@ -167,5 +170,25 @@ impl TagStore for Memory {
             state.tags.keys().filter(|(of, _)| of == repository).map(|(_, tag)| tag.clone()).collect();
         tags.sort();
         Ok(tags)
+    }
+}
+
+#[async_trait]
+impl ContentDelete for Memory {
+    async fn can_delete(&self, _repository: &Repository) -> Result<bool, ContentError> {
+        Ok(true)
+    }
+
+    async fn delete_manifest(&self, repository: &Repository, digest: &Digest) -> Result<bool, ContentError> {
+        let mut state = self.state();
+        state.tags.retain(|(of, _), tagged| of != repository || tagged != digest);
+        Ok(state.manifests.remove(&(repository.clone(), digest.clone())).is_some())
+    }
+
+    async fn delete_tag(&self, repository: &Repository, tag: &Tag) -> Result<TagRemoval, ContentError> {
+        match self.state().tags.remove(&(repository.clone(), tag.clone())) {
+            Some(_) => Ok(TagRemoval::Removed),
+            None => Ok(TagRemoval::NotThere),
+        }
     }
 }

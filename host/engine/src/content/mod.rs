@@ -106,6 +106,12 @@ pub trait ContentWrite: Send + Sync {
         blob: &Descriptor,
     ) -> Result<bool, ContentError>;
 
+    /// Makes a blob that is anywhere in this place appear in the repository, where that takes no more than asking.
+    /// `false`: it must be put.
+    async fn adopt(&self, _repository: &Repository, _blob: &Descriptor) -> Result<bool, ContentError> {
+        Ok(false)
+    }
+
     /// Puts a blob. The stream ends with an error if the bytes turn out wrong; then nothing may appear.
     async fn put_blob(
         &self,
@@ -139,4 +145,28 @@ pub trait TagStore: Send + Sync {
 
     /// Lists the tags of a repository, in order; none if there is no such repository.
     async fn list_tags(&self, repository: &Repository) -> Result<Vec<Tag>, ContentError>;
+}
+
+/// Content can be deleted here.
+#[async_trait]
+pub trait ContentDelete: Send + Sync {
+    /// Answers whether manifests of a repository can be deleted. Nothing is.
+    async fn can_delete(&self, repository: &Repository) -> Result<bool, ContentError>;
+
+    /// Deletes a manifest, and with it every tag that points at it. `false`: it is not there.
+    async fn delete_manifest(&self, repository: &Repository, digest: &Digest) -> Result<bool, ContentError>;
+
+    /// Removes a tag.
+    async fn delete_tag(&self, repository: &Repository, tag: &Tag) -> Result<TagRemoval, ContentError>;
+}
+
+/// What became of a tag that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagRemoval {
+    /// It is gone.
+    Removed,
+    /// There is no such tag.
+    NotThere,
+    /// Tags cannot be removed here, only manifests with all their tags.
+    Unsupported,
 }

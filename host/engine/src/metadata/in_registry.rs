@@ -30,6 +30,9 @@ const ATTEMPT: &str = "io.openshift.oc-mirror.attempt";
 /// How long to wait, where somebody else was seen, for what they are about to write.
 const SETTLE: Duration = Duration::from_secs(3);
 
+/// How often putting a part of a record is tried after the first time. Requests have attempts of their own.
+const ATTEMPTS: usize = 3;
+
 /// Records in a registry: of any number of chains, each under a tag of its own; or of one, under a given tag.
 pub struct InRegistry {
     read: Arc<dyn ContentRead>,
@@ -95,8 +98,20 @@ impl InRegistry {
     async fn put(&self, media_type: &str, bytes: Vec<u8>) -> Result<Descriptor, ContentError> {
         let descriptor = Descriptor::of(media_type, &bytes);
         if !self.write.has_blob(&self.repository, &descriptor).await? {
-            let body: BlobStream = Box::pin(futures_util::stream::iter([Ok(Bytes::from(bytes))]));
-            self.write.put_blob(&self.repository, &descriptor, body).await?;
+            let bytes = Bytes::from(bytes);
+            let put = || {
+                let body: BlobStream = Box::pin(futures_util::stream::iter([Ok(bytes.clone())]));
+                self.write.put_blob(&self.repository, &descriptor, body)
+            };
+            let mut outcome = put().await;
+            for _ in 0..ATTEMPTS {
+                // A registry may have to be sent it in another way than was tried first.
+                match outcome {
+                    Err(error) if error.is_temporary() && !error.is_exhausted() => outcome = put().await,
+                    _ => break,
+                }
+            }
+            outcome?;
         }
         Ok(descriptor)
     }

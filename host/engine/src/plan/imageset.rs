@@ -6,7 +6,7 @@ use oc_mirror_model::ImageRequest;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{ImageEntry, Index, RequiredBlob};
 use oc_mirror_model::manifest::Descriptor;
-use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord};
+use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, Reason};
 use oc_mirror_model::reference::{Repository, Source};
 use oc_mirror_model::request::provenance::ALSO;
 use oc_mirror_model::request::{Destination, kind};
@@ -111,6 +111,7 @@ fn unite(into: &mut ImageEntry, other: ImageEntry) {
     };
     add(&mut into.manifests, other.manifests);
     add(&mut into.blobs, other.blobs);
+    into.request.wanted_also(&other.request);
     offered_by(&mut into.request, &other.request);
     known_as(&mut into.request, &other.request);
     // Manifests that only the other one wanted were added behind the root, which comes last.
@@ -218,10 +219,17 @@ pub fn advance(
         after.forget_after(index.base);
     }
     for image in &index.images {
-        let repository = place(&image.destination.repository);
+        let path = &image.destination.repository;
+        let repository = place(path);
+        // A prefix alone changes no name.
+        if !format!("/{repository}").ends_with(&format!("/{path}")) {
+            after.names.insert(repository.clone(), path.clone());
+        }
         for descriptor in image.manifests.iter().chain(&image.blobs) {
             after.note_blob(descriptor, index.sequence, &repository);
         }
+        let content = image.manifests.iter().chain(&image.blobs).map(|d| &d.digest);
+        after.note_image(&image.root.digest, content);
     }
     after.imagesets.push(ImagesetRecord {
         sequence: index.sequence,
@@ -238,11 +246,13 @@ pub fn advance(
 /// Returns one record for each name that an image was asked for by.
 fn records(image: &ImageEntry, place: impl Fn(&Repository) -> Repository) -> Vec<ImageRecord> {
     let repository = place(&image.destination.repository);
+    let reasons = Reason::of(&image.request);
     let record = |(kind, origin): (&str, &str)| ImageRecord {
         origin: origin.to_owned(),
         kind: kind.to_owned(),
         destination: Destination { repository: repository.clone(), tag: image.destination.tag.clone() },
         digest: image.root.digest.clone(),
+        reasons: reasons.clone(),
     };
     origins(&image.request).map(record).collect()
 }

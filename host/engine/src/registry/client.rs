@@ -9,6 +9,7 @@ use reqwest::Method;
 use super::answer::Failure;
 use super::auth::Scope;
 use super::credentials::CredentialStore;
+use super::profile::Product;
 use super::transport::{Call, Transport};
 use crate::content::{ContentError, ContentErrorKind};
 use crate::net::{NetSettings, Retry};
@@ -30,6 +31,8 @@ pub struct ClientSettings {
     pub max_requests: usize,
     /// Who is told of retries.
     pub events: SharedEvents,
+    /// Which make of registry it is, if the user says so; otherwise that is found out.
+    pub profile: Option<Product>,
 }
 
 impl Default for ClientSettings {
@@ -40,6 +43,7 @@ impl Default for ClientSettings {
             credentials: Arc::default(),
             max_requests: 8,
             events: Arc::new(Silence),
+            profile: None,
         }
     }
 }

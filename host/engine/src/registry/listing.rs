@@ -15,7 +15,7 @@ use url::form_urlencoded::byte_serialize;
 use super::auth::Scope;
 use super::client::Client;
 use super::link::next_page;
-use super::pull::accept;
+use super::pull::accept_index;
 use super::transport::{Call, Small};
 use crate::content::{ContentError, ContentErrorKind, ContentRead};
 
@@ -98,6 +98,9 @@ impl Client {
         digest: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Option<Vec<Descriptor>>, ContentError> {
+        if self.transport.found().is_without_referrers() {
+            return Ok(None);
+        }
         let mut path = format!("{repository}/referrers/{digest}");
         if let Some(wanted) = artifact_type {
             path.push_str("?artifactType=");
@@ -106,7 +109,7 @@ impl Client {
         let subject = self.subject(repository, '@', digest);
         let mut pages = Pages::new(self, path, Scope::pull(repository), subject);
         let mut found = Vec::new();
-        while let Some(answer) = pages.next(Some(accept())).await? {
+        while let Some(answer) = pages.next(Some(accept_index())).await? {
             match answer.status.as_u16() {
                 200 => found.extend(referrer_page(&answer, &pages.subject)?),
                 // What registries without the API say, in their several ways.

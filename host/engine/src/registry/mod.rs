@@ -17,14 +17,17 @@ mod client;
 pub mod conf;
 mod credentials;
 mod credentials_helper;
+mod examine;
 mod flight;
 mod link;
 mod listing;
 mod probe;
+pub mod profile;
 mod pull;
 mod push;
 mod tags;
 mod transport;
+mod upload;
 
 #[cfg(test)]
 mod tests;

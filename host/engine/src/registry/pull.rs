@@ -34,6 +34,11 @@ pub(super) fn accept() -> HeaderValue {
     HeaderValue::try_from(types.join(", ")).expect("media types are plain text")
 }
 
+/// What a registry is asked for with a list of referrers.
+pub(super) fn accept_index() -> HeaderValue {
+    HeaderValue::from_static(media_type::OCI_INDEX)
+}
+
 /// Reads the digest that the registry says the content has; nothing if it says none that can be verified.
 pub(super) fn stated_digest(answer: &Small) -> Option<Digest> {
     answer.header("docker-content-digest")?.trim().parse().ok()
@@ -98,6 +103,9 @@ impl Client {
         let answer = self.head(repository, selector, &scope).await?;
         match answer.status.as_u16() {
             200 => {}
+            404 if matches!(selector, Selector::Tag(_)) && !self.transport.found().profile.sees_tags => {
+                return self.describe_by_reading(repository, selector, &scope).await;
+            }
             404 => return Ok(None),
             405 | 501 => return self.describe_by_reading(repository, selector, &scope).await,
             _ => return Err(answer.error(&self.subject(repository, ':', selector))),

@@ -1,31 +1,28 @@
-//! Writing: mount, POST and one PUT of known length for a blob, the bytes as they are for a manifest.
+//! Writing: mounts and uploads for a blob ([`super::upload`] sends the bytes), the bytes as they are for a manifest.
 
-use std::pin::Pin;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector};
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, Request, StatusCode};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode};
+use tokio::time::Instant;
 use url::Url;
 
-use super::answer::{MAX_ERROR_BYTES, of_net, retry_after};
-use super::auth::{Need, Scope};
-use super::challenge::challenges;
-use super::client::{Client, Counters};
+use super::answer::{MAX_ERROR_BYTES, of_net};
+use super::auth::Scope;
+use super::client::Client;
+use super::profile::{Mount, Upload};
 use super::pull::stated_digest;
-use super::transport::{Call, Pool, Small, bad_location};
+use super::transport::{Call, Small, bad_location};
+use super::upload::Sending;
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentWrite};
 use crate::net::address::{check_literal, literal, private};
-use crate::net::read_capped;
-use crate::net::redirect::{location, same_origin};
+use crate::net::redirect::location;
 
 /// How many uploads that mounts have opened are kept for the pushes that follow; more are cancelled at once.
 const MAX_SESSIONS: usize = 256;
@@ -78,6 +75,9 @@ impl ContentWrite for Client {
         from: &Repository,
         blob: &Descriptor,
     ) -> Result<bool, ContentError> {
+        if self.transport.learned().mounts_nothing {
+            return Ok(false);
+        }
         let subject = self.subject(repository, '@', &blob.digest);
         let scope = Scope::mount(repository, from);
         let path = format!("{repository}/blobs/uploads/?mount={}&from={from}", blob.digest);
@@ -94,15 +94,53 @@ impl ContentWrite for Client {
             Err(error) => return Err(error),
         };
         match answer.status.as_u16() {
-            201 => Ok(true),
+            201 => {
+                self.drop_session(repository, &blob.digest, &scope).await;
+                Ok(true)
+            }
             202 => {
                 self.keep_session(repository, &blob.digest, &answer, &scope).await;
+                Ok(false)
+            }
+            405 | 501 => {
+                self.transport.learned().mounts_nothing = true;
                 Ok(false)
             }
             // Registries without mounting say so in many ways, and all of them take a push.
             400.. => Ok(false),
             _ => Err(answer.error(&subject)),
         }
+    }
+
+    async fn adopt(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, ContentError> {
+        let may_find = self.transport.found().profile.mount == Mount::Anywhere;
+        if !may_find || self.transport.learned().finds_nothing {
+            return Ok(false);
+        }
+        let subject = self.subject(repository, '@', &blob.digest);
+        let scope = Scope::push(repository);
+        let path = format!("{repository}/blobs/uploads/?mount={}", blob.digest);
+        let call = Call::new(Method::POST, path, &scope, &subject);
+        let answer = match self.transport.small(&call, MAX_ERROR_BYTES).await {
+            Ok(answer) => answer,
+            // Whether one may write here is for the push to find out.
+            Err(error)
+                if matches!(error.kind(), ContentErrorKind::Unauthorized | ContentErrorKind::Denied) =>
+            {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        match answer.status.as_u16() {
+            201 => {
+                self.drop_session(repository, &blob.digest, &scope).await;
+                return Ok(true);
+            }
+            // It has opened an upload, as it would have for the push that follows: nothing is lost by asking.
+            202 => self.keep_session(repository, &blob.digest, &answer, &scope).await,
+            _ => self.transport.learned().finds_nothing = true,
+        }
+        Ok(false)
     }
 
     async fn put_blob(
@@ -113,11 +151,19 @@ impl ContentWrite for Client {
     ) -> Result<(), ContentError> {
         let subject = self.subject(repository, '@', &blob.digest);
         let scope = Scope::push(repository);
-        let session = match self.take_session(repository, &blob.digest) {
-            Some(session) => session,
-            None => self.start_upload(repository, &scope, &subject).await?,
+        let sending = Sending { repository, blob, scope: &scope, subject: &subject };
+        // What is known of the registry depends on its first answer.
+        self.transport.endpoint().await?;
+        let session = match (self.take_session(repository, &blob.digest), self.way(blob.size)) {
+            (Some(session), _) => session,
+            (None, Upload::Single) => return self.send_single(&sending, body).await,
+            (None, _) => self.start_upload(repository, &scope, &subject).await?,
         };
-        let result = self.finish_upload(&session, blob, body, &scope, &subject).await;
+        let result = match self.way(blob.size) {
+            Upload::Whole | Upload::Single => self.send_whole(&sending, &session, body).await,
+            Upload::Stream => self.send_stream(&sending, &session, body).await,
+            Upload::Chunks(size) => self.send_pieces(&sending, &session, body, size).await,
+        };
         if result.is_err() {
             self.cancel(&session, &scope).await;
         }
@@ -163,11 +209,26 @@ impl Client {
         let media_type = HeaderValue::from_str(manifest.media_type()).map_err(|_| {
             ContentError::new(subject, ContentErrorKind::Invalid("its media type is no header".to_owned()))
         })?;
+        self.pace_manifest().await?;
         let path = format!("{repository}/manifests/{reference}");
         let call = Call::new(Method::PUT, path, scope, subject)
             .header(CONTENT_TYPE, media_type)
             .body(Bytes::copy_from_slice(manifest.bytes()));
         self.transport.small(&call, MAX_ERROR_BYTES).await
+    }
+
+    /// Waits until another manifest may be put, where only so many may be within a second.
+    async fn pace_manifest(&self) -> Result<(), ContentError> {
+        self.transport.endpoint().await?;
+        let Some(most) = self.transport.found().profile.manifests_per_second else { return Ok(()) };
+        let at = {
+            let mut learned = self.transport.learned();
+            let at = learned.next_manifest.map_or_else(Instant::now, |next| next.max(Instant::now()));
+            learned.next_manifest = Some(at + Duration::from_secs(1) / most.max(1));
+            at
+        };
+        tokio::time::sleep_until(at).await;
+        Ok(())
     }
 
     async fn start_upload(
@@ -195,7 +256,7 @@ impl Client {
     }
 
     /// Reads where an upload goes, and refuses places where nobody may send one.
-    fn session(&self, answer: &Small, subject: &str) -> Result<Url, ContentError> {
+    pub(super) fn session(&self, answer: &Small, subject: &str) -> Result<Url, ContentError> {
         let url = location(&answer.url, &answer.headers).map_err(|e| of_net(subject, &e))?;
         let from = &answer.url;
         if from.scheme() == "https" && url.scheme() == "http" && !self.transport.is_insecure() {
@@ -215,85 +276,21 @@ impl Client {
         Ok(url)
     }
 
-    /// Streams the blob into a session. Only the caller can do it again, since only he can start the body again.
-    async fn finish_upload(
-        &self,
-        session: &Url,
-        blob: &Descriptor,
-        body: BlobStream,
-        scope: &Scope,
-        subject: &str,
-    ) -> Result<(), ContentError> {
-        let mut url = session.clone();
-        // What is there is kept to the letter: it may be signed.
-        url.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
-        let base = self.transport.endpoint().await?;
-        let authorization = match same_origin(&url, &base) {
-            true => self.transport.auth.authorization(scope, Need::Fresh).await?,
-            false => None,
-        };
-        let mut request = Request::new(Method::PUT, url);
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        headers.insert(CONTENT_LENGTH, blob.size.into());
-        if let Some(authorization) = &authorization {
-            headers.insert(AUTHORIZATION, authorization.value());
-        }
-        let error = Arc::new(Mutex::new(None));
-        let upload = Upload {
-            subject: subject.to_owned(),
-            body,
-            size: blob.size,
-            sent: 0,
-            error: error.clone(),
-            counters: self.transport.counters.clone(),
-        };
-        let permit = self.transport.permit(Pool::Request).await;
-        self.transport.wait_while_held().await;
-        self.transport.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let outcome = self.transport.http.upload(request, Box::pin(upload)).await;
-        // If the source failed, that is the cause, whatever the registry made of it.
-        if let Some(error) = error.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(error);
-        }
-        let response = outcome.map_err(|e| of_net(subject, &e))?;
-        let (status, headers, url) = (response.status(), response.headers().clone(), response.url().clone());
-        let ours = same_origin(&url, &base);
-        let body = read_capped(&self.transport.http, response, MAX_ERROR_BYTES).await.unwrap_or_default();
-        drop(permit);
-        let answer = Small { status, headers, body, url, ours };
-        if let Some(asked) = retry_after(&answer.headers).filter(|_| !status.is_success()) {
-            self.transport.hold_for(asked);
-        }
-        match status.as_u16() {
-            200 | 201 | 204 => check_stated(&answer, &blob.digest, subject),
-            401 if ours => {
-                let offered = challenges(&answer.headers);
-                match self.transport.auth.renew(scope, authorization.as_ref(), &offered).await? {
-                    Some(_) => {
-                        Err(again(subject, "the registry wanted a new token in the middle of the upload"))
-                    }
-                    None => Err(answer.error(subject)),
-                }
-            }
-            404 => Err(again(subject, "the registry has lost the upload")),
-            300..=399 => Err(ContentError::new(
-                subject,
-                ContentErrorKind::Invalid(format!("the registry redirects an upload with {status}")),
-            )),
-            _ => Err(upload_error(subject, &answer)),
-        }
-    }
-
     /// Gives a session up. The registry may refuse that; then it forgets the session in its own time.
     ///
     /// Some want the right to delete for it, which hardly anybody has and which is not asked for.
-    async fn cancel(&self, session: &Url, scope: &Scope) {
+    pub(super) async fn cancel(&self, session: &Url, scope: &Scope) {
         let call = Call::of_url(Method::DELETE, session, scope, "upload").without_renewal();
         let _ = tokio::time::timeout(CANCEL, self.transport.try_small(&call, MAX_ERROR_BYTES)).await;
     }
 
-    async fn keep_session(&self, repository: &Repository, digest: &Digest, answer: &Small, scope: &Scope) {
+    pub(super) async fn keep_session(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        answer: &Small,
+        scope: &Scope,
+    ) {
         let Ok(session) = self.session(answer, "upload") else { return };
         let surplus = {
             let mut sessions = self.transport.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -308,30 +305,21 @@ impl Client {
         }
     }
 
+    /// Gives up the session of an earlier mount, where the blob has come in another way.
+    async fn drop_session(&self, repository: &Repository, digest: &Digest, scope: &Scope) {
+        if let Some(session) = self.take_session(repository, digest) {
+            self.cancel(&session, scope).await;
+        }
+    }
+
     fn take_session(&self, repository: &Repository, digest: &Digest) -> Option<Url> {
         let mut sessions = self.transport.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.remove(&(repository.clone(), digest.clone()))
     }
 }
 
-fn again(subject: &str, why: &str) -> ContentError {
-    ContentError::new(subject, ContentErrorKind::Unavailable(why.to_owned()))
-}
-
-fn upload_error(subject: &str, answer: &Small) -> ContentError {
-    let said = answer.answer();
-    if answer.status.is_success() || answer.status.is_informational() {
-        let text = format!("the registry answered {} to an upload", answer.status);
-        return ContentError::new(subject, ContentErrorKind::Invalid(text));
-    }
-    if said.has_code(&["BLOB_UPLOAD_UNKNOWN"]) {
-        return again(subject, "the registry has lost the upload");
-    }
-    answer.error(subject)
-}
-
 /// Checks that the registry stored what was sent, if it says what it stored.
-fn check_stated(answer: &Small, sent: &Digest, subject: &str) -> Result<(), ContentError> {
+pub(super) fn check_stated(answer: &Small, sent: &Digest, subject: &str) -> Result<(), ContentError> {
     match stated_digest(answer) {
         Some(stated) if stated.algorithm() == sent.algorithm() && stated != *sent => {
             let text =
@@ -339,47 +327,5 @@ fn check_stated(answer: &Small, sent: &Digest, subject: &str) -> Result<(), Cont
             Err(ContentError::new(subject, ContentErrorKind::Invalid(text)))
         }
         _ => Ok(()),
-    }
-}
-
-/// A blob on its way out. It never ends well with fewer or more bytes than its descriptor says.
-struct Upload {
-    subject: String,
-    body: BlobStream,
-    size: u64,
-    sent: u64,
-    error: Arc<Mutex<Option<ContentError>>>,
-    counters: Arc<Counters>,
-}
-
-impl Upload {
-    fn fail(&self, error: ContentError) -> Poll<Option<Result<Bytes, std::io::Error>>> {
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        Poll::Ready(Some(Err(std::io::Error::other("the source of the upload failed"))))
-    }
-
-    fn wrong_size(&self) -> Poll<Option<Result<Bytes, std::io::Error>>> {
-        let kind = ContentErrorKind::WrongSize { expected: self.size, actual: self.sent };
-        self.fail(ContentError::new(self.subject.clone(), kind))
-    }
-}
-
-impl Stream for Upload {
-    type Item = Result<Bytes, std::io::Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match std::task::ready!(self.body.poll_next_unpin(cx)) {
-            Some(Ok(piece)) => {
-                self.sent += piece.len() as u64;
-                if self.sent > self.size {
-                    return self.wrong_size();
-                }
-                self.counters.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                Poll::Ready(Some(Ok(piece)))
-            }
-            Some(Err(error)) => self.fail(error),
-            None if self.sent < self.size => self.wrong_size(),
-            None => Poll::Ready(None),
-        }
     }
 }

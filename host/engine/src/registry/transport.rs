@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use super::auth::{Auth, Need, Scope, may_be_plain};
 use super::challenge::challenges;
 use super::client::{ClientSettings, Counters};
 use super::flight::Flight;
+use super::profile::{Found, Product, Signs, Upload, identify};
 use crate::content::{ContentError, ContentErrorKind};
 use crate::net::address::GuardedResolver;
 use crate::net::redirect::{MAX_HOPS, next_hop, same_origin};
@@ -44,6 +45,27 @@ pub(super) struct Transport {
     requests: Arc<Semaphore>,
     /// Until when the registry wants to be left alone.
     hold: Mutex<Option<Instant>>,
+    /// What kind of registry the user says it is.
+    said: Option<Product>,
+    /// What kind it looks like.
+    found: Mutex<Option<Found>>,
+    /// What its answers have taught.
+    learned: Mutex<Learned>,
+}
+
+/// What a registry has taught about itself that its profile does not say.
+#[derive(Debug, Default)]
+pub(super) struct Learned {
+    /// How blobs are sent now.
+    pub(super) upload: Option<Upload>,
+    /// How they were sent before, and are not again.
+    pub(super) given_up: Vec<std::mem::Discriminant<Upload>>,
+    /// That it has no mounts.
+    pub(super) mounts_nothing: bool,
+    /// That a mount needs to know where the blob is.
+    pub(super) finds_nothing: bool,
+    /// When the next manifest may be put, where their number is limited.
+    pub(super) next_manifest: Option<Instant>,
 }
 
 impl fmt::Debug for Transport {
@@ -195,7 +217,25 @@ impl Transport {
             downloads: Arc::new(Semaphore::new(permits)),
             requests: Arc::new(Semaphore::new(permits)),
             hold: Mutex::new(None),
+            said: settings.profile,
+            found: Mutex::new(None),
+            learned: Mutex::default(),
         })
+    }
+
+    /// Returns the profile; before the first answer, unless the user has said one, that of any registry.
+    pub(super) fn found(&self) -> Found {
+        let found = || *self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        self.said.map(Found::said).or_else(found).unwrap_or_else(Found::nothing)
+    }
+
+    /// Notes what kind of registry it is.
+    pub(super) fn note_found(&self, found: Found) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+
+    pub(super) fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the URL of `/v2/`, found out once.
@@ -249,6 +289,7 @@ impl Transport {
         if status == StatusCode::UNAUTHORIZED {
             self.auth.learn(&challenges(&headers));
         }
+        self.note_found(identify(&self.registry, &Signs { headers: &headers }));
         Ok(url)
     }
 
@@ -377,12 +418,16 @@ impl Transport {
         self.insecure
     }
 
-    fn backoff<'a>(&'a self, subject: &'a str) -> Backoff<'a> {
+    pub(super) fn backoff<'a>(&'a self, subject: &'a str) -> Backoff<'a> {
         Backoff::new(&self.retry, &*self.events, subject)
     }
 
     /// Pauses after a failure that may pass, or returns the error.
-    async fn again(&self, backoff: &mut Backoff<'_>, failure: Failure) -> Result<(), ContentError> {
+    pub(super) async fn again(
+        &self,
+        backoff: &mut Backoff<'_>,
+        failure: Failure,
+    ) -> Result<(), ContentError> {
         let Failure { error, retry_after, settled } = failure;
         if settled || !error.is_temporary() {
             return Err(error.exhausted());

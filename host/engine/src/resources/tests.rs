@@ -43,7 +43,8 @@ fn image(line: &str) -> ImageRecord {
         Some(name) => format!("{name}@sha256:{HEX}"),
         None => origin.to_owned(),
     };
-    ImageRecord { origin, kind: kind.to_owned(), destination: place(to), digest: Digest::of(line.as_bytes()) }
+    let digest = Digest::of(line.as_bytes());
+    ImageRecord { origin, kind: kind.to_owned(), destination: place(to), digest, reasons: Vec::new() }
 }
 
 fn place(text: &str) -> Destination {

@@ -2,34 +2,37 @@
 //!
 //! A directory ([`Layout`]) can be pulled from and pushed to; anything that implements
 //! [`ContentRead`](crate::content::ContentRead), such as an imageset, can be pulled from through [`ReadOnly`].
-//! There is no authentication and no TLS in here: it is meant for the loopback interface.
+//! With [`tls`] and [`access`] it can be let out of the loopback interface.
 //!
 //! Content belongs to repositories: a blob that was never pushed to a repository, nor mounted there, is not
 //! found in it, even if the directory has its bytes. Every request is told to `tracing` under [`ACCESS_LOG`].
 
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::serve::ListenerExt;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use crate::content::{BlobStream, ContentError};
 use crate::layout::Layout;
 
+pub mod access;
 mod answer;
 mod directory;
 mod list;
+mod listen;
 mod pull;
 mod push;
 mod read_only;
 mod registry;
 mod route;
+pub mod tls;
 mod uploads;
 
 pub use read_only::ReadOnly;
@@ -92,8 +95,16 @@ pub struct ServeOptions {
     pub max_uploads: usize,
     /// How long an upload that nobody adds to is kept.
     pub upload_idle: Duration,
-    /// How long one that sends a body may say nothing.
+    /// How long one that sends a body may say nothing, and one that is sent one take nothing.
     pub stall: Duration,
+    /// How long one may take to agree on TLS, or to say what it wants.
+    pub head_timeout: Duration,
+    /// How many connections there may be; others wait to be taken.
+    pub max_connections: usize,
+    /// Answers over TLS, instead of in the clear.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Asks who is there.
+    pub access: Option<Arc<access::Access>>,
     /// How long requests that are being answered may take to end after the shutdown.
     pub grace: Duration,
 }
@@ -106,6 +117,10 @@ impl Default for ServeOptions {
             max_uploads: 256,
             upload_idle: Duration::from_secs(3600),
             stall: Duration::from_secs(300),
+            head_timeout: Duration::from_secs(60),
+            max_connections: 1024,
+            tls: None,
+            access: None,
             grace: Duration::from_secs(10),
         }
     }
@@ -126,28 +141,8 @@ pub async fn serve(
     options: ServeOptions,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let grace = options.grace;
-    let (began, begun) = tokio::sync::oneshot::channel();
-    let signal = async move {
-        shutdown.await;
-        // Nobody listens any more if the server has ended by itself.
-        let _ = began.send(());
-    };
-    let listener = listener.tap_io(|connection| {
-        // Small answers must not wait for an acknowledgement; where it cannot be set, they do.
-        let _ = connection.set_nodelay(true);
-    });
-    let server = axum::serve(listener, router(backend, options)).with_graceful_shutdown(signal);
-    let patience = async move {
-        match begun.await {
-            Ok(()) => tokio::time::sleep(grace).await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        ended = server.into_future() => ended.map_err(ServeError::Listener),
-        () = patience => Ok(()),
-    }
+    let router = router(backend, options.clone());
+    listen::listen(listener, router, &options, shutdown).await
 }
 
 /// Returns the registry as a service, for those who bring their own server.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde_json::json;
 
+use super::access::{CHALLENGE, Wish};
 use super::answer::{Failure, json_response, set};
 use super::route::Route;
 use super::uploads::Uploads;
@@ -62,11 +63,30 @@ impl Registry {
         self.backend.directory().filter(|l| l.is_writable()).ok_or_else(Failure::read_only)
     }
 
+    /// Refuses what the one who asks may not do.
+    async fn admit(&self, route: &Route, call: &Call) -> Result<(), Failure> {
+        let Some(access) = &self.options.access else { return Ok(()) };
+        let wish = match (route, &call.method) {
+            (Route::Base, _) => Wish::Greet,
+            (_, &Method::GET | &Method::HEAD) => Wish::Read,
+            _ => Wish::Write,
+        };
+        access.admit(&call.headers, wish).await
+    }
+
     async fn route(&self, route: Route, call: &Call, body: Body) -> Result<Response, Failure> {
         let method = call.method.clone();
         let reads = method == Method::GET || method == Method::HEAD;
         match route {
-            Route::Base if reads => Ok(json_response(StatusCode::OK, "application/json", &json!({}))),
+            Route::Base if reads => {
+                let mut response = json_response(StatusCode::OK, "application/json", &json!({}));
+                if self.options.access.is_some() {
+                    // Clients ask here once what they are to send, and whoever may read without being asked may want
+                    // to write later.
+                    set(&mut response, WWW_AUTHENTICATE, CHALLENGE);
+                }
+                Ok(response)
+            }
             Route::Catalog if reads => self.catalog(call).await,
             Route::Tags(name) if reads => self.tags(&name, call).await,
             Route::Referrers(name, digest) if reads => self.referrers(&name, &digest, call).await,
@@ -106,7 +126,10 @@ pub(super) async fn answer(State(registry): State<Arc<Registry>>, request: Reque
     let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let call = Call { method: parts.method.clone(), headers: parts.headers, query };
     let answered = match Route::parse(parts.uri.path()) {
-        Ok(route) => registry.route(route, &call, body).await,
+        Ok(route) => match registry.admit(&route, &call).await {
+            Ok(()) => registry.route(route, &call, body).await,
+            Err(failure) => Err(failure),
+        },
         Err(failure) => Err(failure),
     };
     let mut response = answered.unwrap_or_else(Failure::into_response);

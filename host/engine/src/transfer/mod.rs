@@ -1,4 +1,5 @@
-//! Moves content: [`publish`] puts images into a registry, [`fetch`] brings blobs into an imageset.
+//! Moves content: [`publish`] puts images into a registry, [`shared`] into several that read once, [`fetch`] brings
+//! blobs into an imageset.
 //!
 //! This room sees the traits of [`crate::content`] only, so registry to imageset, imageset to registry and
 //! registry to registry are the same code.
@@ -7,6 +8,7 @@ pub mod fetch;
 pub mod publish;
 mod referrers;
 mod retry;
+pub mod shared;
 
 pub use referrers::ReferrersOf;
 pub use retry::{Retry, retrying};

@@ -54,6 +54,9 @@ pub trait Supply: Send + Sync {
     fn is_steady(&self) -> bool {
         false
     }
+
+    /// Is told that a target has content now, or goes on without it.
+    fn settled(&self, _digest: &Digest) {}
 }
 
 /// Publishes images to one target.
@@ -107,8 +110,9 @@ impl Publisher {
         stream::iter(images)
             .map(|image| async move {
                 let outcome = self.publish_one(image).await;
-                if outcome.is_ok() {
-                    self.events.event(Event::ItemDone { name: &image.origin });
+                match &outcome {
+                    Ok(()) => self.events.event(Event::ItemDone { name: &image.origin }),
+                    Err(_) => image.blobs.iter().for_each(|blob| self.supply.settled(&blob.digest)),
                 }
                 outcome.err().map(|error| (image.clone(), error))
             })
@@ -264,6 +268,11 @@ impl Publisher {
                 return Ok(());
             }
         }
+        if self.target.adopt(&image.repository, blob).await? {
+            self.note(&blob.digest, &image.repository);
+            self.count(|t| t.mounted_blobs += 1);
+            return Ok(());
+        }
         let refetched = self.supply.supply(image, blob).is_none();
         let steady = !refetched && self.supply.is_steady();
         retrying(self.retry, self.events.as_ref(), || self.put(image, blob, fallback, steady)).await?;
@@ -340,7 +349,7 @@ impl Publisher {
             content.digest,
             ContentRead::name(self.target.as_ref())
         );
-        ContentError::new(image.origin.clone(), ContentErrorKind::Refused(reason))
+        ContentError::new(image.origin.clone(), ContentErrorKind::Lost(reason))
     }
 
     fn places_at_target(&self, image: &PublishImage, digest: &Digest) -> Vec<Place> {
@@ -361,6 +370,7 @@ impl Publisher {
     }
 
     fn note(&self, digest: &Digest, repository: &Repository) {
+        self.supply.settled(digest);
         self.known
             .lock()
             .expect("no holder of this lock panics")

@@ -29,7 +29,7 @@ mod faults;
 mod tests;
 
 /// The most signatures that a store may have of one payload; the cluster stops there too.
-const MOST_SIGNATURES: u32 = 9;
+pub const MOST_SIGNATURES: u32 = 9;
 
 const MIRROR: &str = "https://mirror.openshift.com/pub/openshift-v4/signatures/openshift/release";
 const OFFICIAL: &str =
@@ -58,6 +58,19 @@ pub struct ReleaseSettings {
     pub now: SystemTime,
 }
 
+/// Signatures that were mirrored along with what they sign: on a disk, or in a registry.
+///
+/// Nothing is trusted for being near: they are verified like those of any other store.
+#[async_trait]
+pub trait SignatureStore: Send + Sync {
+    /// Returns a name for messages.
+    fn name(&self) -> String;
+
+    /// Returns the signatures of a payload with their numbers, from 1; none if there are none. The error says in words why
+    /// the place cannot be asked.
+    async fn signatures(&self, payload: &Digest) -> Result<Vec<(u32, Vec<u8>)>, String>;
+}
+
 /// The settings make no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReleaseSettings {
@@ -74,6 +87,10 @@ pub struct ReleaseSignatures {
     http: Arc<dyn HttpFetch>,
     events: SharedEvents,
     store: Option<Url>,
+    /// Asked before those of the web.
+    mirrored: Vec<Arc<dyn SignatureStore>>,
+    /// Whether stores of the web are not to be asked.
+    only_mirrored: bool,
     keys: Option<Certificates>,
     ignore: bool,
     now: SystemTime,
@@ -101,7 +118,26 @@ impl ReleaseSignatures {
         let store = store.map(|text| store_url(&text).ok_or(InvalidReleaseSettings::Store)).transpose()?;
         let keys = keys.map(|bytes| Certificates::parse(&bytes)).transpose();
         let keys = keys.map_err(InvalidReleaseSettings::Keys)?;
-        Ok(Self { http, events, store, keys, ignore, now, known: Mutex::default() })
+        let mirrored = Vec::new();
+        Ok(Self {
+            http,
+            events,
+            store,
+            mirrored,
+            only_mirrored: false,
+            keys,
+            ignore,
+            now,
+            known: Mutex::default(),
+        })
+    }
+
+    /// Asks these first, in turn; and nobody else, if `only` is set.
+    #[must_use]
+    pub fn with_mirrored(mut self, stores: Vec<Arc<dyn SignatureStore>>, only: bool) -> Self {
+        self.mirrored = stores;
+        self.only_mirrored = only;
+        self
     }
 
     fn stores(&self, keyring: Keyring) -> Vec<Url> {
@@ -125,13 +161,48 @@ impl ReleaseSignatures {
     async fn search(&self, payload: &Payload) -> Outcome {
         let certificates = self.certificates(payload.keyring);
         let mut faults = Vec::new();
-        for store in self.stores(payload.keyring) {
+        for store in &self.mirrored {
+            let good = self.search_mirrored(store.as_ref(), payload, &certificates, &mut faults).await;
+            if !good.is_empty() {
+                return Ok(good);
+            }
+        }
+        let web = if self.only_mirrored { Vec::new() } else { self.stores(payload.keyring) };
+        for store in web {
             let good = self.search_store(&store, payload, &certificates, &mut faults).await;
             if !good.is_empty() {
                 return Ok(good);
             }
         }
         Err(error(payload, faults, self.keys.is_some()))
+    }
+
+    async fn search_mirrored(
+        &self,
+        store: &dyn SignatureStore,
+        payload: &Payload,
+        certificates: &Certificates,
+        faults: &mut Vec<SignatureFault>,
+    ) -> Vec<VerifiedSignature> {
+        let name = store.name();
+        let found = store.signatures(&payload.digest).await.unwrap_or_else(|reason| {
+            let text = format!("{name} cannot be asked: {reason}");
+            faults.push(SignatureFault { kind: SignatureFaultKind::Unavailable, text });
+            Vec::new()
+        });
+        let mut good = Vec::new();
+        for (number, bytes) in found {
+            match checked(payload, &bytes, certificates, self.now) {
+                Ok(signature) => {
+                    good.push(VerifiedSignature { number, store: name.clone(), bytes, ..signature });
+                }
+                Err((kind, text)) => {
+                    let text = format!("signature {number} in {name} {text}");
+                    faults.push(SignatureFault { kind, text });
+                }
+            }
+        }
+        good
     }
 
     /// Returns the signatures of one store that hold. All of them are kept, since a cluster may know fewer keys.

@@ -1,37 +1,48 @@
-//! From registries into a registry: [`mirror_to_mirror`], where both can be reached.
+//! From registries into a registry, or several: [`mirror_to_mirror`], where both can be reached.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use futures_util::future::join_all;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
-use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::metadata::Chain;
-use oc_mirror_model::reference::Repository;
+use oc_mirror_model::reference::{Repository, Selector};
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use oc_mirror_model::request::kind;
 
 use super::companions::of_image;
-use super::from_disk::{Destination, add_totals};
-use super::images::{Origin, Origins};
+use super::deletion;
+use super::from_disk::{Destination, add_totals, note_reads};
+use super::images::{Origin, Origins, RunImages};
 use super::prepare::{Prepared, Request, do_without, file_records, image_reports};
 use super::publishing::publish;
+use super::release_signatures;
 use super::resources::{self, Brought};
+use super::targets::Targets;
 use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
+use crate::content::{BlobStream, ContentError, ContentRead};
+use crate::metadata::Stored;
 use crate::plan::imageset::{Extras, advance, is_unchanged};
 use crate::report::Event;
 use crate::transfer::publish::{Place, PublishImage, Publisher, Supply};
+use crate::transfer::shared::{Seat, Sharing};
 
-/// Copies what is wanted to the target, and records it in the workspace and there.
+/// Copies what is wanted to the targets, and records it in the workspace and there.
 ///
-/// The run takes the next sequence of the workspace's chain. It needs nothing of the target, so any target will
+/// The run takes the next sequence of the workspace's chain. It needs nothing of a target, so any target will
 /// do; but an imageset that follows it builds on it, and other targets will say that this sequence is missing.
+///
+/// What is wanted is found out once, and what several targets need is fetched once. What is wrong with one of several
+/// targets is a failure in the report; the others are brought to the sequence all the same.
 pub async fn mirror_to_mirror(
     run: &Run,
     wishes: &Wishes,
     origins: Arc<dyn Origins>,
     workspace: &Workspace,
-    destination: &Destination,
+    destinations: &[Destination],
 ) -> Result<RunReport, WorkflowError> {
     let mut report = RunReport::new(Workflow::MirrorToMirror, run.dry_run);
     if !run.dry_run {
@@ -40,10 +51,11 @@ pub async fn mirror_to_mirror(
     let uid = workspace.uid().await?.unwrap_or(run.new_uid);
     let (chain, local) = workspace.load_record(uid).await?;
     report.uid = Some(uid);
-    let remote = destination.records.load(uid).await?;
-    let at = remote.as_ref().map_or(0, |r| r.chain.sequence());
-    if at > chain.sequence() {
-        return Err(WorkflowErrorKind::WorkspaceBehind { target: at, workspace: chain.sequence() }.into());
+    let targets = Targets::of(destinations);
+    let mut sites: Vec<Site> =
+        join_all(targets.destinations.iter().map(|d| Site::open(d, run, &chain))).await;
+    if sites.iter().all(|site| site.outcome.is_err()) {
+        return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
     }
 
     let scratch = workspace.scratch()?;
@@ -56,101 +68,272 @@ pub async fn mirror_to_mirror(
         workspace,
         scratch: scratch.path(),
     };
-    let there = remote.as_ref().map(|r| &r.chain.blobs);
     let mut missing = Vec::new();
     let prepared = loop {
         let prepared = request.prepare(&missing, &mut report).await?;
+        for site in &mut sites {
+            site.settle(run, &prepared).await;
+        }
+        if sites.iter().all(|site| site.outcome.is_err()) {
+            return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
+        }
         report.images =
-            image_reports(&prepared.entries, |d| there.is_none_or(|blobs| !blobs.contains_key(d)));
+            image_reports(&prepared.entries, |digest| sites.iter().any(|site| site.lacks(digest)));
         prepared.note_mirrors(&mut report.images);
         if run.dry_run {
-            workspace.write("dry-run/mapping.txt", destination.mapping(&prepared.entries).as_bytes())?;
-            report.imagesets.push(line(chain.sequence() + 1, "planned"));
-            return Ok(report);
+            for site in sites.iter_mut() {
+                let Ok(own) = &mut site.outcome else { continue };
+                let name = format!("{}/mapping.txt", site.destination.kept_in("dry-run"));
+                workspace.write(&name, site.destination.mapping(&prepared.entries).as_bytes())?;
+                own.imagesets.push(line(chain.sequence() + 1, "planned"));
+                if run.prune && report.failures.is_empty() {
+                    let index = index(run, &chain, &prepared, &report);
+                    let before = site.remote.as_ref().map_or_else(|| Chain::new(uid), |r| r.chain.clone());
+                    let after =
+                        advance(&before, &index, None, |r| site.destination.place(r), Extras::default());
+                    own.dropped.clone_from(&report.dropped);
+                    deletion::prune(run, &site.destination, workspace, &after, own).await?;
+                }
+            }
+            return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
         }
-        destination.check_sparse(&prepared.entries).await?;
-        let failures =
-            copy(run, &prepared, destination, remote.as_ref().map(|r| &r.chain), &mut report).await;
-        if failures.is_empty() {
-            break prepared;
-        }
+        copy_to_all(run, &prepared, &mut sites, &mut report).await;
+        let everywhere = failed_everywhere(&sites);
         // A catalog that was withheld is made again without what it misses.
-        let images = failures.iter().filter(|f| f.kind != kind::CATALOG).cloned();
+        let images = everywhere.iter().filter(|f| f.kind != kind::CATALOG).cloned();
         let images: Vec<Failure> = images.map(|f| of_image(f, &prepared.entries)).collect();
         match do_without(run, &images, &mut report).filter(|more| !more.is_empty()) {
             Some(more) => missing.extend(more),
-            None => {
-                report.failures.extend(failures);
-                break prepared;
-            }
+            None => break prepared,
         }
+        sites.iter_mut().flat_map(|site| &mut site.outcome).for_each(|own| own.failures.clear());
     };
-    let resources = workspace.cluster_resources(&destination.target)?;
-    for (name, document) in &prepared.documents {
-        workspace.write_below(&resources, name, document.as_bytes())?;
-    }
-    if !report.failures.is_empty() {
-        return Ok(report);
-    }
-    let brought = Brought::of_run(&prepared, &wishes.configuration, &mut report)?;
-    let last = remote.as_ref().and_then(|r| r.chain.last());
-    let moved = report.totals.blobs + report.totals.mounted_blobs + report.totals.manifests;
-    if moved == 0
-        && last.is_some_and(|last| {
-            is_unchanged(&placed(&prepared.entries, destination), &file_records(&prepared), Some(last))
-        })
-    {
-        report.imagesets.push(line(at, "nothing new"));
-        if let Some(mut remote) = remote {
-            brought.keep(&mut remote.chain, at, &prepared.entries, destination);
-            resources::write(workspace, destination, &remote.chain, &run.resources)?.tell(&mut report);
+    for site in sites.iter().filter(|site| site.outcome.is_ok()) {
+        let resources = workspace.cluster_resources(&site.destination.target)?;
+        for (name, document) in &prepared.documents {
+            workspace.write_below(&resources, name, document.as_bytes())?;
         }
-        return Ok(report);
     }
-
-    workspace.write("resolved-config.yaml", &(wishes.pinned)(&prepared.entries))?;
-    let index = index(run, &chain, &prepared, &report);
-    // The workspace first: a target that is ahead of its workspace would be refused by the next run.
-    let extras = Extras { state: prepared.plugin_state.clone(), files: file_records(&prepared) };
-    let after = advance(&chain, &index, None, Repository::clone, extras.clone());
-    workspace.commit_record(&after, local.as_ref()).await?;
-    let before = remote.as_ref().map_or_else(|| Chain::new(uid), |r| r.chain.clone());
-    let mut after = advance(
-        &before,
-        &index,
-        None,
-        |r| destination.place(r),
-        Extras { state: Default::default(), ..extras },
-    );
-    brought.keep(&mut after, index.sequence, &prepared.entries, destination);
-    destination.records.commit(&after, remote.as_ref()).await?;
-    workspace.note_published(uid, &destination.target.to_string(), index.sequence)?;
-    resources::write(workspace, destination, &after, &run.resources)?.tell(&mut report);
-    report.imagesets.push(line(index.sequence, "published"));
-    Ok(report)
+    if report.failures.is_empty() && sites.iter().any(Site::is_good) {
+        let brought = Brought::of_run(&prepared, &wishes.configuration, &mut report)?;
+        let finish = Finish {
+            run,
+            wishes,
+            workspace,
+            chain: &chain,
+            local: local.as_ref(),
+            prepared: &prepared,
+            brought: &brought,
+        };
+        finish.finish(&mut sites, &report).await?;
+    }
+    targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect())
 }
 
-async fn copy(
-    run: &Run,
-    prepared: &Prepared,
-    destination: &Destination,
-    there: Option<&Chain>,
-    report: &mut RunReport,
-) -> Vec<Failure> {
-    let supply = Arc::new(FromOrigins { origins: prepared.origins.clone() });
-    let publisher = Publisher::new(
-        destination.endpoint.clone(),
-        supply,
-        destination.known(there),
-        run.parallelism,
-        run.retry,
-        run.events.clone(),
-    );
+/// One target of a run.
+struct Site {
+    /// The target; the names of its repositories are settled once it is known what is wanted.
+    destination: Destination,
+    /// What its record says.
+    remote: Option<Stored>,
+    /// What became of it so far, or why nothing can be done there.
+    outcome: Result<RunReport, WorkflowError>,
+}
+
+impl Site {
+    /// Looks what is there.
+    async fn open(destination: &Destination, run: &Run, chain: &Chain) -> Self {
+        let own = RunReport::new(Workflow::MirrorToMirror, run.dry_run);
+        let (remote, outcome) = match destination.load(chain.uid).await {
+            Ok(remote) => {
+                let at = remote.as_ref().map_or(0, |r| r.chain.sequence());
+                let behind = WorkflowErrorKind::WorkspaceBehind { target: at, workspace: chain.sequence() };
+                let outcome = deletion::refuse_pending(remote.as_ref().map(|r| &r.chain), destination)
+                    .and_then(|()| if at > chain.sequence() { Err(behind.into()) } else { Ok(own) });
+                (remote, outcome)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        Self { destination: destination.clone(), remote, outcome }
+    }
+
+    /// Settles where everything is to be, and finds out whether the target can take it.
+    async fn settle(&mut self, run: &Run, prepared: &Prepared) {
+        let Ok(own) = &mut self.outcome else { return };
+        let images: Vec<&ImageEntry> = prepared.entries.iter().collect();
+        let chain = self.remote.as_ref().map(|r| &r.chain);
+        match self.destination.prepared(run, chain, &images, &images, own).await {
+            Ok(destination) => self.destination = destination,
+            Err(error) => self.outcome = Err(error),
+        }
+    }
+
+    /// Answers whether all that was wanted so far is there.
+    fn is_good(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(|own| own.failures.is_empty())
+    }
+
+    fn chain(&self) -> Option<&Chain> {
+        self.remote.as_ref().map(|r| &r.chain)
+    }
+
+    fn lacks(&self, digest: &Digest) -> bool {
+        self.chain().is_none_or(|chain| !chain.blobs.contains_key(digest))
+    }
+
+    /// Answers whether nothing had to be moved, and the record says what it would say again.
+    fn is_unchanged(&self, prepared: &Prepared) -> bool {
+        let Ok(own) = &self.outcome else { return false };
+        let last = self.chain().and_then(Chain::last);
+        let moved = own.totals.blobs + own.totals.mounted_blobs + own.totals.manifests;
+        let entries = || placed(&prepared.entries, &self.destination);
+        moved == 0 && last.is_some() && is_unchanged(&entries(), &file_records(prepared), last)
+    }
+
+    async fn copy(&mut self, run: &Run, prepared: &Prepared, supply: Arc<dyn Supply>) {
+        let Ok(own) = &mut self.outcome else { return };
+        let publisher = Publisher::new(
+            self.destination.endpoint.clone(),
+            supply,
+            self.destination.known(self.remote.as_ref().map(|r| &r.chain)),
+            run.parallelism,
+            run.retry,
+            run.events.clone(),
+        );
+        own.failures.extend(publish(&publisher, &self.destination, &prepared.entries).await);
+        add_totals(&mut own.totals, publisher.totals());
+    }
+}
+
+/// Copies to every target that can be used; what several need is fetched once.
+async fn copy_to_all(run: &Run, prepared: &Prepared, sites: &mut [Site], report: &mut RunReport) {
     let items = Some(prepared.entries.len() as u64);
     run.events.event(Event::Phase { name: "copying", items, bytes: None });
-    let failures = publish(&publisher, destination, &prepared.entries).await;
-    add_totals(&mut report.totals, publisher.totals());
-    failures
+    let supply: Arc<dyn Supply> =
+        Arc::new(FromOrigins { origins: prepared.origins.clone(), images: prepared.images.clone() });
+    if let [site] = sites {
+        return site.copy(run, prepared, supply).await;
+    }
+    let (sharing, seats) = Sharing::among(sites.len());
+    let seats: Vec<Arc<Seat>> = seats.into_iter().map(Arc::new).collect();
+    for (seat, _) in seats.iter().zip(&*sites).filter(|(_, site)| site.outcome.is_ok()) {
+        let blobs = prepared.entries.iter().flat_map(|image| &image.blobs);
+        seat.expect(blobs.map(|blob| &blob.digest));
+    }
+    join_all(sites.iter_mut().zip(seats).map(|(site, seat)| {
+        let supply = seat.supply(supply.clone());
+        async move {
+            site.copy(run, prepared, supply).await;
+            // Nobody waits for a target that is done.
+            drop(seat);
+        }
+    }))
+    .await;
+    note_reads(report, sharing.reads());
+}
+
+/// Returns what failed at every target that can be used: what is wrong there is wrong with the source.
+fn failed_everywhere(sites: &[Site]) -> Vec<Failure> {
+    let mut usable = sites.iter().flat_map(|site| &site.outcome);
+    let Some(first) = usable.next() else { return Vec::new() };
+    let others: Vec<&RunReport> = usable.collect();
+    let is_same = |a: &Failure, b: &Failure| (&a.subject, &a.kind) == (&b.subject, &b.kind);
+    let everywhere =
+        first.failures.iter().filter(|f| others.iter().all(|own| own.failures.iter().any(|o| is_same(f, o))));
+    everywhere.cloned().collect()
+}
+
+/// What is left to do when everything is in place at a target at least.
+struct Finish<'a> {
+    run: &'a Run,
+    wishes: &'a Wishes,
+    workspace: &'a Workspace,
+    chain: &'a Chain,
+    local: Option<&'a Stored>,
+    prepared: &'a Prepared,
+    brought: &'a Brought,
+}
+
+impl Finish<'_> {
+    /// Returns the signatures of releases that sources handed over.
+    fn signatures(&self) -> Result<release_signatures::Found, WorkflowError> {
+        let mut found = release_signatures::Found::new();
+        for artifact in &self.prepared.artifacts {
+            if let Some((payload, number)) = release_signatures::parse_path(&artifact.path) {
+                let failed = |source| WorkflowErrorKind::Workspace {
+                    path: artifact.file.display().to_string(),
+                    source,
+                };
+                let bytes = std::fs::read(&artifact.file).map_err(failed)?;
+                found.entry(payload).or_default().insert(number, bytes);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Commits to the workspace, and then to each target that has all of it.
+    async fn finish(&self, sites: &mut [Site], report: &RunReport) -> Result<(), WorkflowError> {
+        let signatures = self.signatures()?;
+        // What was left out of a run is not what nobody wants.
+        sites.iter_mut().flat_map(|site| &mut site.outcome).for_each(|own| own.dropped.clone_from(&report.dropped));
+        for site in sites.iter_mut().filter(|site| site.is_good()) {
+            let kept = release_signatures::keep(self.workspace, &site.destination, &signatures).await;
+            site.outcome.iter_mut().for_each(|own| own.warnings.extend(kept.clone()));
+        }
+        if sites.iter().filter(|site| site.is_good()).all(|site| site.is_unchanged(self.prepared)) {
+            for site in sites.iter_mut() {
+                self.note_unchanged(site).await?;
+            }
+            return Ok(());
+        }
+        self.workspace.write("resolved-config.yaml", &(self.wishes.pinned)(&self.prepared.entries))?;
+        let index = index(self.run, self.chain, self.prepared, report);
+        // The workspace first: a target that is ahead of its workspace would be refused by the next run.
+        let state = self.prepared.plugin_state.clone();
+        let extras = Extras { state, files: file_records(self.prepared) };
+        let after = advance(self.chain, &index, None, Repository::clone, extras.clone());
+        self.workspace.commit_record(&after, self.local).await?;
+        let extras = Extras { state: Default::default(), ..extras };
+        for site in sites.iter_mut().filter(|site| site.is_good()) {
+            let committed = self.commit(site, &index, extras.clone()).await;
+            if let Err(error) = committed {
+                site.outcome = Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn note_unchanged(&self, site: &mut Site) -> Result<(), WorkflowError> {
+        let (Ok(own), Some(remote)) = (&mut site.outcome, &mut site.remote) else { return Ok(()) };
+        if !own.failures.is_empty() {
+            return Ok(());
+        }
+        let at = remote.chain.sequence();
+        own.imagesets.push(line(at, "nothing new"));
+        self.brought.keep(&mut remote.chain, at, &self.prepared.entries, &site.destination);
+        resources::write(self.workspace, &site.destination, &remote.chain, &self.run.resources)?.tell(own);
+        if self.run.prune {
+            deletion::prune(self.run, &site.destination, self.workspace, &remote.chain, own).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, site: &mut Site, index: &Index, extras: Extras) -> Result<(), WorkflowError> {
+        let destination = &site.destination;
+        let before = site.chain().cloned().unwrap_or_else(|| Chain::new(index.uid));
+        let mut after = advance(&before, index, None, |r| destination.place(r), extras);
+        self.brought.keep(&mut after, index.sequence, &self.prepared.entries, destination);
+        destination.records.commit(&after, site.remote.as_ref()).await?;
+        self.workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
+        destination.keep_mapping(self.workspace, &after, &self.prepared.entries)?;
+        let Ok(own) = &mut site.outcome else { return Ok(()) };
+        resources::write(self.workspace, destination, &after, &self.run.resources)?.tell(own);
+        own.imagesets.push(line(index.sequence, "published"));
+        if self.run.prune {
+            deletion::prune(self.run, destination, self.workspace, &after, own).await?;
+        }
+        Ok(())
+    }
 }
 
 fn placed(entries: &[ImageEntry], destination: &Destination) -> Vec<ImageEntry> {
@@ -193,10 +376,50 @@ fn line(sequence: u64, outcome: &str) -> ImagesetReport {
 /// Supplies everything from where it was found.
 struct FromOrigins {
     origins: HashMap<Digest, Origin>,
+    images: Arc<RunImages>,
 }
 
 impl Supply for FromOrigins {
     fn supply(&self, _image: &PublishImage, content: &Descriptor) -> Option<Place> {
-        self.origins.get(&content.digest).map(|o| (o.read.clone(), o.repository.clone()))
+        let origin = self.origins.get(&content.digest)?;
+        if content.is_manifest() {
+            // All of them were read when the run was prepared.
+            let read = Manifests { images: self.images.clone(), origin: origin.clone() };
+            return Some((Arc::new(read), origin.repository.clone()));
+        }
+        Some((origin.read.clone(), origin.repository.clone()))
+    }
+}
+
+/// The manifests of a run, which are in memory.
+struct Manifests {
+    images: Arc<RunImages>,
+    origin: Origin,
+}
+
+#[async_trait]
+impl ContentRead for Manifests {
+    fn name(&self) -> String {
+        self.origin.read.name()
+    }
+
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<RawManifest, ContentError> {
+        match selector {
+            Selector::Digest(digest) => Ok((*self.images.manifest(&self.origin, digest).await?).clone()),
+            Selector::Tag(_) => self.origin.read.manifest(repository, selector).await,
+        }
+    }
+
+    async fn blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        offset: u64,
+    ) -> Result<BlobStream, ContentError> {
+        self.origin.read.blob(repository, blob, offset).await
     }
 }

@@ -5,6 +5,8 @@ use oc_mirror_model::report::exit;
 use oc_mirror_model::sequence::Refusal;
 use uuid::Uuid;
 
+use super::preflight::Unfit;
+use super::stock::NotInStock;
 use crate::archive::ArchiveError;
 use crate::bucket::Fault;
 use crate::content::{ContentError, ContentErrorKind};
@@ -95,16 +97,6 @@ pub enum WorkflowErrorKind {
         /// Where the workspace is.
         workspace: u64,
     },
-    /// The target cannot hold an index whose images are not all there.
-    #[error(
-        "{target} refuses indexes that name images which are not there, as `platforms` makes them: `{origin}`"
-    )]
-    SparseIndex {
-        /// The target.
-        target: String,
-        /// The first such image.
-        origin: String,
-    },
     /// What is kept at a place belongs to another chain.
     #[error("`{path}` belongs to chain {found}, not to {wanted}")]
     PlaceOfOtherChain {
@@ -123,6 +115,52 @@ pub enum WorkflowErrorKind {
         /// Where it is.
         path: String,
     },
+    /// The target cannot take what is to be published.
+    #[error(transparent)]
+    Unfit(Unfit),
+    /// A deletion was broken off.
+    #[error("images of this chain are being deleted at {target}: {count} are left")]
+    DeletionPending {
+        /// Where.
+        target: String,
+        /// How many.
+        count: usize,
+    },
+    /// The registry deletes nothing.
+    #[error("{target} does not delete images")]
+    NoDeletion {
+        /// Where.
+        target: String,
+    },
+    /// The images of a list are elsewhere.
+    #[error("the list is for another place than {target}: {first}{}", others(*.more))]
+    OtherPlace {
+        /// What was asked for.
+        target: String,
+        /// The first image that is not there, and why.
+        first: String,
+        /// How many more there are.
+        more: usize,
+    },
+    /// Nobody says which chain is meant.
+    #[error("{target} has {} chains, and it is not said which one is meant: {}", .chains.len(), .chains.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    WhichChain {
+        /// Where.
+        target: String,
+        /// What there is.
+        chains: Vec<Uuid>,
+    },
+    /// There is no record to tell what was mirrored.
+    #[error(
+        "there is no record of what was mirrored: {target} has none of this chain, nor has the workspace"
+    )]
+    NoRecord {
+        /// Where it was looked for.
+        target: String,
+    },
+    /// A list does not say where its images are.
+    #[error("the list does not say for which target it was made")]
+    NoPlace,
     /// Two images get in each other's way.
     #[error(transparent)]
     Collision(#[from] Collision),
@@ -141,6 +179,10 @@ pub enum WorkflowErrorKind {
     /// A name is not valid.
     #[error(transparent)]
     Reference(#[from] InvalidReference),
+}
+
+fn others(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(", and {more} more") }
 }
 
 impl<T: Into<WorkflowErrorKind>> From<T> for WorkflowError {
@@ -183,11 +225,28 @@ impl WorkflowError {
                  these files, and run the same command again"
                     .to_owned(),
             ),
-            WorkflowErrorKind::SparseIndex { .. } => Some(
-                "remove `platforms` from the configuration, or publish to a registry that takes sparse indexes, such as \
-                 docker-registry 3 with `validation.manifests.indexes.platforms: none`, or `oc-mirror serve`"
+            WorkflowErrorKind::Unfit(unfit) => Some(unfit.hint()),
+            WorkflowErrorKind::DeletionPending { .. } => Some(
+                "run the same `oc-mirror delete` again; any deletion at this target finishes what is left".to_owned(),
+            ),
+            WorkflowErrorKind::NoDeletion { .. } => Some(
+                "nothing was deleted; allow it at the registry (docker-registry: `storage.delete.enabled: true`, or the \
+                 variable REGISTRY_STORAGE_DELETE_ENABLED=true) and run the same command again"
                     .to_owned(),
             ),
+            WorkflowErrorKind::OtherPlace { .. } => Some(
+                "nothing was deleted; name the target that the list was generated for, or generate one for this target"
+                    .to_owned(),
+            ),
+            WorkflowErrorKind::WhichChain { .. } => {
+                Some("name the workspace it was mirrored or published from with --workspace file://DIR".to_owned())
+            }
+            WorkflowErrorKind::NoRecord { .. } => {
+                Some("name the workspace it was mirrored or published from, and the target as it was then".to_owned())
+            }
+            WorkflowErrorKind::NoPlace => {
+                Some("use a list that `oc-mirror delete --generate` of this program has made".to_owned())
+            }
             WorkflowErrorKind::Collision(_) => {
                 Some("give one of them another name with `targetRepo` or `targetTag`".to_owned())
             }
@@ -216,6 +275,9 @@ pub(super) fn content_hint(error: &ContentError) -> Option<String> {
     let cause = std::error::Error::source(error);
     if let Some(refusal) = cause.and_then(|cause| cause.downcast_ref::<PolicyRefusal>()) {
         return Some(refusal.hint().to_owned());
+    }
+    if let Some(missing) = cause.and_then(|cause| cause.downcast_ref::<NotInStock>()) {
+        return Some(missing.hint().to_owned());
     }
     if cause.is_some_and(|cause| cause.is::<Blocked>()) {
         return Some("remove `blocked` there, or name a mirror to read from in its place".to_owned());
@@ -246,6 +308,15 @@ pub(super) fn content_hint(error: &ContentError) -> Option<String> {
         }
         ContentErrorKind::WrongDigest { .. } | ContentErrorKind::WrongSize { .. } => {
             "the content is damaged where it is read from: copy the imageset again, or mend the registry"
+        }
+        ContentErrorKind::ImmutableTag { .. } => {
+            "let tags move there, at least those of this repository and of `oc-mirror`; or delete the tag; or give the image \
+             another one with `targetTag`"
+        }
+        ContentErrorKind::Lost(_) => {
+            "it was deleted there: on the connected side, note that with `oc-mirror delete --delete-yaml-file FILE --workspace \
+             file://DIR`, make an imageset with --since and the sequence that the target is at, and publish that one; \
+             if no list of what was deleted is left, use --since 0"
         }
         ContentErrorKind::Disk(_) => "check the free space and the permissions of the directory",
         _ => return None,

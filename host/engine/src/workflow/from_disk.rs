@@ -1,9 +1,10 @@
-//! From imagesets into a registry: [`disk_to_mirror`].
+//! From imagesets into a registry, or several: [`disk_to_mirror`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{ImageEntry, Index};
 use oc_mirror_model::manifest::Descriptor;
@@ -14,18 +15,24 @@ use oc_mirror_model::sequence::{Admission, Refusal, admit};
 use uuid::Uuid;
 
 use super::companions::referrers_of;
+use super::deletion;
 use super::imagesets::Imagesets;
+use super::preflight::Examine;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
+use super::release_signatures;
 use super::resources::{self, Brought, Remarks};
+use super::targets::Targets;
 use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::Reader;
-use crate::content::ContentRead;
+use crate::content::{ContentDelete, ContentRead};
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
+use crate::plan::names::Names;
 use crate::report::Event;
 use crate::transfer::publish::{Endpoint, Place, PublishImage, Publisher, Supply};
+use crate::transfer::shared::{Reads, Seat, Sharing};
 
 /// A registry to publish to.
 #[derive(Clone)]
@@ -34,12 +41,20 @@ pub struct Destination {
     pub target: Target,
     /// The registry itself.
     pub endpoint: Arc<dyn Endpoint>,
+    /// How content is deleted there.
+    pub deleter: Arc<dyn ContentDelete>,
     /// Where the records of chains are kept there.
     pub records: Arc<dyn MetadataStore>,
-    /// The most components a repository may have there.
+    /// The most components a repository may have there, if the user says so.
     pub max_nested_paths: Option<usize>,
+    /// Where repositories are there. What the registry takes is not known before a run.
+    pub names: Names,
+    /// Answers what it is and what it takes.
+    pub examine: Arc<dyn Examine>,
     /// Whether it takes an index whose images are not all there, asked only where one is to be published.
     pub sparse: Arc<dyn SparseProbe>,
+    /// The directory of its own within those of a workspace that tell of targets; nothing where it is the only one.
+    pub directory: Option<String>,
 }
 
 /// Finds out whether a registry takes sparse indexes.
@@ -52,17 +67,15 @@ pub trait SparseProbe: Send + Sync {
 impl Destination {
     /// Returns the repository of an image there, prefix included.
     pub fn place(&self, repository: &Repository) -> Repository {
-        repository.under(self.target.prefix.as_ref()).with_max_components(self.max_nested_paths)
+        self.names.place(repository)
     }
 
-    /// Refuses images that the registry cannot hold, before anything is sent.
-    pub(super) async fn check_sparse(&self, images: &[ImageEntry]) -> Result<(), WorkflowError> {
-        let Some(image) = images.iter().find(|i| i.sparse) else { return Ok(()) };
-        if self.sparse.takes_sparse_indexes().await? {
-            return Ok(());
+    /// Returns where a workspace keeps something that is about this target.
+    pub(super) fn kept_in(&self, directory: &str) -> String {
+        match &self.directory {
+            Some(own) => format!("{directory}/{own}"),
+            None => directory.to_owned(),
         }
-        let origin = image.request.origin.clone();
-        Err(WorkflowErrorKind::SparseIndex { target: self.target.to_string(), origin }.into())
     }
 
     /// Returns what is to be published for an image.
@@ -86,6 +99,25 @@ impl Destination {
         })
     }
 
+    /// Writes the mapping into the workspace, where names are not what users expect.
+    pub(super) fn keep_mapping(
+        &self,
+        workspace: &Workspace,
+        chain: &Chain,
+        images: &[ImageEntry],
+    ) -> Result<(), WorkflowError> {
+        match chain.names.is_empty() {
+            true => Ok(()),
+            false => {
+                let name = match &self.directory {
+                    Some(own) => format!("mapping/{own}.txt"),
+                    None => "mapping.txt".to_owned(),
+                };
+                workspace.write(&name, self.mapping(images).as_bytes())
+            }
+        }
+    }
+
     /// Returns the repositories that hold what, for all the chain's record knows.
     pub(super) fn known(&self, chain: Option<&Chain>) -> BTreeMap<Digest, BTreeSet<Repository>> {
         chain
@@ -97,75 +129,197 @@ impl Destination {
 /// Answers whether bytes are the configuration that the user named.
 pub type IsConfiguration<'a> = &'a (dyn Fn(&[u8]) -> bool + Sync);
 
-/// Publishes every imageset in `from` that is next in sequence, in order.
+/// Publishes every imageset in `from` that is next in sequence, in order, to every destination.
 ///
 /// Imagesets that do not fit because an earlier one is lost are passed over where a cumulative one makes up for it.
-/// Whether all of them fit the target is known before anything is sent.
+/// Whether all of them fit a target is known before anything is sent there.
 /// `is_configuration` answers whether the newest imageset was made from the configuration the user named, if one was.
+///
+/// Of several destinations each is brought to where it should be by itself, and what is wrong with one is a failure in the
+/// report; but what several need is read once.
 pub async fn disk_to_mirror(
     run: &Run,
     from: &Imagesets,
     workspace: &Workspace,
-    destination: &Destination,
+    destinations: &[Destination],
     is_configuration: Option<IsConfiguration<'_>>,
 ) -> Result<RunReport, WorkflowError> {
-    let mut report = RunReport::new(Workflow::DiskToMirror, run.dry_run);
     let readers = from.open().await?;
     let uid = readers.last().map(|r| r.index().uid).ok_or_else(|| no_imageset(from))?;
-    report.uid = Some(uid);
     check_configuration(&readers, is_configuration).await?;
-    let found = destination.records.load(uid).await?;
-    let steps = admit_all(&readers, found.as_ref(), workspace.uid().await?)?;
-    for (reader, step) in readers.iter().zip(&steps) {
-        if *step == Step::Publish {
-            destination.check_sparse(&reader.index().images).await?;
+    let publishing = Publishing { run, workspace, readers: &readers, uid };
+    if let [destination] = destinations {
+        let planned = publishing.plan(destination).await?;
+        return publishing.publish(planned, None).await;
+    }
+    let targets = Targets::of(destinations);
+    let planned = join_all(targets.destinations.iter().map(|d| publishing.plan(d))).await;
+    let (sharing, seats) = Sharing::among(targets.destinations.len());
+    let seats: Vec<Arc<Seat>> = seats.into_iter().map(Arc::new).collect();
+    for (seat, planned) in seats.iter().zip(&planned) {
+        let steps = readers.iter().zip(planned.iter().flat_map(|planned| &planned.steps));
+        for (reader, _) in steps.filter(|(_, step)| **step == Step::Publish) {
+            let carried = reader.index().entries.iter().filter(|e| e.media_type.is_some());
+            seat.expect(carried.map(|entry| &entry.digest));
         }
+    }
+    let publishing = &publishing;
+    let runs = planned.into_iter().zip(seats).map(|(planned, seat)| async move {
+        // The seat is given up with the last use: nobody waits for a target that is done, or has failed.
+        publishing.publish(planned?, Some(seat)).await
+    });
+    let outcomes = join_all(runs).await;
+    let mut report = targets.report(RunReport::new(Workflow::DiskToMirror, run.dry_run), outcomes);
+    note_reads(&mut report, sharing.reads());
+    Ok(report)
+}
+
+/// Notes what was read for all targets together.
+pub(super) fn note_reads(report: &mut RunReport, reads: Reads) {
+    report.totals.other.insert("blobsRead".to_owned(), reads.blobs);
+    report.totals.other.insert("bytesRead".to_owned(), reads.bytes);
+}
+
+/// What is to be done at one target.
+struct Planned {
+    /// The target, with the names of all repositories settled.
+    destination: Destination,
+    /// What was found out about it.
+    report: RunReport,
+    steps: Vec<Step>,
+    found: Option<Stored>,
+}
+
+/// The imagesets that are published.
+struct Publishing<'a> {
+    run: &'a Run,
+    workspace: &'a Workspace,
+    readers: &'a [Reader],
+    uid: Uuid,
+}
+
+impl Publishing<'_> {
+    /// Finds out what a target lacks, and whether it can take it.
+    async fn plan(&self, destination: &Destination) -> Result<Planned, WorkflowError> {
+        let mut report = RunReport::new(Workflow::DiskToMirror, self.run.dry_run);
+        report.uid = Some(self.uid);
+        let found = destination.load(self.uid).await?;
+        let steps = admit_all(self.readers, found.as_ref(), self.workspace.uid().await?)?;
+        deletion::refuse_pending(found.as_ref().map(|f| &f.chain), destination)?;
+        let chain = found.as_ref().map(|f| &f.chain);
+        let images: Vec<&ImageEntry> = self.readers.iter().flat_map(|reader| &reader.index().images).collect();
+        let published = self.readers.iter().zip(&steps).filter(|(_, step)| **step == Step::Publish);
+        let new: Vec<&ImageEntry> = published.flat_map(|(reader, _)| &reader.index().images).collect();
+        let destination = destination.prepared(self.run, chain, &images, &new, &mut report).await?;
+        Ok(Planned { destination, report, steps, found })
     }
 
-    let mut found = found;
-    let mut remarks = Remarks::default();
-    for (reader, step) in readers.into_iter().zip(steps) {
-        let index = reader.index().clone();
-        let mut line = imageset_line(&reader);
-        note_images(&mut report, &reader, step);
-        match step {
-            Step::PassOver => line.outcome = "not needed".to_owned(),
-            Step::AlreadyPublished => {
-                line.outcome = "already published".to_owned();
-                // The workspace may be another one than that of the run which published it, and the record may be from
-                // before it kept what clusters need.
-                if let Some(found) = found.as_mut().filter(|_| !run.dry_run) {
-                    let brought = Brought::of_imageset(&reader, &mut report).await?;
-                    brought.keep(&mut found.chain, index.sequence, &index.images, destination);
-                    remarks = resources::write(workspace, destination, &found.chain, &run.resources)?;
+    /// Publishes to one target what was planned; content is read together with whoever has a seat.
+    async fn publish(
+        &self,
+        planned: Planned,
+        seat: Option<Arc<Seat>>,
+    ) -> Result<RunReport, WorkflowError> {
+        let (run, workspace) = (self.run, self.workspace);
+        let Planned { destination, mut report, steps, mut found } = planned;
+        let destination = &destination;
+        let mut remarks = Remarks::default();
+        // Only a dry run has to imagine it.
+        let mut imagined = found.as_ref().map(|f| f.chain.clone()).filter(|_| run.dry_run && run.prune);
+        for (reader, step) in self.readers.iter().zip(steps) {
+            let index = reader.index();
+            let mut line = imageset_line(reader);
+            note_images(&mut report, reader, step);
+            match step {
+                Step::PassOver => line.outcome = "not needed".to_owned(),
+                Step::AlreadyPublished => {
+                    line.outcome = "already published".to_owned();
+                    // The workspace may be another one than that of the run which published it, and the record may be from
+                    // before it kept what clusters need.
+                    if let Some(found) = found.as_mut().filter(|_| !run.dry_run) {
+                        let brought = Brought::of_imageset(reader, &mut report).await?;
+                        brought.keep(&mut found.chain, index.sequence, &index.images, destination);
+                        remarks = resources::write(workspace, destination, &found.chain, &run.resources)?;
+                    }
+                }
+                Step::Publish if run.dry_run => {
+                    let name = format!("{}/mapping.txt", destination.kept_in("dry-run"));
+                    workspace.write(&name, destination.mapping(&index.images).as_bytes())?;
+                    line.outcome = "planned".to_owned();
+                    if run.prune {
+                        let before = imagined.unwrap_or_else(|| Chain::new(self.uid));
+                        let identity = Some(reader.identity());
+                        imagined =
+                            Some(advance(&before, index, identity, |r| destination.place(r), extras(index)));
+                    }
+                }
+                Step::Publish => {
+                    let brought = Brought::of_imageset(reader, &mut report).await?;
+                    self.publish_one(reader, destination, seat.as_ref(), found.as_ref(), &mut report).await?;
+                    if !report.failures.is_empty() {
+                        line.outcome = "failed".to_owned();
+                        report.imagesets.push(line);
+                        remarks.tell(&mut report);
+                        return Ok(report);
+                    }
+                    let signatures =
+                        release_signatures::keep(workspace, destination, &signatures(reader).await?).await;
+                    report.warnings.extend(signatures);
+                    let stored =
+                        commit(destination, index, reader.identity(), &brought, found.as_ref()).await?;
+                    workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
+                    destination.keep_mapping(workspace, &stored.chain, &index.images)?;
+                    remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
+                    found = Some(stored);
+                    line.outcome = "published".to_owned();
                 }
             }
-            Step::Publish if run.dry_run => {
-                workspace.write("dry-run/mapping.txt", destination.mapping(&index.images).as_bytes())?;
-                line.outcome = "planned".to_owned();
-            }
-            Step::Publish => {
-                let identity = reader.identity().clone();
-                let brought = Brought::of_imageset(&reader, &mut report).await?;
-                publish_one(run, Arc::new(reader), workspace, destination, found.as_ref(), &mut report)
-                    .await?;
-                if !report.failures.is_empty() {
-                    line.outcome = "failed".to_owned();
-                    report.imagesets.push(line);
-                    remarks.tell(&mut report);
-                    return Ok(report);
-                }
-                let stored = commit(destination, &index, &identity, &brought, found.as_ref()).await?;
-                workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
-                remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
-                found = Some(stored);
-                line.outcome = "published".to_owned();
-            }
+            report.imagesets.push(line);
         }
-        report.imagesets.push(line);
+        remarks.tell(&mut report);
+        if let Some(chain) = imagined.or(found.map(|f| f.chain)).filter(|_| run.prune) {
+            deletion::prune(run, destination, workspace, &chain, &mut report).await?;
+        }
+        Ok(report)
     }
-    remarks.tell(&mut report);
-    Ok(report)
+
+    async fn publish_one(
+        &self,
+        reader: &Reader,
+        destination: &Destination,
+        seat: Option<&Arc<Seat>>,
+        found: Option<&Stored>,
+        report: &mut RunReport,
+    ) -> Result<(), WorkflowError> {
+        let (run, index) = (self.run, reader.index());
+        let mut known = destination.known(found.map(|f| &f.chain));
+        for required in &index.required {
+            let places = required.repositories.iter().map(|r| destination.place(r));
+            known.entry(required.descriptor.digest.clone()).or_default().extend(places);
+        }
+        let supply: Arc<dyn Supply> = Arc::new(FromImageset { reader: Arc::new(reader.clone()) });
+        let supply = seat.map_or_else(|| supply.clone(), |seat| seat.supply(supply.clone()));
+        let publisher = Publisher::new(
+            destination.endpoint.clone(),
+            supply,
+            known,
+            run.parallelism,
+            run.retry,
+            run.events.clone(),
+        );
+        let carried = index.entries.iter().filter(|e| e.media_type.is_some());
+        let bytes = Some(carried.map(|e| e.size).sum());
+        let items = Some(index.images.len() as u64);
+        run.events.event(Event::Phase { name: "publishing", items, bytes });
+        report.failures.extend(publish(&publisher, destination, &index.images).await);
+        add_totals(&mut report.totals, publisher.totals());
+        let resources = self.workspace.cluster_resources(&destination.target)?;
+        for entry in index.entries.iter().filter(|e| e.path.starts_with(RESOURCES)) {
+            let name = &entry.path[RESOURCES.len()..];
+            self.workspace.write_below(&resources, name, &reader.file(&entry.path).await?)?;
+        }
+        Ok(())
+    }
 }
 
 /// Reports the images as the newest imageset has them, and all that were refused on the way.
@@ -175,6 +329,18 @@ fn note_images(report: &mut RunReport, reader: &Reader, step: Step) {
     let new = index.refused.iter().filter(|refused| !report.refused.contains(refused));
     let new: Vec<_> = new.cloned().collect();
     report.refused.extend(new);
+}
+
+/// Reads the signatures of releases that an imageset has.
+async fn signatures(reader: &Reader) -> Result<release_signatures::Found, WorkflowError> {
+    let mut found = release_signatures::Found::new();
+    for entry in reader.files() {
+        let path = entry.path.strip_prefix("files/").unwrap_or_default();
+        if let Some((payload, number)) = release_signatures::parse_path(path) {
+            found.entry(payload).or_default().insert(number, reader.file(&entry.path).await?);
+        }
+    }
+    Ok(found)
 }
 
 fn no_imageset(from: &Imagesets) -> WorkflowError {
@@ -241,46 +407,6 @@ fn is_cured(target: u64, later: &[Reader]) -> bool {
 /// Answers whether the target got what a sequence held with a later, cumulative one.
 fn is_covered(sequence: u64, chain: &Chain) -> bool {
     chain.imagesets.iter().any(|published| published.base < sequence && sequence < published.sequence)
-}
-
-async fn publish_one(
-    run: &Run,
-    reader: Arc<Reader>,
-    workspace: &Workspace,
-    destination: &Destination,
-    found: Option<&Stored>,
-    report: &mut RunReport,
-) -> Result<(), WorkflowError> {
-    let index = reader.index().clone();
-    let mut known = destination.known(found.map(|f| &f.chain));
-    for required in &index.required {
-        let places = required.repositories.iter().map(|r| destination.place(r));
-        known.entry(required.descriptor.digest.clone()).or_default().extend(places);
-    }
-    let supply = Arc::new(FromImageset { reader: reader.clone() });
-    let publisher = Publisher::new(
-        destination.endpoint.clone(),
-        supply,
-        known,
-        run.parallelism,
-        run.retry,
-        run.events.clone(),
-    );
-    let carried = index.entries.iter().filter(|e| e.media_type.is_some());
-    let bytes = Some(carried.map(|e| e.size).sum());
-    let items = Some(index.images.len() as u64);
-    run.events.event(Event::Phase { name: "publishing", items, bytes });
-    report.failures.extend(publish(&publisher, destination, &index.images).await);
-    add_totals(&mut report.totals, publisher.totals());
-    let resources = workspace.cluster_resources(&destination.target)?;
-    for entry in index.entries.iter().filter(|e| e.path.starts_with(RESOURCES)) {
-        workspace.write_below(
-            &resources,
-            &entry.path[RESOURCES.len()..],
-            &reader.file(&entry.path).await?,
-        )?;
-    }
-    Ok(())
 }
 
 async fn commit(

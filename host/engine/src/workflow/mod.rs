@@ -5,6 +5,7 @@
 
 mod collect;
 mod companions;
+pub mod deletion;
 pub mod direct;
 mod error;
 pub mod from_disk;
@@ -15,12 +16,16 @@ mod kept;
 mod mirrored;
 pub mod network;
 mod outgoing;
+mod preflight;
 mod prepare;
 mod publishing;
 pub mod questions;
+pub mod release_signatures;
 mod resolve;
 mod resources;
 pub mod serving;
+pub mod stock;
+mod targets;
 pub mod to_disk;
 mod workspace;
 
@@ -32,7 +37,8 @@ use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
 pub use guard::Guard;
-pub use workspace::{ResourcesOf, Workspace, cache_in, resources_in};
+pub use preflight::{Examine, Finding, Unfit};
+pub use workspace::{ResourcesOf, Workspace, cache_in, directory_of_workspace, resources_in};
 
 use crate::policy::Policy;
 use crate::report::SharedEvents;
@@ -61,6 +67,8 @@ pub struct Run {
     pub on_error: OnError,
     /// What to do about signatures and other things beside images.
     pub companions: CarryCompanions,
+    /// Whether what has left the configuration is deleted from the target once all is published.
+    pub prune: bool,
     /// How resources for clusters are to be.
     pub resources: Preferences,
     /// Where to tell what happens.

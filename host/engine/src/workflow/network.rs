@@ -18,6 +18,7 @@ use oc_mirror_model::reference::{
 use super::from_disk::{Destination, SparseProbe};
 use super::images::{Origin, Origins};
 use super::mirrored::Mirrored;
+use super::release_signatures::{InRegistry as SignaturesInRegistry, beside};
 use crate::bucket::{Bucket, BucketSettings, Credentials};
 use crate::content::{ContentError, ContentErrorKind, ContentRead};
 use crate::fetch::GuardedFetch;
@@ -25,11 +26,14 @@ use crate::layout::Layout;
 use crate::metadata::MetadataStore;
 use crate::metadata::in_registry::{InRegistry, REPOSITORY};
 use crate::net::{Delay, NetError, NetSettings, Proxies, Retry as RequestRetry};
+use crate::plan::names::Names;
 use crate::registry::conf::{Blocked, Located, Place, RegistriesConf};
+use crate::registry::profile::Product;
 use crate::registry::{Client, ClientSettings, CredentialError, CredentialStore, HostCertificates};
 use crate::report::{Event, SharedEvents};
 use crate::source::HttpFetch;
 use crate::transfer::Retry;
+use crate::trust::release::SignatureStore;
 
 /// How registries are reached.
 pub struct NetworkSettings {
@@ -59,6 +63,27 @@ pub struct NetworkSettings {
     pub max_requests: usize,
     /// Where to tell of retries.
     pub events: SharedEvents,
+    /// What the user says that registries are.
+    pub profiles: Profiles,
+}
+
+/// What the user says that registries are.
+#[derive(Clone, Debug, Default)]
+pub struct Profiles {
+    /// The one that is published to.
+    pub target: Option<Product>,
+    /// By `host` or `host:port`.
+    pub by_registry: HashMap<Registry, Product>,
+}
+
+impl Profiles {
+    fn of(&self, registry: &Registry) -> Option<Product> {
+        self.by_registry.get(registry).copied()
+    }
+
+    fn of_target(&self, registry: &Registry) -> Option<Product> {
+        self.of(registry).or(self.target)
+    }
 }
 
 /// Where a bucket is, and who is asking.
@@ -160,13 +185,18 @@ impl Network {
         let settings = &self.clients.settings;
         let tls_verify = settings.target_tls_verify && !endpoint.insecure;
         let certificates = settings.target_certificates.as_deref();
-        let client = Arc::new(self.clients.client(&target.registry, tls_verify, certificates)?);
+        let said = settings.profiles.of_target(&target.registry);
+        let client = Arc::new(self.clients.client(&target.registry, tls_verify, certificates, said)?);
         Ok(Destination {
             target: target.clone(),
             endpoint: client.clone(),
+            deleter: client.clone(),
             records: Arc::new(InRegistry::new(client.clone(), target.prefix.as_ref())),
             max_nested_paths,
+            names: Names::new(target.prefix.clone(), max_nested_paths),
+            examine: client.clone(),
             sparse: Arc::new(Probe { client, prefix: target.prefix.clone() }),
+            directory: None,
         })
     }
 
@@ -228,6 +258,30 @@ impl Network {
         }
         let reason = format!("no registry that is searched has it: {}", failed.join("; "));
         Err(ContentError::new(name, ContentErrorKind::Refused(reason)))
+    }
+
+    /// Returns the signatures of releases in a repository of them.
+    pub fn signatures_at(&self, place: &Reference) -> Result<Arc<dyn SignatureStore>, ContentError> {
+        let read = self.source(&place.registry)?.read();
+        Ok(Arc::new(SignaturesInRegistry::new(read, place)))
+    }
+
+    /// Returns the signatures of releases that this program keeps beside payloads, for each mirror of payloads.
+    pub fn mirrored_signatures(&self) -> Vec<Arc<dyn SignatureStore>> {
+        let mut stores: Vec<Arc<dyn SignatureStore>> = Vec::new();
+        for place in self.registries.mirrors() {
+            let Some(repository) = beside(&place.reference.repository) else { continue };
+            // Nothing is asked that must not be.
+            let Ok(client) = self.clients.of(&place) else { continue };
+            let place = Reference { repository, tag: None, digest: None, ..place.reference };
+            stores.push(Arc::new(SignaturesInRegistry::new(client, &place)));
+        }
+        stores
+    }
+
+    /// Answers whether an image comes from mirrors only, as `registries.conf` says.
+    pub fn is_mirrored_only(&self, image: &Reference) -> bool {
+        self.registries.is_mirrored_only(image)
     }
 
     fn source(&self, registry: &Registry) -> Result<Readable, ContentError> {
@@ -310,8 +364,9 @@ impl Clients {
         if let Some(client) = sources.get(&key) {
             return Ok(client.clone());
         }
+        let said = self.settings.profiles.of(registry);
         let certificates = self.settings.source_certificates.as_deref();
-        let client = Arc::new(self.client(registry, tls_verify, certificates)?);
+        let client = Arc::new(self.client(registry, tls_verify, certificates, said)?);
         sources.insert(key, client.clone());
         Ok(client)
     }
@@ -321,6 +376,7 @@ impl Clients {
         registry: &Registry,
         tls_verify: bool,
         certificates: Option<&Path>,
+        profile: Option<Product>,
     ) -> Result<Client, ContentError> {
         let HostCertificates { authorities, identity, surplus } = match certificates {
             Some(dir) => HostCertificates::read(dir),
@@ -345,6 +401,7 @@ impl Clients {
             retry: self.retry(),
             max_requests: self.settings.max_requests,
             events: self.settings.events.clone(),
+            profile,
         };
         Client::new(registry, settings)
     }

@@ -113,7 +113,7 @@ pub(super) fn write(
     let facts = Facts {
         registry: &target.registry,
         chain,
-        joined_paths: destination.max_nested_paths.is_some_and(|most| most > 0),
+        joined_paths: destination.names.most().is_some(),
         preferences,
     };
     let Documents { files, warnings, mut notes, .. } = documents(&facts);

@@ -9,6 +9,7 @@
 //! | `results/` | the report of each run |
 //! | `resolved-config.yaml` | the last configuration with everything pinned |
 //! | `cluster-resources/` | resources for clusters; once more than one target was published to, in a directory for each |
+//! | `delete/` | lists of images to delete, and of those that were pruned |
 //! | `cache/` | blobs and plugins' findings that are wanted again; can be removed at any time |
 //! | `dry-run/` | what `--dry-run` found |
 //! | `scratch/` | files of a run under way |
@@ -60,14 +61,14 @@ pub struct Published {
 /// Returns the directory itself of the workspace in `parent`.
 ///
 /// A path that ends with `working-dir` is taken as the workspace itself, as oc-mirror v2 does.
-fn dir_of(parent: &Path) -> PathBuf {
+pub fn directory_of_workspace(parent: &Path) -> PathBuf {
     if parent.ends_with(NAME) { parent.to_owned() } else { parent.join(NAME) }
 }
 
 /// Names the directory of a target's resources: `r.example_5000+team` for `docker://r.example:5000/team`.
 ///
 /// No two targets have the same: `_` in a registry's name is doubled, and nothing else has a `+`.
-fn directory_of(target: &str) -> String {
+pub(super) fn directory_of(target: &str) -> String {
     let target = target.trim_start_matches("docker://");
     let (registry, prefix) = target.split_once('/').map_or((target, None), |(r, p)| (r, Some(p)));
     let mut name = registry.replace('_', "__").replace(':', "_");
@@ -79,7 +80,7 @@ fn directory_of(target: &str) -> String {
 
 /// Returns where the workspace in `parent` keeps what makes runs faster. It can be used beside a run.
 pub fn cache_in(parent: &Path) -> PathBuf {
-    cache_of(&dir_of(parent))
+    cache_of(&directory_of_workspace(parent))
 }
 
 /// Resources for clusters that a workspace has, of one target.
@@ -96,7 +97,7 @@ pub struct ResourcesOf {
 /// Returns where the workspace in `parent` has resources for clusters, for each target that was published to from there. It
 /// can be asked beside a run.
 pub fn resources_in(parent: &Path) -> Result<Vec<ResourcesOf>, WorkflowError> {
-    let dir = dir_of(parent);
+    let dir = directory_of_workspace(parent);
     let Some(published) = published_in(&dir)? else { return Ok(Vec::new()) };
     let root = dir.join(RESOURCES);
     let is_only = published.targets.len() == 1;
@@ -128,7 +129,7 @@ fn cache_of(dir: &Path) -> PathBuf {
 impl Workspace {
     /// Opens the workspace in `parent`, making it if need be, and keeps others out.
     pub fn open(parent: &Path) -> Result<Self, WorkflowError> {
-        let dir = dir_of(parent);
+        let dir = directory_of_workspace(parent);
         let failed = |source| WorkflowErrorKind::Workspace { path: dir.display().to_string(), source };
         std::fs::create_dir_all(dir.join("results")).map_err(failed)?;
         match fsx::Lock::acquire(&dir.join("lock")) {
@@ -314,6 +315,9 @@ impl Workspace {
     /// Makes an empty directory for files of this run; what an earlier run left there is removed.
     pub fn scratch(&self) -> Result<Scratch, WorkflowError> {
         let path = self.dir.join("scratch");
+        let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
+        // Whoever is lent the directory names it from the root, and what is in there is recognised by that.
+        let path = std::path::absolute(&path).map_err(failed)?;
         let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
         match std::fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error).into()),

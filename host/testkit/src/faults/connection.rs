@@ -14,11 +14,12 @@ const HOP: [&str; 4] = ["connection", "keep-alive", "transfer-encoding", "conten
 /// How much of a flood is sent at a time.
 const PIECE: usize = 64 * 1024;
 
-struct Request {
-    method: String,
-    path: String,
-    headers: Headers,
-    body: Vec<u8>,
+#[derive(Clone)]
+pub(super) struct Request {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) headers: Headers,
+    pub(super) body: Vec<u8>,
 }
 
 /// Whether the connection can carry another request.
@@ -109,10 +110,28 @@ fn respond(request: &Request, actions: &[Action], shared: &Shared) -> io::Result
         (Some(origin), _) => {
             origin.answer_body(&request.method, &request.path, &request.headers, &request.body)
         }
-        (None, Some(upstream)) => forward(upstream, request, actions, shared)?,
+        (None, Some(upstream)) => pass(upstream, request, actions, shared)?,
         (None, None) => Response { status: 404, headers: Vec::new(), body: Vec::new() },
     };
     Ok((!actions.contains(&Action::LoseAnswer)).then_some(response))
+}
+
+/// Asks the registry behind, as far as the quirks of the one before it let that happen.
+fn pass(upstream: &str, request: &Request, actions: &[Action], shared: &Shared) -> io::Result<Response> {
+    // One at a time where there are quirks: they remember what came before.
+    let mut quirks = lock(&shared.quirks);
+    if quirks.is_empty() {
+        drop(quirks);
+        return forward(upstream, request, actions, shared);
+    }
+    let mut request = request.clone();
+    let behind = |request: &Request| forward(upstream, request, actions, shared);
+    let mut response = match quirks.before(&mut request, &behind)? {
+        Some(response) => response,
+        None => behind(&request)?,
+    };
+    quirks.after(&request, &mut response);
+    Ok(response)
 }
 
 fn forward(upstream: &str, request: &Request, actions: &[Action], shared: &Shared) -> io::Result<Response> {

@@ -2,6 +2,7 @@
 //! where a table of [`Rule`]s says so. It records every request. Bodies are held in memory, so images must be small.
 
 mod connection;
+mod quirk;
 mod rule;
 mod token;
 
@@ -11,12 +12,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+pub use quirk::{Personality, Quirk};
 pub use rule::{Action, Rule};
 pub use token::Bearer;
 
 use crate::http::{self, Headers, Response};
 use crate::push::{PlainHost, PushTarget};
 use crate::registry::Registry;
+use quirk::Quirks;
 use rule::Table;
 use token::Tokens;
 
@@ -73,6 +76,7 @@ struct Shared {
     /// What answers instead, for servers that are no registries.
     origin: Option<Arc<dyn Origin>>,
     table: Mutex<Table>,
+    quirks: Mutex<Quirks>,
     tokens: Option<Tokens>,
     recorded: Mutex<Vec<Recorded>>,
     open: Mutex<Vec<TcpStream>>,
@@ -97,6 +101,15 @@ impl FaultRegistry {
         Self::start(Some(host.plain_host()), None, None)
     }
 
+    /// Starts in front of a registry and behaves as one of another make.
+    pub fn posing_as(registry: &Registry, personality: Personality) -> Self {
+        let made = Self::before(registry);
+        for quirk in personality.quirks() {
+            made.quirk(quirk);
+        }
+        made
+    }
+
     /// Starts without a registry behind it: what no rule answers is 404.
     pub fn alone() -> Self {
         Self::start(None, None, None)
@@ -114,6 +127,7 @@ impl FaultRegistry {
             upstream: upstream.as_ref().map(|u| u.host.clone()),
             origin,
             table: Mutex::default(),
+            quirks: Mutex::default(),
             tokens: bearer.map(|b| Tokens::new(b, address)),
             recorded: Mutex::default(),
             open: Mutex::default(),
@@ -140,6 +154,17 @@ impl FaultRegistry {
     pub fn rule(&self, rule: Rule) -> &Self {
         lock(&self.shared.table).add(rule);
         self
+    }
+
+    /// Adds a quirk to those there are. They need a registry behind.
+    pub fn quirk(&self, quirk: Quirk) -> &Self {
+        lock(&self.shared.quirks).add(quirk);
+        self
+    }
+
+    /// Creates a repository or project, where one has to be created before anything can be pushed to it.
+    pub fn create(&self, name: &str) {
+        lock(&self.shared.quirks).create(name);
     }
 
     /// Forgets all rules.

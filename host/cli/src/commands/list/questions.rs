@@ -95,6 +95,7 @@ fn settings(created: String) -> Run {
         retry: Retry::default(),
         on_error: OnError::Fail,
         companions: CarryCompanions::None,
+        prune: false,
         resources: Default::default(),
         events,
         cancelled: Arc::new(AtomicBool::new(false)),

@@ -165,6 +165,28 @@ impl RegistriesConf {
         self.entries.values().any(|entry| match_length(registry.as_str(), &host(entry)).is_some())
     }
 
+    /// Returns the mirrors of all registries, once each, as places for everything below them.
+    pub fn mirrors(&self) -> Vec<Place> {
+        let mut mirrors: Vec<Place> = Vec::new();
+        for mirror in self.entries.values().flat_map(|entry| &entry.mirrors) {
+            // A mirror of a whole registry is no place for an image.
+            let Ok(reference) = moved(&mirror.at, &mirror.location, "") else { continue };
+            let blocked = self.blocked(&reference);
+            let place = Place { reference, insecure: mirror.insecure, blocked, is_mirror: true };
+            if !mirrors.contains(&place) {
+                mirrors.push(place);
+            }
+        }
+        mirrors
+    }
+
+    /// Answers whether an image comes from mirrors only: there are some, and the place that it is named after is blocked.
+    pub fn is_mirrored_only(&self, image: &Reference) -> bool {
+        let places = self.places(image).unwrap_or_default();
+        let (mirrors, own): (Vec<_>, Vec<_>) = places.iter().partition(|place| place.is_mirror);
+        mirrors.iter().any(|place| place.blocked.is_none()) && own.iter().all(|place| place.blocked.is_some())
+    }
+
     /// Returns where credentials are looked for: `containers-auth.json` stands for the credential files, any other name for
     /// a helper that is asked about every registry. Nothing: in the files alone.
     pub fn credential_helpers(&self) -> Option<&[String]> {

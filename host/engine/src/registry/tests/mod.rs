@@ -17,6 +17,7 @@ use crate::report::{Event, Events};
 
 mod auth;
 mod listing;
+mod profiles;
 mod pull;
 mod push;
 

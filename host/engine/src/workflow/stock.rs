@@ -1,0 +1,427 @@
+//! What was mirrored before as the source of something smaller: [`Stock`] finds images by their original names in
+//! imagesets or in an image layout, and lends what else a run needs: update graphs and signatures of releases.
+//!
+//! Where it is used ([`FromStock`]), nothing else is asked unless the user allows it. What is in a stock is content of its
+//! digest; a catalog that was made smaller is found under the name of the one that it was made of.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use oc_mirror_model::digest::Digest;
+use oc_mirror_model::manifest::{Descriptor, RawManifest};
+use oc_mirror_model::reference::{Reference, Repository, Selector, Source, Tag};
+use oc_mirror_model::request::kind;
+
+use super::imagesets::Imagesets;
+use super::images::{Origin, Origins};
+use super::{WorkflowError, WorkflowErrorKind};
+use crate::archive::{self, Reader};
+use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead};
+use crate::layout::Layout;
+
+mod http;
+mod signatures;
+#[cfg(test)]
+mod tests;
+
+pub use http::{GraphServers, StockHttp};
+
+/// Where an imageset keeps what is neither an image nor about one.
+const FILES: &str = "files";
+/// A file of a layout's directory that is read as a whole may have this size, as in an imageset.
+const MAX_FILE: u64 = 64 << 20;
+
+/// Imagesets of one chain, or an image layout, that images are taken from.
+pub struct Stock {
+    content: Arc<dyn ContentRead>,
+    files: Files,
+    /// For messages: `the imagesets in DIR`.
+    place: String,
+    /// The newest first.
+    images: Vec<Kept>,
+}
+
+enum Files {
+    Imagesets(Arc<Together>),
+    Directory(PathBuf),
+}
+
+/// One image of a stock.
+struct Kept {
+    /// What it was asked for by, and where it came from.
+    names: Vec<String>,
+    /// The same, taken apart.
+    sources: Vec<Source>,
+    kind: String,
+    /// Where it is in the stock: what lies beside it bears a tag there.
+    repository: Repository,
+    tag: Option<Tag>,
+    root: Digest,
+    manifests: Vec<Digest>,
+}
+
+/// An image is not in the stock, and nothing else may be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("it is not in {place}, and nothing else is asked")]
+pub struct NotInStock {
+    place: String,
+}
+
+impl NotInStock {
+    /// Returns what to do about it.
+    pub(super) fn hint(&self) -> &'static str {
+        "mirror it where those imagesets are made, or ask registries for what is missing with --online"
+    }
+}
+
+impl Stock {
+    /// Opens a directory or bucket of imagesets, one chunk of an imageset, or an image layout.
+    pub async fn open(from: &Imagesets) -> Result<Self, WorkflowError> {
+        if let Imagesets::Path(path) = from {
+            if !path.exists() {
+                return Err(WorkflowErrorKind::NoImageset { path: from.name() }.into());
+            }
+            let is_layout = !path.is_file()
+                && archive::find_imagesets(path).is_ok_and(|sets| sets.is_empty())
+                && path.join("index.json").is_file();
+            if is_layout {
+                return Self::of_layout(path);
+            }
+        }
+        let place = format!("the imagesets in `{}`", from.name());
+        Ok(Self::of_imagesets(Together::open(from).await?, place))
+    }
+
+    fn of_imagesets(imagesets: Together, place: String) -> Self {
+        let imagesets = Arc::new(imagesets);
+        let entries = imagesets.readers.iter().rev().flat_map(|reader| &reader.index().images);
+        let images = entries.map(|image| {
+            let names = vec![image.request.origin.clone(), image.request.source.clone()];
+            Kept {
+                sources: names.iter().filter_map(|name| name.parse().ok()).collect(),
+                names,
+                kind: image.request.kind.clone(),
+                repository: image.destination.repository.clone(),
+                tag: Some(image.destination.tag.clone()),
+                root: image.root.digest.clone(),
+                manifests: image.manifests.iter().map(|m| m.digest.clone()).collect(),
+            }
+        });
+        Self {
+            images: images.collect(),
+            place,
+            content: imagesets.clone(),
+            files: Files::Imagesets(imagesets),
+        }
+    }
+
+    fn of_layout(from: &Path) -> Result<Self, WorkflowError> {
+        let layout = Layout::open(from)?;
+        let images = layout.images().into_iter().filter_map(|(name, root)| {
+            let name = name?;
+            // `HOST/PATH:TAG`, as tools name what they copy, or `PATH:TAG`, as this program does what was pushed to it.
+            let source: Option<Source> = name.parse().ok();
+            let (path, tag) = name.rsplit_once(':')?;
+            let repository = match &source {
+                Some(Source::Registry(reference)) => reference.repository.clone(),
+                _ => path.parse().ok()?,
+            };
+            Some(Kept {
+                names: vec![name.clone()],
+                sources: source.into_iter().collect(),
+                kind: String::new(),
+                repository,
+                tag: tag.parse().ok(),
+                root: root.digest.clone(),
+                manifests: vec![root.digest],
+            })
+        });
+        Ok(Self {
+            images: images.collect(),
+            place: format!("the image layout `{}`", from.display()),
+            content: Arc::new(layout),
+            files: Files::Directory(from.join(FILES)),
+        })
+    }
+
+    /// Returns what it is, for messages.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Returns the name of the newest image of the update graph's data, if there is one.
+    pub fn graph_image(&self) -> Option<&str> {
+        let graph = self.images.iter().find(|image| image.kind == kind::GRAPH)?;
+        graph.names.first().map(String::as_str)
+    }
+
+    /// Reads a file that went along with the images, named as below `files/`; the newest there is.
+    async fn file(&self, path: &str) -> Option<Vec<u8>> {
+        match &self.files {
+            Files::Imagesets(imagesets) => {
+                let path = format!("{FILES}/{path}");
+                let has = |reader: &&Reader| reader.files().any(|entry| entry.path == path);
+                imagesets.readers.iter().rev().find(has)?.file(&path).await.ok()
+            }
+            Files::Directory(dir) => {
+                let path = dir.join(path);
+                let is_small = path.metadata().is_ok_and(|m| m.is_file() && m.len() <= MAX_FILE);
+                if is_small { std::fs::read(path).ok() } else { None }
+            }
+        }
+    }
+
+    async fn find(&self, source: &Source) -> Result<Option<Origin>, ContentError> {
+        let origin = |image: &Kept, digest: &Digest| Origin {
+            read: self.content.clone(),
+            repository: image.repository.clone(),
+            selector: Selector::Digest(digest.clone()),
+        };
+        if let Some(image) = self.images.iter().find(|image| image.is_called(source)) {
+            return Ok(Some(origin(image, &image.root)));
+        }
+        let Source::Registry(Reference { repository, digest: Some(digest), .. }) = source else {
+            return Ok(None);
+        };
+        // Whatever it is called, it is what was asked for.
+        if let Some(image) = self.images.iter().find(|image| image.manifests.contains(digest)) {
+            return Ok(Some(origin(image, digest)));
+        }
+        let selector = Selector::Digest(digest.clone());
+        let there = self.content.find(repository, &selector).await?;
+        let read = self.content.clone();
+        Ok(there.map(|_| Origin { read, repository: repository.clone(), selector }))
+    }
+
+    fn missing(&self, subject: String) -> ContentError {
+        let cause = NotInStock { place: self.place.clone() };
+        ContentError::with_source(subject, ContentErrorKind::NotFound, cause)
+    }
+}
+
+impl Kept {
+    /// Answers whether a reference means this image. One with a digest means that digest; only a catalog that was made
+    /// smaller has another one than it was asked for by.
+    fn is_called(&self, wanted: &Source) -> bool {
+        match wanted {
+            Source::Layout(_) => self.names.contains(&wanted.to_string()),
+            Source::Registry(wanted) => {
+                self.sources.iter().any(|source| match source {
+                    Source::Registry(known) => {
+                        let is_same =
+                            known.registry == wanted.registry && known.repository == wanted.repository;
+                        is_same
+                            && match (&wanted.digest, &known.digest) {
+                                (None, _) => {
+                                    (known.tag.is_some() || known.digest.is_none())
+                                        && tag_of(known) == tag_of(wanted)
+                                }
+                                (Some(wanted), _) if *wanted == self.root => true,
+                                (Some(wanted), Some(known)) => self.kind == kind::CATALOG && wanted == known,
+                                (Some(_), None) => false,
+                            }
+                    }
+                    Source::Layout(_) => false,
+                }) || (self.is_without_host() && self.repository == wanted.repository)
+                    && wanted.digest.is_none()
+                    && self.tag.as_ref().is_some_and(|tag| tag.as_str() == tag_of(wanted))
+            }
+        }
+    }
+
+    /// Answers whether it bears the name that it has at a target, as what was pushed into a layout does.
+    fn is_without_host(&self) -> bool {
+        let of_target = self.tag.as_ref().map(|tag| format!("{}:{tag}", self.repository));
+        of_target.is_some_and(|name| self.names == [name])
+    }
+}
+
+fn tag_of(reference: &Reference) -> &str {
+    reference.tag.as_ref().map_or("latest", Tag::as_str)
+}
+
+/// Finds images in a stock, and elsewhere only if that is allowed.
+pub struct FromStock {
+    stock: Arc<Stock>,
+    elsewhere: Arc<dyn Origins>,
+    may_ask: MayAsk,
+}
+
+/// Answers whether an image that is not in the stock may be asked for elsewhere.
+pub type MayAsk = Box<dyn Fn(&Reference) -> bool + Send + Sync>;
+
+impl FromStock {
+    /// Takes images out of the stock. `elsewhere` is asked for directories on disk, and for what is missing, if it may be.
+    pub fn new(stock: Arc<Stock>, elsewhere: Arc<dyn Origins>, may_ask: MayAsk) -> Self {
+        Self { stock, elsewhere, may_ask }
+    }
+}
+
+#[async_trait]
+impl Origins for FromStock {
+    async fn origin(&self, source: &Source) -> Result<Origin, ContentError> {
+        if let Some(origin) = self.stock.find(source).await? {
+            return Ok(origin);
+        }
+        match source {
+            Source::Registry(image) if !(self.may_ask)(image) => Err(self.stock.missing(source.to_string())),
+            _ => self.elsewhere.origin(source).await,
+        }
+    }
+
+    async fn tags(
+        &self,
+        repository: &Reference,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, ContentError> {
+        let of = |source: &Source| match source {
+            Source::Registry(known)
+                if known.registry == repository.registry && known.repository == repository.repository =>
+            {
+                known.tag.as_ref().map(|tag| tag.as_str().to_owned())
+            }
+            _ => None,
+        };
+        let mut tags: Vec<String> =
+            self.stock.images.iter().flat_map(|i| &i.sources).filter_map(of).collect();
+        if tags.is_empty() && (self.may_ask)(repository) {
+            return self.elsewhere.tags(repository, after, limit).await;
+        }
+        tags.sort();
+        tags.dedup();
+        tags.retain(|tag| after.is_none_or(|after| tag.as_str() > after));
+        tags.truncate(limit);
+        Ok(tags)
+    }
+
+    async fn referrers(
+        &self,
+        source: &Source,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, ContentError> {
+        let Some(origin) = self.stock.find(source).await? else {
+            return match source {
+                Source::Registry(image) if !(self.may_ask)(image) => {
+                    Err(self.stock.missing(source.to_string()))
+                }
+                _ => self.elsewhere.referrers(source, digest, artifact_type).await,
+            };
+        };
+        let listed = origin.read.list_referrers(&origin.repository, digest).await?;
+        let mut found = match listed {
+            Some(found) => found,
+            None => {
+                let tag = Selector::Tag(Tag::of_referrers(digest));
+                match origin.read.manifest(&origin.repository, &tag).await {
+                    Ok(list) => list.index().map(|index| index.manifests.clone()).unwrap_or_default(),
+                    Err(error) if error.is_not_found() => Vec::new(),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        found.retain(|d| artifact_type.is_none_or(|t| d.artifact_type.as_deref() == Some(t)));
+        Ok(found)
+    }
+}
+
+/// Several imagesets of a chain as one: names are those of the newest that has them, content lies in any.
+pub(super) struct Together {
+    /// In the order of their sequences.
+    readers: Vec<Reader>,
+    /// Where images go, and where they are from: what lies beside an image is asked for in the repository it was in.
+    tags: HashMap<(Repository, Tag), Digest>,
+}
+
+/// Content was carried by an imageset that is not at hand.
+#[derive(Debug, thiserror::Error)]
+#[error("it is in imageset {sequence}, which is not there")]
+struct ElsewhereInChain {
+    sequence: u64,
+}
+
+impl Together {
+    /// Opens all imagesets that there are in a place.
+    pub(super) async fn open(from: &Imagesets) -> Result<Self, WorkflowError> {
+        let readers = from.open().await?;
+        let mut tags = HashMap::new();
+        for image in readers.iter().rev().flat_map(|reader| &reader.index().images) {
+            let to = image.destination.clone();
+            let from = match image.request.origin.parse() {
+                Ok(Source::Registry(Reference { repository, tag: Some(tag), .. })) => Some((repository, tag)),
+                _ => None,
+            };
+            for name in [Some((to.repository, to.tag)), from].into_iter().flatten() {
+                tags.entry(name).or_insert_with(|| image.root.digest.clone());
+            }
+        }
+        Ok(Self { readers, tags })
+    }
+
+    /// Returns what the newest imageset names: where it goes, and what it is.
+    pub(super) fn newest(&self) -> impl Iterator<Item = (Repository, Option<Tag>, Digest)> {
+        let images = self.readers.last().into_iter().flat_map(|reader| &reader.index().images);
+        images.map(|i| {
+            let to = i.destination.clone();
+            (to.repository, Some(to.tag), i.root.digest.clone())
+        })
+    }
+
+    fn holder(&self, digest: &Digest) -> Result<&Reader, ContentError> {
+        if let Some(reader) = self.readers.iter().rev().find(|reader| reader.holds(digest)) {
+            return Ok(reader);
+        }
+        let required = self.readers.iter().rev().flat_map(|reader| &reader.index().required);
+        let carried = required.into_iter().find(|required| required.descriptor.digest == *digest);
+        let subject = digest.to_string();
+        Err(match carried {
+            Some(required) => {
+                let cause = ElsewhereInChain { sequence: required.sequence };
+                ContentError::with_source(subject, ContentErrorKind::NotFound, cause)
+            }
+            None => ContentError::new(subject, ContentErrorKind::NotFound),
+        })
+    }
+}
+
+#[async_trait]
+impl ContentRead for Together {
+    fn name(&self) -> String {
+        match self.readers.last() {
+            Some(reader) => reader.name(),
+            None => "no imageset".to_owned(),
+        }
+    }
+
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<RawManifest, ContentError> {
+        let digest = match selector {
+            Selector::Digest(digest) => digest,
+            Selector::Tag(tag) => self.tags.get(&(repository.clone(), tag.clone())).ok_or_else(|| {
+                ContentError::new(format!("{repository}:{tag}"), ContentErrorKind::NotFound)
+            })?,
+        };
+        self.holder(digest)?.manifest(repository, &Selector::Digest(digest.clone())).await
+    }
+
+    async fn blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        offset: u64,
+    ) -> Result<BlobStream, ContentError> {
+        self.holder(&blob.digest)?.blob(repository, blob, offset).await
+    }
+}
+
+/// Makes a body of bytes.
+fn body(bytes: Vec<u8>) -> BlobStream {
+    Box::pin(futures_util::stream::iter([Ok(Bytes::from(bytes))]))
+}
