@@ -120,8 +120,9 @@ fn applying(args: &MirrorArgs, way: &Way) -> Result<Option<Applying>, CliError> 
     if let Way::FromDisk { targets, .. } | Way::Direct { targets } = way
         && targets.len() > 1
     {
-        return Err(CliError::new("--apply tells clusters of one target, and several are named")
-            .hint("publish without it, then use `oc-mirror apply --workspace file://DIR --target docker://HOST`"));
+        return Err(CliError::new("--apply tells clusters of one target, and several are named").hint(
+            "publish without it, then use `oc-mirror apply --workspace file://DIR --target docker://HOST`",
+        ));
     }
     if args.dry_run {
         return Err(CliError::new("--dry-run publishes nothing that clusters could be told of").hint(
@@ -282,9 +283,8 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
     if (is_bucket || destination.starts_with("file://"))
         && let Some(second) = args.destinations.get(1)
     {
-        return Err(CliError::new(format!("`{second}` is a second destination")).hint(
-            "an imageset is made in one place; only several registries are mirrored to at once",
-        ));
+        return Err(CliError::new(format!("`{second}` is a second destination"))
+            .hint("an imageset is made in one place; only several registries are mirrored to at once"));
     }
     if args.prune && (is_bucket || destination.starts_with("file://")) {
         return Err(CliError::new("--prune is for publishing, and nothing is published here")

@@ -275,7 +275,10 @@ impl Finish<'_> {
     async fn finish(&self, sites: &mut [Site], report: &RunReport) -> Result<(), WorkflowError> {
         let signatures = self.signatures()?;
         // What was left out of a run is not what nobody wants.
-        sites.iter_mut().flat_map(|site| &mut site.outcome).for_each(|own| own.dropped.clone_from(&report.dropped));
+        sites
+            .iter_mut()
+            .flat_map(|site| &mut site.outcome)
+            .for_each(|own| own.dropped.clone_from(&report.dropped));
         for site in sites.iter_mut().filter(|site| site.is_good()) {
             let kept = release_signatures::keep(self.workspace, &site.destination, &signatures).await;
             site.outcome.iter_mut().for_each(|own| own.warnings.extend(kept.clone()));

@@ -207,7 +207,8 @@ impl Publishing<'_> {
         let steps = admit_all(self.readers, found.as_ref(), self.workspace.uid().await?)?;
         deletion::refuse_pending(found.as_ref().map(|f| &f.chain), destination)?;
         let chain = found.as_ref().map(|f| &f.chain);
-        let images: Vec<&ImageEntry> = self.readers.iter().flat_map(|reader| &reader.index().images).collect();
+        let images: Vec<&ImageEntry> =
+            self.readers.iter().flat_map(|reader| &reader.index().images).collect();
         let published = self.readers.iter().zip(&steps).filter(|(_, step)| **step == Step::Publish);
         let new: Vec<&ImageEntry> = published.flat_map(|(reader, _)| &reader.index().images).collect();
         let destination = destination.prepared(self.run, chain, &images, &new, &mut report).await?;
@@ -215,11 +216,7 @@ impl Publishing<'_> {
     }
 
     /// Publishes to one target what was planned; content is read together with whoever has a seat.
-    async fn publish(
-        &self,
-        planned: Planned,
-        seat: Option<Arc<Seat>>,
-    ) -> Result<RunReport, WorkflowError> {
+    async fn publish(&self, planned: Planned, seat: Option<Arc<Seat>>) -> Result<RunReport, WorkflowError> {
         let (run, workspace) = (self.run, self.workspace);
         let Planned { destination, mut report, steps, mut found } = planned;
         let destination = &destination;

@@ -15,8 +15,8 @@ use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source, Tag};
 use oc_mirror_model::request::kind;
 
-use super::imagesets::Imagesets;
 use super::images::{Origin, Origins};
+use super::imagesets::Imagesets;
 use super::{WorkflowError, WorkflowErrorKind};
 use crate::archive::{self, Reader};
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead};
