@@ -101,7 +101,14 @@ fn many_images_travel_together_under_a_prefix() {
         lab.assert_published(image, &format!("far/side/{}", name(n)), "v1");
     }
     let uid = made.report().uid.expect("a made imageset has a chain").to_string();
-    assert_eq!(lab.target.tags("far/side/oc-mirror"), [uid], "the record of the chain");
+    let lock = format!("{uid}.lock");
+    let records = "far/side/oc-mirror";
+    assert_eq!(lab.target.tags(records), [uid.clone(), lock.clone()], "the record of the chain");
+    assert_eq!(
+        lab.target.digest_of(records, &uid),
+        lab.target.digest_of(records, &lock),
+        "nobody is committing"
+    );
 }
 
 #[test]

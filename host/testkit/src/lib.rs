@@ -45,6 +45,7 @@ pub use graph_data::{GraphData, Hostile};
 pub use image::{Blob, Image, ImageBuilder, IndexBuilder, Layer, sha256, tar_gz};
 #[cfg(feature = "registries")]
 pub use kube::{Allowed, KubeServer};
+#[cfg(feature = "registries")]
 pub use moto::Moto;
 pub use push::{PlainHost, PushTarget};
 #[cfg(feature = "registries")]

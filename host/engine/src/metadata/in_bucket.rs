@@ -58,7 +58,8 @@ impl MetadataStore for InBucket {
 
     async fn rehearse(&self) -> Result<(), MetadataError> {
         let probe = || async { self.bucket.check_conditions(&Uuid::new_v4().simple().to_string()).await };
-        self.sound.get_or_try_init(probe).await.map(|()| ()).map_err(|e| self.failed(e))
+        self.sound.get_or_try_init(probe).await.map_err(|e| self.failed(e))?;
+        Ok(())
     }
 
     async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError> {
