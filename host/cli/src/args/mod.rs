@@ -559,7 +559,7 @@ mod tests {
         assert!(
             cli.command.is_none() && !cli.mirror.network.dest_tls_verify && cli.mirror.network.src_tls_verify
         );
-        assert_eq!(cli.mirror.destination.as_deref(), Some("docker://r:5000/x"));
+        assert_eq!(cli.mirror.destinations, ["docker://r:5000/x"]);
         let cli = Cli::parse_from(["oc-mirror", "version", "--v2"]);
         assert!(matches!(cli.command, Some(Command::Version(_))));
     }
