@@ -145,9 +145,31 @@ impl InRegistry {
         Ok((parse(manifest)?, parse(marked)?))
     }
 
+    /// Returns what a tag points at. Asked by `GET`: some registries answer 404 to `HEAD` of a tag that is there.
+    async fn at(&self, tag: &Tag) -> Result<Option<Digest>, ContentError> {
+        match self.read.manifest(&self.repository, &Selector::Tag(tag.clone())).await {
+            Ok(manifest) => Ok(Some(manifest.digest().clone())),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn leads_to(&self, tag: &Tag, digest: Option<&Digest>) -> Result<bool, ContentError> {
-        let found = self.tags.resolve_tag(&self.repository, tag).await?;
-        Ok(found.as_ref().map(|f| &f.digest) == digest)
+        Ok(self.at(tag).await?.as_ref() == digest)
+    }
+
+    /// Moves the tag where the lock cannot move. Where no tag can, making it is a step that only one can take.
+    async fn swap_without_lock(
+        &self,
+        tag: &Tag,
+        found: Option<&Digest>,
+        manifest: &RawManifest,
+    ) -> Result<bool, ContentError> {
+        if !self.leads_to(tag, found).await? {
+            return Ok(false);
+        }
+        self.tags.put_tag(&self.repository, tag, manifest).await?;
+        self.leads_to(tag, Some(manifest.digest())).await
     }
 
     /// Moves the tag from the manifest that was found to a new one. `false`: somebody else was there, or is.
@@ -156,9 +178,14 @@ impl InRegistry {
         let lock = Self::lock(&tag);
         let (manifest, mine) = self.prepare(chain).await?;
         // Who is done leaves the record under both tags: anything else is somebody who is not, or never will be.
-        let last = self.tags.resolve_tag(&self.repository, &lock).await?;
-        let mut alone = last.is_none_or(|last| found == Some(&last.digest));
-        self.tags.put_tag(&self.repository, &lock, &mine).await?;
+        let last = self.at(&lock).await?;
+        let mut alone = last.is_none_or(|last| found == Some(&last));
+        match self.tags.put_tag(&self.repository, &lock, &mine).await {
+            Err(error) if is_immutable(&error) => {
+                return self.swap_without_lock(&tag, found, &manifest).await;
+            }
+            outcome => outcome?,
+        }
         if !self.leads_to(&tag, found).await? || !self.leads_to(&lock, Some(mine.digest())).await? {
             return Ok(false);
         }
@@ -172,7 +199,11 @@ impl InRegistry {
             return Ok(false);
         }
         if self.leads_to(&lock, Some(mine.digest())).await? {
-            self.tags.put_tag(&self.repository, &lock, &manifest).await?;
+            match self.tags.put_tag(&self.repository, &lock, &manifest).await {
+                // The record is there; who comes next will wait in vain for somebody who is done.
+                Err(error) if is_immutable(&error) => {}
+                outcome => outcome?,
+            }
         }
         Ok(true)
     }
@@ -197,6 +228,10 @@ impl InRegistry {
         let bytes = collect(verified(stream, layer, subject.clone()), layer).await?;
         Ok(Some((manifest.digest().clone(), bytes)))
     }
+}
+
+fn is_immutable(error: &ContentError) -> bool {
+    matches!(error.kind(), ContentErrorKind::ImmutableTag { .. })
 }
 
 #[async_trait]

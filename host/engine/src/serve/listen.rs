@@ -38,7 +38,6 @@ pub(super) async fn listen(
     let permits = Arc::new(Semaphore::new(options.max_connections));
     let graceful = GracefulShutdown::new();
     let acceptor = options.tls.clone().map(TlsAcceptor::from);
-    // Those that are left at the end are cut off with it.
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -80,6 +79,8 @@ pub(super) async fn listen(
     drop(listener);
     // Whoever does not come to an end in time has had its chance.
     let _ = timeout(options.grace, graceful.shutdown()).await;
+    // When this returns, nobody uses what was served any more.
+    connections.shutdown().await;
     Ok(())
 }
 
