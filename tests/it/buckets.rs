@@ -292,7 +292,7 @@ fn wrong_places_are_refused_with_a_reason() {
     make("s3://nowhere/x").assert_refused(1, "there is no such bucket");
     make("s3://Bad_Name/x").assert_refused(1, "lower-case letters");
     store.lab.run(&["-c", "isc.yaml", BUCKET]).assert_refused(1, "needs a workspace");
-    store.lab.run(&["--from", BUCKET, BUCKET]).assert_refused(1, "`s3://` is not a registry");
+    store.lab.run(&["--from", BUCKET, BUCKET]).assert_refused(1, "what to take from there");
     let args = ["-c", "isc.yaml", "--workspace", &workspace, "--s3-endpoint", "ftp://x", BUCKET];
     store.lab.run(&args).assert_refused(1, "it begins with neither");
     store.publish().assert_refused(1, "there is no imageset");

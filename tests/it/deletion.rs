@@ -107,7 +107,7 @@ fn references(report: &Value, lab: &Lab) -> Vec<String> {
 
 /// The record of the one chain at the target.
 fn record(lab: &Lab) -> Value {
-    let uid = lab.target.tags("oc-mirror").pop().expect("a record");
+    let uid = lab.chains("oc-mirror").pop().expect("a record");
     let manifest = lab.target.request(
         "GET",
         &format!("/v2/oc-mirror/manifests/{uid}"),
@@ -392,7 +392,7 @@ fn what_another_chain_has_stays() {
     publish(&lab);
     lab.make_in("second", &[]).expect(0);
     lab.publish("second", &["--workspace", &lab.file("far-second")]).expect(0);
-    assert_eq!(lab.target.tags("oc-mirror").len(), 2);
+    assert_eq!(lab.chains("oc-mirror").len(), 2);
     mean_images(&lab, &[&name]);
     list(&lab, &[]);
     let done = expect(0, carry_out(&lab, &[]));
@@ -404,7 +404,7 @@ fn what_another_chain_has_stays() {
     lab.assert_published(&app(1), "team/app", "v1");
     // The record of the one chain has forgotten it, that of the other one promises it.
     let uid = done["uid"].as_str().expect("a chain").to_owned();
-    assert_ne!(lab.target.tags("oc-mirror"), [uid]);
+    assert_ne!(lab.chains("oc-mirror"), [uid]);
     let again = expect(0, carry_out(&lab, &[]));
     assert_eq!(again["manifests"], 0);
     lab.assert_published(&app(1), "team/app", "v1");

@@ -119,6 +119,12 @@ impl Lab {
         }
     }
 
+    /// Returns the chains that have a record in a repository of the target: its tags, but for those under which committers
+    /// meet.
+    pub(crate) fn chains(&self, repository: &str) -> Vec<String> {
+        self.target.tags(repository).into_iter().filter(|tag| !tag.ends_with(".lock")).collect()
+    }
+
     /// Returns the requests that would have changed what the target holds, since its log was last cleared.
     pub(crate) fn writes_to_target(&self) -> Vec<LogLine> {
         self.target.log().into_iter().filter(LogLine::is_write).collect()

@@ -107,7 +107,7 @@ fn long_paths_in_gitlab_are_joined_and_can_be_taken_apart() {
 
 /// Reads the one record that is at the target.
 fn record(lab: &Lab, repository: &str) -> Chain {
-    let tags = lab.target.tags(repository);
+    let tags = lab.chains(repository);
     let [tag] = tags.as_slice() else { panic!("{tags:?}") };
     let host = lab.target.host();
     let get = |path: &str, accept: &str| {
