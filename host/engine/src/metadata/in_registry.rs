@@ -146,7 +146,7 @@ impl InRegistry {
     }
 
     /// Returns what a tag points at. Asked by `GET`: some registries answer 404 to `HEAD` of a tag that is there.
-    async fn at(&self, tag: &Tag) -> Result<Option<Digest>, ContentError> {
+    async fn pointed_at(&self, tag: &Tag) -> Result<Option<Digest>, ContentError> {
         match self.read.manifest(&self.repository, &Selector::Tag(tag.clone())).await {
             Ok(manifest) => Ok(Some(manifest.digest().clone())),
             Err(error) if error.is_not_found() => Ok(None),
@@ -155,7 +155,7 @@ impl InRegistry {
     }
 
     async fn leads_to(&self, tag: &Tag, digest: Option<&Digest>) -> Result<bool, ContentError> {
-        Ok(self.at(tag).await?.as_ref() == digest)
+        Ok(self.pointed_at(tag).await?.as_ref() == digest)
     }
 
     /// Moves the tag where the lock cannot move. Where no tag can, making it is a step that only one can take.
@@ -178,7 +178,7 @@ impl InRegistry {
         let lock = Self::lock(&tag);
         let (manifest, mine) = self.prepare(chain).await?;
         // Who is done leaves the record under both tags: anything else is somebody who is not, or never will be.
-        let last = self.at(&lock).await?;
+        let last = self.pointed_at(&lock).await?;
         let mut alone = last.is_none_or(|last| found == Some(&last));
         match self.tags.put_tag(&self.repository, &lock, &mine).await {
             Err(error) if is_immutable(&error) => {
