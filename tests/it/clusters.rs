@@ -79,9 +79,9 @@ impl Site {
         let Depot { lab, server, .. } = depot;
         let shop = Shop { lab };
         let old = vec![json!({"type": "olm.maxOpenShiftVersion", "value": "4.18"})];
-        let foo = Fbc::new("foo", "stable").chain("stable", &["foo.v1.2.0", "foo.v1.1.0", "foo.v1.0.0"]);
-        let foo = shop.bundle_with(foo, "foo", "1.0.0", old);
-        let foo = ["1.1.0", "1.2.0"].iter().fold(foo, |fbc, version| shop.bundle(fbc, "foo", version));
+        let catalog = Fbc::new("foo", "stable").chain("stable", &["foo.v1.2.0", "foo.v1.1.0", "foo.v1.0.0"]);
+        let catalog = shop.bundle_with(catalog, "foo", "1.0.0", old);
+        let catalog = ["1.1.0", "1.2.0"].iter().fold(catalog, |fbc, version| shop.bundle(fbc, "foo", version));
         let builder = CatalogBuilder::new().package(&foo).package(&shop.bar());
         let (_, catalog) = shop.catalog(builder, "shop/index", "v4.20");
         let text = format!(

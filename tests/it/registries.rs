@@ -113,12 +113,12 @@ fn record(lab: &Lab, repository: &str) -> Chain {
     let get = |path: &str, accept: &str| {
         let answer =
             oc_mirror_testkit::http::get(&host, &format!("/v2/{repository}/{path}"), &[("Accept", accept)]);
-        answer.unwrap().body
+        answer.expect("an answer").body
     };
     let manifest = get(&format!("manifests/{tag}"), "application/vnd.oci.image.manifest.v1+json");
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-    let layer = manifest["layers"][0]["digest"].as_str().unwrap().to_owned();
-    serde_json::from_slice(&get(&format!("blobs/{layer}"), "*/*")).unwrap()
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("a manifest");
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest").to_owned();
+    serde_json::from_slice(&get(&format!("blobs/{layer}"), "*/*")).expect("a record")
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn a_later_copy_reaches_a_registry_that_was_down() {
     let args = ["-c", "isc.yaml", "--workspace", &workspace, "--retry-times", "0"];
     let run = lab.run(&[&args[..], &[&a, &b]].concat()).expect(1);
     assert_eq!(outcomes(&run.report().targets[0]), [(1, "published")]);
-    assert_pulled(&lab.target, "", &[image.clone()]);
+    assert_pulled(&lab.target, "", std::slice::from_ref(&image));
     second.restart();
     let b = format!("docker://{}", second.host());
     let run = lab.run(&[&args[..], &[&a, &b]].concat()).expect(0);

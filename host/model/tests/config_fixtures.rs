@@ -86,7 +86,6 @@ fn real_configurations_survive_being_written() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "how many texts were kept is worth knowing")]
 fn real_configurations_can_be_patched() {
     let Some(root) = fixtures() else { return };
     let edit = |action, at: &str, value: serde_json::Value| config::Edit {

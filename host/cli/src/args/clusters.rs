@@ -17,7 +17,7 @@ pub(crate) enum ClustersCommand {
     /// Read what clusters run into a file that can be carried out
     Inspect(InspectArgs),
     /// Plan how clusters get to what a configuration mirrors, and what the configuration lacks for it
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
 }
 
 #[derive(Debug, Args)]

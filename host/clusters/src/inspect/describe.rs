@@ -127,8 +127,8 @@ fn max_openshift(csv: &Value) -> Option<String> {
     };
     let by_olm = annotation("operatorframework.io/properties").map(|mut value| value["properties"].take());
     let lists = [by_olm, annotation("olm.properties")];
-    let properties = lists.iter().flatten().filter_map(Value::as_array).flatten();
-    let property = properties.filter(|property| property["type"] == MAX_OPENSHIFT).next_back()?;
+    let mut properties = lists.iter().flatten().filter_map(Value::as_array).flatten();
+    let property = properties.rfind(|property| property["type"] == MAX_OPENSHIFT)?;
     match &property["value"] {
         Value::String(version) => Some(version.clone()),
         Value::Number(version) => Some(version.to_string()),

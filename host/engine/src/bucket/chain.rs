@@ -281,8 +281,8 @@ credential_process = /bin/false
 
     fn look(variables: &[(&str, &str)]) -> Result<(Credentials, Surroundings), ProfileError> {
         let variable = |name: &str| {
-            let all = [("HOME", "/home/u")].into_iter().chain(variables.iter().copied());
-            all.filter(|(n, _)| *n == name).map(|(_, v)| v.to_owned()).last()
+            let mut all = [("HOME", "/home/u")].into_iter().chain(variables.iter().copied());
+            all.rfind(|(n, _)| *n == name).map(|(_, v)| v.to_owned())
         };
         let read = |path: &Path| match path.to_str() {
             Some("/home/u/.aws/credentials") => Some(CREDENTIALS.to_owned()),
