@@ -79,10 +79,10 @@ impl Site {
         let Depot { lab, server, .. } = depot;
         let shop = Shop { lab };
         let old = vec![json!({"type": "olm.maxOpenShiftVersion", "value": "4.18"})];
-        let catalog = Fbc::new("foo", "stable").chain("stable", &["foo.v1.2.0", "foo.v1.1.0", "foo.v1.0.0"]);
-        let catalog = shop.bundle_with(catalog, "foo", "1.0.0", old);
-        let catalog = ["1.1.0", "1.2.0"].iter().fold(catalog, |fbc, version| shop.bundle(fbc, "foo", version));
-        let builder = CatalogBuilder::new().package(&foo).package(&shop.bar());
+        let fbc = Fbc::new("foo", "stable").chain("stable", &["foo.v1.2.0", "foo.v1.1.0", "foo.v1.0.0"]);
+        let fbc = shop.bundle_with(fbc, "foo", "1.0.0", old);
+        let fbc = ["1.1.0", "1.2.0"].iter().fold(fbc, |fbc, version| shop.bundle(fbc, "foo", version));
+        let builder = CatalogBuilder::new().package(&fbc).package(&shop.bar());
         let (_, catalog) = shop.catalog(builder, "shop/index", "v4.20");
         let text = format!(
             "kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v2alpha1\nmirror:\n  platform:\n    channels:\n      \

@@ -71,8 +71,11 @@ impl InRegistry {
     }
 
     #[cfg(test)]
-    pub(super) fn with_tags(self, tags: Arc<dyn TagStore>, settle: Duration) -> Self {
-        Self { tags, settle, ..self }
+    pub(super) fn through<T>(self, registry: Arc<T>, settle: Duration) -> Self
+    where
+        T: ContentRead + TagStore + 'static,
+    {
+        Self { read: registry.clone(), tags: registry, settle, ..self }
     }
 
     #[cfg(test)]
@@ -145,8 +148,8 @@ impl InRegistry {
         Ok((parse(manifest)?, parse(marked)?))
     }
 
-    /// Returns what a tag points at. Asked by `GET`: some registries answer 404 to `HEAD` of a tag that is there.
-    async fn pointed_at(&self, tag: &Tag) -> Result<Option<Digest>, ContentError> {
+    /// Returns what a tag leads to. The manifest itself is read, since there are registries whose `HEAD` knows no tags.
+    async fn resolve(&self, tag: &Tag) -> Result<Option<Digest>, ContentError> {
         match self.read.manifest(&self.repository, &Selector::Tag(tag.clone())).await {
             Ok(manifest) => Ok(Some(manifest.digest().clone())),
             Err(error) if error.is_not_found() => Ok(None),
@@ -155,7 +158,7 @@ impl InRegistry {
     }
 
     async fn leads_to(&self, tag: &Tag, digest: Option<&Digest>) -> Result<bool, ContentError> {
-        Ok(self.pointed_at(tag).await?.as_ref() == digest)
+        Ok(self.resolve(tag).await?.as_ref() == digest)
     }
 
     /// Moves the tag where the lock cannot move. Where no tag can, making it is a step that only one can take.
@@ -178,7 +181,7 @@ impl InRegistry {
         let lock = Self::lock(&tag);
         let (manifest, mine) = self.prepare(chain).await?;
         // Who is done leaves the record under both tags: anything else is somebody who is not, or never will be.
-        let last = self.pointed_at(&lock).await?;
+        let last = self.resolve(&lock).await?;
         let mut alone = last.is_none_or(|last| found == Some(&last));
         match self.tags.put_tag(&self.repository, &lock, &mine).await {
             Err(error) if is_immutable(&error) => {
@@ -198,12 +201,9 @@ impl InRegistry {
         if !self.leads_to(&tag, Some(manifest.digest())).await? {
             return Ok(false);
         }
-        if self.leads_to(&lock, Some(mine.digest())).await? {
-            match self.tags.put_tag(&self.repository, &lock, &manifest).await {
-                // The record is there; who comes next will wait in vain for somebody who is done.
-                Err(error) if is_immutable(&error) => {}
-                outcome => outcome?,
-            }
+        // Tidying up: the record is there, whatever comes of this. Where tags cannot move, or if it fails, the next one waits.
+        if matches!(self.leads_to(&lock, Some(mine.digest())).await, Ok(true)) {
+            let _ = self.tags.put_tag(&self.repository, &lock, &manifest).await;
         }
         Ok(true)
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
-use oc_mirror_model::reference::{Repository, Tag};
+use oc_mirror_model::reference::{Repository, Selector, Tag};
 use oc_mirror_testkit::{Action, FaultRegistry, Moto, Registry, Rule};
 use rstest::rstest;
 use tokio::sync::Notify;
@@ -15,8 +15,8 @@ use super::in_registry::InRegistry;
 use super::local::Local;
 use super::*;
 use crate::bucket::Bucket;
-use crate::content::TagStore;
 use crate::content::memory::Memory;
+use crate::content::{BlobStream, ContentRead, TagStore};
 
 const UID: Uuid = Uuid::from_u128(7);
 
@@ -186,13 +186,37 @@ impl Meddled {
 }
 
 #[async_trait]
+impl ContentRead for Meddled {
+    fn name(&self) -> String {
+        ContentRead::name(self.inner.as_ref())
+    }
+
+    async fn manifest(
+        &self,
+        repository: &Repository,
+        selector: &Selector,
+    ) -> Result<RawManifest, ContentError> {
+        self.pass().await;
+        self.inner.manifest(repository, selector).await
+    }
+
+    async fn blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        offset: u64,
+    ) -> Result<BlobStream, ContentError> {
+        self.inner.blob(repository, blob, offset).await
+    }
+}
+
+#[async_trait]
 impl TagStore for Meddled {
     async fn resolve_tag(
         &self,
         repository: &Repository,
         tag: &Tag,
     ) -> Result<Option<Descriptor>, ContentError> {
-        self.pass().await;
         self.inner.resolve_tag(repository, tag).await
     }
 
@@ -214,7 +238,7 @@ impl TagStore for Meddled {
 #[rstest]
 #[tokio::test]
 async fn whoever_comes_in_between_nothing_is_lost_unnoticed(
-    #[values(1, 2, 3, 4, 5, 6, 7, 8, 9)] request: usize,
+    #[values(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)] request: usize,
     #[values(false, true)] first: bool,
 ) {
     let inner = Arc::new(Memory::default());
@@ -229,7 +253,7 @@ async fn whoever_comes_in_between_nothing_is_lost_unnoticed(
     };
     let meddled = Arc::new(Meddled { inner: inner.clone(), until: request.into(), start: Notify::new() });
     let settle = Duration::from_secs(1);
-    let mine = InRegistry::at(inner, repository(), tag()).with_tags(meddled.clone(), settle);
+    let mine = InRegistry::at(inner, repository(), tag()).through(meddled.clone(), settle);
     let theirs = theirs.with_settle(settle);
     let (one, two) = (changed(UID, "one"), changed(UID, "two"));
     let (of_one, of_two) = futures_util::join!(mine.commit(&one, found.as_ref()), async {
