@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -36,6 +37,22 @@ struct Queue {
     changes: Vec<(u64, Change)>,
 }
 
+/// How long a lock may be held by nobody who writes: a program that was just started has the files of the one that started
+/// it open until it runs, locks included.
+const STARTING: Duration = Duration::from_millis(500);
+
+fn try_for_a_moment(lock: &File) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < STARTING => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 impl Writer {
     /// Takes the lock of a layout, and throws away what an earlier process left unfinished.
     pub(super) fn lock(dir: &Path) -> Result<Self, ContentError> {
@@ -51,7 +68,7 @@ impl Writer {
         }
         let path = own.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        match lock.try_lock() {
+        match try_for_a_moment(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let reason = "another process is writing to this layout".to_owned();
