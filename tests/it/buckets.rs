@@ -283,6 +283,31 @@ fn a_record_moves_to_where_the_configuration_says() {
 }
 
 #[test]
+fn a_bucket_is_the_source_of_something_smaller() {
+    let Some(mut store) = Store::start() else { return };
+    let image = store.push(1, 30_000, "one");
+    store.push(2, 30_000, "two");
+    store.configure(&["one", "two"]);
+    store.make(&[]).expect(0);
+    store.lab.source.stop();
+    store.configure(&["one"]);
+    // Into a directory, and from there on.
+    let disk = store.lab.file("enclave");
+    store.lab.run(&["-c", "isc.yaml", "--from", BUCKET, &disk]).expect(0);
+    store.lab.publish("enclave", &[]).expect(0);
+    store.lab.assert_published(&image, TARGET, "one");
+    assert_eq!(store.lab.target.tags(TARGET), ["one"]);
+    // Into another prefix; nothing can be made where it is made of.
+    let workspace = store.lab.file("second");
+    let make = |to: &str| store.lab.run(&["-c", "isc.yaml", "--from", BUCKET, "--workspace", &workspace, to]);
+    make(BUCKET).assert_refused(1, "cannot be made where those are that it is made of");
+    make("s3://mirror/enclave").expect(0);
+    let made: Vec<String> =
+        store.moto.keys("mirror").into_iter().filter(|k| k.starts_with("enclave/")).collect();
+    assert!(made.iter().any(|key| key.ends_with("mirror_seq1_000000.tar")), "{made:?}");
+}
+
+#[test]
 fn wrong_places_are_refused_with_a_reason() {
     let Some(store) = Store::start() else { return };
     store.push(1, 1000, "v1");

@@ -269,6 +269,26 @@ fn a_registry_that_deletes_nothing_is_found_before_anything_is_done() {
 }
 
 #[test]
+fn a_registry_that_is_known_to_delete_nothing_is_not_asked() {
+    let lab = lab();
+    let name = lab.push(&app(1), "team/app", "v1");
+    lab.configure(&[&name]);
+    lab.make(&[]).expect(0);
+    publish(&lab);
+    mean_images(&lab, &[&name]);
+    list(&lab, &[]);
+    lab.target.clear_log();
+    let (output, _) = carry_out(&lab, &["--registry-profile", "ghcr"]);
+    assert_eq!(output.code, 1, "{}", output.snapshot());
+    assert!(output.raw_stderr.contains("does not delete images"), "{}", output.raw_stderr);
+    assert_eq!(lab.writes_to_target(), [], "not even to find out");
+    lab.assert_published(&app(1), "team/app", "v1");
+    // Without, it is asked, and this one does.
+    expect(0, carry_out(&lab, &["--registry-profile", "generic"]));
+    assert_eq!(lab.target.tags("team/app"), Vec::<String>::new());
+}
+
+#[test]
 fn what_was_deleted_is_shipped_again_when_it_is_wanted_again() {
     let mut lab = lab();
     let (one, two) = (app(1), app(2));

@@ -212,13 +212,15 @@ fn destinations_that_do_not_go_together() {
     let lab = Lab::new();
     make(&lab, 1);
     let to = format!("docker://{}", lab.target.host());
-    let from = lab.file("disk");
+    let (from, other) = (lab.file("disk"), format!("{to}/other"));
     for (args, words) in [
         (vec!["--from", &from, &to, &to], "named twice"),
         (vec!["--from", &from, &to, "file://other"], "second destination"),
         (vec!["-c", "isc.yaml", "file://one", &to], "second destination"),
         (vec!["-c", "isc.yaml", "file://one", "file://two"], "second destination"),
         (vec!["--from", &from, &to, "registry.example"], "not a destination"),
+        (vec!["--from", &from, &to, &other, "--prune"], "--prune deletes at one target"),
+        (vec!["--from", &from, &to, &other, "--apply"], "--apply tells clusters of one target"),
     ] {
         lab.run(&args).assert_refused(1, words);
     }
