@@ -264,6 +264,7 @@ impl Publishing<'_> {
                     report.warnings.extend(signatures);
                     let stored =
                         commit(destination, index, reader.identity(), &brought, found.as_ref()).await?;
+                    workspace.end_publishing(&destination.target)?;
                     workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
                     destination.keep_mapping(workspace, &stored.chain, &index.images)?;
                     remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
@@ -304,6 +305,8 @@ impl Publishing<'_> {
             run.retry,
             run.events.clone(),
         );
+        let was_cut_off = self.workspace.begin_publishing(&destination.target)?;
+        let publisher = if was_cut_off { publisher } else { publisher.trusting_the_record() };
         let carried = index.entries.iter().filter(|e| e.media_type.is_some());
         let bytes = Some(carried.map(|e| e.size).sum());
         let items = Some(index.images.len() as u64);
