@@ -37,7 +37,14 @@ impl V1 {
     }
 
     /// Adds an image that this imageset brings, but for the blobs that are left out.
-    pub(crate) fn image(mut self, image: &Image, path: &str, tag: &str, kind: &str, without: &[&str]) -> Self {
+    pub(crate) fn image(
+        mut self,
+        image: &Image,
+        path: &str,
+        tag: &str,
+        kind: &str,
+        without: &[&str],
+    ) -> Self {
         for manifest in image.tree() {
             let digest = &manifest.digest;
             self.files.insert(format!("v2/{path}/manifests/{digest}"), manifest.manifest.clone());
@@ -144,7 +151,13 @@ pub(crate) struct V2<'a> {
 impl<'a> V2<'a> {
     /// Packs what a registry has, which plays the cache.
     pub(crate) fn of(storage: &'a Path) -> Self {
-        Self { storage, working_dir: BTreeMap::new(), configuration: None, history: Vec::new(), limit: u64::MAX }
+        Self {
+            storage,
+            working_dir: BTreeMap::new(),
+            configuration: None,
+            history: Vec::new(),
+            limit: u64::MAX,
+        }
     }
 
     /// Adds the configuration, given its `mirror` section.
@@ -194,7 +207,8 @@ impl<'a> V2<'a> {
         // The repositories come first, as v2 has it.
         cached.sort_by_key(|name| (!name.contains("/repositories/"), name.clone()));
         let own = files_in(&scratch);
-        let members = cached.iter().map(|name| (self.storage, name)).chain(own.iter().map(|n| (scratch.as_path(), n)));
+        let members =
+            cached.iter().map(|name| (self.storage, name)).chain(own.iter().map(|n| (scratch.as_path(), n)));
         let mut chunks: Vec<Vec<(&Path, &String)>> = vec![Vec::new()];
         let mut filled = 0;
         for (base, name) in members {

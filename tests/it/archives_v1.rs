@@ -120,7 +120,11 @@ fn every_sample_arrives_where_v1_has_put_it(
     "gotool/e2e/w/ocicat:b4c342",
     "catalogs/tmp/gotool/e2e/w/ocicat/sha256:b4c342f65423d58990772de1d463637f63ba8eb5fbaf40080805562d62af4008/index/index.json"
 )]
-fn a_catalog_is_built_as_v1_builds_it(#[case] sample_name: &str, #[case] place: &str, #[case] filtered: &str) {
+fn a_catalog_is_built_as_v1_builds_it(
+    #[case] sample_name: &str,
+    #[case] place: &str,
+    #[case] filtered: &str,
+) {
     let lab = Lab::new();
     if sample(&lab, sample_name, "disk").is_none() {
         return;
@@ -129,7 +133,11 @@ fn a_catalog_is_built_as_v1_builds_it(#[case] sample_name: &str, #[case] place: 
     let reference = format!("docker://{}/mirror/{place}", lab.target.host());
     let skopeo = Skopeo::new();
     let index: Value = serde_json::from_slice(&skopeo.inspect_raw(&reference)).expect("JSON");
-    assert_eq!(index["manifests"].as_array().map(Vec::len), Some(1), "even a single image is in a list: {index:#}");
+    assert_eq!(
+        index["manifests"].as_array().map(Vec::len),
+        Some(1),
+        "even a single image is in a list: {index:#}"
+    );
     assert_eq!(index["manifests"][0]["platform"]["architecture"], "amd64");
     let pulled = lab.path("pulled");
     skopeo.copy(&[], &reference, &format!("dir:{}", pulled.display()));
@@ -157,7 +165,10 @@ fn the_second_sequence_builds_on_the_first() {
     let lab = Lab::new();
     let Some(from) = sample(&lab, "seq2-diff", "second") else { return };
     let refused = publish(&lab, "second", "mirror", &[]);
-    refused.assert_refused(1, "imageset 2 builds on sequence 1, but the target is at its beginning: sequence 1 is missing");
+    refused.assert_refused(
+        1,
+        "imageset 2 builds on sequence 1, but the target is at its beginning: sequence 1 is missing",
+    );
     assert!(lab.target.repositories().is_empty(), "nothing was sent");
 
     sample(&lab, "seq1", "first");
@@ -252,8 +263,13 @@ fn what_is_nowhere_is_told_before_anything_of_its_image_is_sent() {
     let run = publish(&lab, "disk", "far", &[]).expect(8);
     let [failure] = run.report().failures.as_slice() else { panic!("{:?}", run.report().failures) };
     assert!(failure.subject.starts_with("registry.example/team/one@"), "{failure:?}");
-    assert!(failure.message.contains(&lost) && failure.message.contains("neither in the archive"), "{failure:?}");
-    assert!(failure.hint.as_ref().is_some_and(|hint| hint.contains("publish the archives that were made before")));
+    assert!(
+        failure.message.contains(&lost) && failure.message.contains("neither in the archive"),
+        "{failure:?}"
+    );
+    assert!(
+        failure.hint.as_ref().is_some_and(|hint| hint.contains("publish the archives that were made before"))
+    );
     lab.assert_published(&two, "far/team/two", "v1");
     let sent = lab.writes_to_target().into_iter().filter(|line| line.path.contains("team/one")).count();
     assert_eq!(sent, 0);
@@ -266,9 +282,11 @@ fn a_catalog_is_not_offered_without_its_images() {
     let name = format!("registry.example/ops/bundle@{}", bundle.digest);
     let base = ImageBuilder::new().layer(&[("configs/index.json", "{}")]).build();
     let documents = json!({"schema": "olm.bundle", "name": "b", "image": name}).to_string();
-    let mut archive = V1::new(1).image(&bundle, "ops/bundle", "v1", "operatorBundle", &[&bundle.layers[1].blob.digest]);
+    let mut archive =
+        V1::new(1).image(&bundle, "ops/bundle", "v1", "operatorBundle", &[&bundle.layers[1].blob.digest]);
     archive.operators = vec![json!({"catalog": "registry.example/cat/idx:v1"})];
-    layout(archive.file("catalogs/registry.example/cat/idx/v1/index/index.json", documents), &base).write(&lab, "disk");
+    layout(archive.file("catalogs/registry.example/cat/idx/v1/index/index.json", documents), &base)
+        .write(&lab, "disk");
     let run = publish(&lab, "disk", "far", &[]).expect(4);
     let kinds: Vec<&str> = run.report().failures.iter().map(|f| f.kind.as_str()).collect();
     assert_eq!(kinds, ["bundle", "catalog"], "{:?}", run.report().failures);
@@ -340,8 +358,10 @@ fn charts_signatures_and_the_update_graph_arrive() {
     let manifest: Value = serde_json::from_slice(&read(&pulled.join("manifest.json"))).expect("JSON");
     let layers = manifest["layers"].as_array().expect("layers");
     assert_eq!(layers[0]["digest"], micro.layers[0].blob.digest, "it is built on ubi-micro");
-    let top = layers.last().and_then(|l| l["digest"].as_str()).expect("a layer").trim_start_matches("sha256:");
-    let listed = Command::new("tar").arg("-tzf").arg(pulled.join(top)).output().expect("this machine has tar");
+    let top =
+        layers.last().and_then(|l| l["digest"].as_str()).expect("a layer").trim_start_matches("sha256:");
+    let listed =
+        Command::new("tar").arg("-tzf").arg(pulled.join(top)).output().expect("this machine has tar");
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     for name in ["channels/stable-4.18.yaml", &format!("signatures/sha256/{hex}/signature-1")] {
         assert!(listed.contains(&format!("var/lib/cincinnati-graph-data/{name}")), "{listed}");
@@ -363,7 +383,10 @@ fn what_the_target_has_lost_since_is_told() {
         .write(&lab, "second");
     let run = publish(&lab, "second", "far", &[]).expect(8);
     let subjects: Vec<&str> = run.report().failures.iter().map(|f| f.subject.as_str()).collect();
-    assert!(matches!(subjects.as_slice(), [only] if only.starts_with("registry.example/team/gone@")), "{subjects:?}");
+    assert!(
+        matches!(subjects.as_slice(), [only] if only.starts_with("registry.example/team/gone@")),
+        "{subjects:?}"
+    );
     lab.assert_published(&two, "far/team/two", "v1");
 }
 
@@ -464,5 +487,6 @@ fn pruning_deletes_what_v1_would_and_needs_a_chain() {
     let mut alone = V1::new(1).image(&one, "team/one", "v1", "generic", &[]);
     alone.single_use = true;
     alone.write(&lab, "alone");
-    publish(&lab, "alone", "far", &["--prune"]).assert_refused(1, "--prune goes by what a chain wanted before");
+    publish(&lab, "alone", "far", &["--prune"])
+        .assert_refused(1, "--prune goes by what a chain wanted before");
 }

@@ -15,7 +15,12 @@ fn image(seed: u64) -> Image {
 
 fn list() -> Image {
     let of = |platform: &str, seed| {
-        ImageBuilder::new().docker().platform(platform).layer(&[("arch", platform)]).random_layer(seed, 9_000).build()
+        ImageBuilder::new()
+            .docker()
+            .platform(platform)
+            .layer(&[("arch", platform)])
+            .random_layer(seed, 9_000)
+            .build()
     };
     IndexBuilder::new().docker().child(&of("linux/amd64", 8)).child(&of("linux/arm64", 9)).build()
 }
@@ -99,11 +104,22 @@ fn an_archive_arrives_where_v2_would_have_put_it() {
     lab.assert_published(&both, "far/renamed/list", "v9");
     lab.assert_published(&chart, "far/charts/app", "v3");
     assert_eq!(read(&lab.path("disk/working-dir/charts/app-1.0.0.tgz")), b"a chart");
-    let (idms, itms) = (resources(&lab, "disk", "idms-oc-mirror.yaml"), resources(&lab, "disk", "itms-oc-mirror.yaml"));
-    assert!(idms.contains("source: registry.example/team") && idms.contains(&format!("{host}/far/team")), "{idms}");
+    let (idms, itms) =
+        (resources(&lab, "disk", "idms-oc-mirror.yaml"), resources(&lab, "disk", "itms-oc-mirror.yaml"));
+    assert!(
+        idms.contains("source: registry.example/team") && idms.contains(&format!("{host}/far/team")),
+        "{idms}"
+    );
     assert!(itms.contains("source: registry.example:5000/team"), "{itms}");
-    assert!(itms.contains("source: other.example/team/list") && itms.contains(&format!("{host}/far/renamed/list")), "{itms}");
-    assert!(!idms.contains("localhost") && !itms.contains("localhost"), "nobody knows where it came from\n{itms}");
+    assert!(
+        itms.contains("source: other.example/team/list")
+            && itms.contains(&format!("{host}/far/renamed/list")),
+        "{itms}"
+    );
+    assert!(
+        !idms.contains("localhost") && !itms.contains("localhost"),
+        "nobody knows where it came from\n{itms}"
+    );
 
     lab.target.clear_log();
     let again = publish(&lab, "disk", &[]).expect(0);
@@ -136,7 +152,8 @@ fn a_later_archive_lacks_what_earlier_ones_brought() {
     let run = publish(&lab, "second", &[]).expect(8);
     let mut subjects: Vec<&str> = run.report().failures.iter().map(|f| f.subject.as_str()).collect();
     subjects.sort_unstable();
-    let expected = ["registry.example/team/one:v1", "registry.example/team/one:v2", "registry.example/team/two:v1"];
+    let expected =
+        ["registry.example/team/one:v1", "registry.example/team/one:v2", "registry.example/team/two:v1"];
     assert_eq!(subjects, expected);
     assert!(lab.target.repositories().is_empty(), "nothing was sent");
 
@@ -197,6 +214,25 @@ fn a_filtered_catalog_gets_its_name_back() {
     }
 }
 
+#[test]
+fn the_whole_catalog_never_stands_in_for_a_filtered_one() {
+    let lab = Lab::new();
+    let (original, app) = (image(1), image(2));
+    cache(&lab, &original, "cat/idx", "v4.18");
+    cache(&lab, &app, "team/app", "v1");
+    V2::of(lab.source.storage())
+        .configured(json!({
+            "operators": [{"catalog": "registry.example/cat/idx:v4.18", "packages": [{"name": "p"}]}],
+            "additionalImages": [{"name": "registry.example/team/app:v1"}],
+        }))
+        .write(&lab, "disk");
+    let run = publish(&lab, "disk", &[]).expect(4);
+    let [failure] = run.report().failures.as_slice() else { panic!("{:?}", run.report().failures) };
+    assert_eq!(failure.subject, "registry.example/cat/idx:v4.18");
+    assert_eq!(lab.target.tags("far/cat/idx"), Vec::<String>::new());
+    lab.assert_published(&app, "far/team/app", "v1");
+}
+
 /// Returns the MD5 of bytes as `md5sum` prints it.
 fn md5(bytes: &[u8]) -> String {
     use std::io::Write;
@@ -226,7 +262,10 @@ fn releases_signatures_and_the_graph_are_known_by_name() {
     let hex = payload.digest.trim_start_matches("sha256:");
     V2::of(lab.source.storage())
         .configured(json!({"platform": {"graph": true, "channels": [{"name": "stable-4.18"}]}}))
-        .file(&format!("hold-release/ocp-release/{version}/release-manifests/image-references"), references.to_string())
+        .file(
+            &format!("hold-release/ocp-release/{version}/release-manifests/image-references"),
+            references.to_string(),
+        )
         .file(&format!("signatures/{version}-sha256-{hex}"), "a signature")
         .write(&lab, "disk");
     let run = publish(&lab, "disk", &[]).expect(0);
@@ -239,7 +278,9 @@ fn releases_signatures_and_the_graph_are_known_by_name() {
     assert_eq!(of_payload.companions, 1, "its signature");
     let idms = resources(&lab, "disk", "idms-oc-mirror.yaml");
     let host = lab.target.host();
-    for (source, mirror) in [("quay.example/dev/ocp-art", "release"), ("quay.example/dev/ocp-release", "release-images")] {
+    for (source, mirror) in
+        [("quay.example/dev/ocp-art", "release"), ("quay.example/dev/ocp-release", "release-images")]
+    {
         assert!(idms.contains(&format!("source: {source}\n")), "{idms}");
         assert!(idms.contains(&format!("{host}/far/openshift/{mirror}\n")), "{idms}");
     }
@@ -270,7 +311,10 @@ fn what_is_no_archive_is_refused_before_anything_is_sent(#[case] spoil: Spoil, #
     let (one, two) = (image(1), image(2));
     cache(&lab, &one, "team/one", "v1");
     cache(&lab, &two, "team/two", "v1");
-    let files = V2::of(lab.source.storage()).configured(json!({"additionalImages": []})).chunks_of(30_000).write(&lab, "disk");
+    let files = V2::of(lab.source.storage())
+        .configured(json!({"additionalImages": []}))
+        .chunks_of(30_000)
+        .write(&lab, "disk");
     let last = files.last().expect("files").clone();
     let tree = lab.path("tree");
     match spoil {
@@ -280,7 +324,8 @@ fn what_is_no_archive_is_refused_before_anything_is_sent(#[case] spoil: Spoil, #
         }
         Spoil::Link => {
             std::fs::create_dir_all(tree.join("working-dir/signatures")).expect("writable");
-            std::os::unix::fs::symlink("/etc/passwd", tree.join("working-dir/signatures/x")).expect("writable");
+            std::os::unix::fs::symlink("/etc/passwd", tree.join("working-dir/signatures/x"))
+                .expect("writable");
             append(&last, &tree, "working-dir/signatures/x");
         }
         Spoil::WayOut => {
@@ -291,7 +336,10 @@ fn what_is_no_archive_is_refused_before_anything_is_sent(#[case] spoil: Spoil, #
         Spoil::Chunk => std::fs::remove_file(&files[1]).expect("writable"),
         Spoil::WrongPlace => {
             let hex = one.digest.trim_start_matches("sha256:");
-            let name = format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", if hex.starts_with("00") { "11" } else { "00" });
+            let name = format!(
+                "docker/registry/v2/blobs/sha256/{}/{hex}/data",
+                if hex.starts_with("00") { "11" } else { "00" }
+            );
             let path = tree.join(&name);
             std::fs::create_dir_all(path.parent().expect("below")).expect("writable");
             std::fs::write(path, "x").expect("writable");
@@ -314,7 +362,8 @@ fn one_wrong_byte_fails_one_image_and_no_tag_moves() {
     cache(&lab, &good, "team/good", "v1");
     cache(&lab, &bad, "team/bad", "v1");
     let names = ["team/good", "team/bad"].map(|name| json!({"name": format!("registry.example/{name}:v1")}));
-    let files = V2::of(lab.source.storage()).configured(json!({"additionalImages": names})).write(&lab, "disk");
+    let files =
+        V2::of(lab.source.storage()).configured(json!({"additionalImages": names})).write(&lab, "disk");
     flip(&files[0], &bad.layers[1].blob.bytes);
     let run = publish(&lab, "disk", &[]).expect(8);
     let [failure] = run.report().failures.as_slice() else { panic!("{:?}", run.report().failures) };

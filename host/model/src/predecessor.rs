@@ -155,10 +155,10 @@ impl Metadata {
             Some(ImageRecord {
                 origin: association.name.clone(),
                 kind: association.kind().to_owned(),
-                destination: association.destination(prefix).ok().map(|d| Destination {
-                    repository: d.repository.under(prefix),
-                    tag: d.tag,
-                })?,
+                destination: association
+                    .destination(prefix)
+                    .ok()
+                    .map(|d| Destination { repository: d.repository.under(prefix), tag: d.tag })?,
                 digest: association.id.parse().ok()?,
                 reasons: Vec::new(),
             })
@@ -219,8 +219,11 @@ impl Association {
     pub fn destination(&self, prefix: Option<&Repository>) -> Result<Destination, InvalidReference> {
         let tag: Tag = match self.tag_symlink.as_str() {
             // What v1 calls an image that has no tag.
-            "" => format!("oc-mirror{}", self.id.rsplit(':').next().unwrap_or_default().get(..6).unwrap_or_default())
-                .parse()?,
+            "" => format!(
+                "oc-mirror{}",
+                self.id.rsplit(':').next().unwrap_or_default().get(..6).unwrap_or_default()
+            )
+            .parse()?,
             tag => tag.parse()?,
         };
         Ok(Destination { repository: self.repository(prefix)?, tag })
@@ -270,7 +273,8 @@ mod tests {
         let (one, other) = (one.expect("metadata"), other.expect("metadata, with a rest of a longer one"));
         assert_eq!(one.identity(), other.identity());
         assert_eq!(one.images().len(), 2);
-        let fewer = Metadata::parse(document(2, std::slice::from_ref(&a), &[a, b]).as_bytes()).expect("metadata");
+        let fewer = Metadata::parse(document(2, std::slice::from_ref(&a), &[a.clone(), b]).as_bytes())
+            .expect("metadata");
         assert_ne!(one.identity(), fewer.identity());
         assert_eq!(fewer.images().len(), 2, "what earlier imagesets brought is still wanted");
     }
@@ -278,7 +282,8 @@ mod tests {
     #[test]
     fn a_record_has_the_last_imageset() {
         let [a, b] = two();
-        let metadata = Metadata::parse(document(2, std::slice::from_ref(&a), &[a, b]).as_bytes()).expect("metadata");
+        let metadata = Metadata::parse(document(2, std::slice::from_ref(&a), &[a.clone(), b]).as_bytes())
+            .expect("metadata");
         let prefix: Repository = "far".parse().expect("a repository");
         let chain = metadata.to_chain(Some(&prefix));
         assert_eq!((chain.sequence(), chain.uid), (2, metadata.uid));

@@ -275,7 +275,9 @@ fn of_v1(layer: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut archive = tar::Archive::new(GzDecoder::new(layer).take(MAX_OF_V1));
     for entry in archive.entries()? {
         let mut entry = entry?;
-        if entry.path_bytes().strip_prefix(b"./").unwrap_or(&entry.path_bytes()) == predecessor::PATH.as_bytes() {
+        if entry.path_bytes().strip_prefix(b"./").unwrap_or(&entry.path_bytes())
+            == predecessor::PATH.as_bytes()
+        {
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes)?;
             return Ok(bytes);

@@ -71,8 +71,7 @@ mod tests {
         let text = r#"{"schema":"olm.package","name":"p"}
             {"schema":"olm.bundle","image":"r/bundle:1","relatedImages":[{"name":"","image":"r/bundle:1"},
             {"name":"op","image":"r/op@sha256:0"},{"name":"empty","image":""}]}"#;
-        let pieces: Vec<_> =
-            text.as_bytes().chunks(7).map(|p| Ok(Bytes::copy_from_slice(p))).collect();
+        let pieces: Vec<_> = text.as_bytes().chunks(7).map(|p| Ok(Bytes::copy_from_slice(p))).collect();
         let mut images = Images::default();
         images.read(Box::pin(futures_util::stream::iter(pieces))).await.expect("a catalog");
         let found: Vec<(&str, bool)> = images.0.iter().map(|(name, is)| (name.as_str(), *is)).collect();

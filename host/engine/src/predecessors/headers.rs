@@ -107,7 +107,13 @@ impl Scanner<'_> {
         }
     }
 
-    fn member(&mut self, begin: u64, header: &Header, stored: u64, next: Extensions) -> Result<Member, Fault> {
+    fn member(
+        &mut self,
+        begin: u64,
+        header: &Header,
+        stored: u64,
+        next: Extensions,
+    ) -> Result<Member, Fault> {
         if next.size.is_some_and(|size| stored != 0 && size != stored) {
             return Err(invalid(begin, "it has two sizes".to_owned()).into());
         }
@@ -292,11 +298,10 @@ mod tests {
         assert_eq!(names, ["a", "a/b", "a/link", "from/pax", &long]);
         assert_eq!(members[2].what, What::Symlink("sha256:00".to_owned()));
         let content = |m: &Member| bytes[m.offset as usize..(m.offset + m.size) as usize].to_vec();
-        assert_eq!([content(&members[1]), content(&members[3]), content(&members[4])], [
-            b"hello".to_vec(),
-            b"hi".to_vec(),
-            b"end".to_vec()
-        ]);
+        assert_eq!(
+            [content(&members[1]), content(&members[3]), content(&members[4])],
+            [b"hello".to_vec(), b"hi".to_vec(), b"end".to_vec()]
+        );
     }
 
     #[test]

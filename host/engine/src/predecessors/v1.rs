@@ -73,8 +73,8 @@ pub struct Catalog {
 /// Answers whether an imageset of oc-mirror v1 may have a member of this name.
 pub(super) fn is_member(name: &str) -> bool {
     let directory = name.split_once('/').map_or(name, |(first, _)| first);
-    let known =
-        ["publish", "catalogs", "charts", "cincinnati", "release-signatures", "internal", "v2"].contains(&directory);
+    let known = ["publish", "catalogs", "charts", "cincinnati", "release-signatures", "internal", "v2"]
+        .contains(&directory);
     known || blob(name).is_some()
 }
 
@@ -173,7 +173,9 @@ impl Imageset {
         let (mut catalogs, mut warnings) = (Vec::new(), Vec::new());
         for (name, directory) in scanned.catalogs {
             if !metadata.wants_catalog(&name) {
-                warnings.push(format!("`catalogs/{name}` is left out: the configuration of this imageset has no such catalog"));
+                warnings.push(format!(
+                    "`catalogs/{name}` is left out: the configuration of this imageset has no such catalog"
+                ));
                 continue;
             }
             catalogs.push(catalog(&name, &directory, &chunks, &scanned.blobs)?);
@@ -193,7 +195,10 @@ impl Imageset {
     /// Lists the images that are wanted, those of earlier imagesets included, but for catalogs. `prefix` is that of the target.
     ///
     /// Images that a catalog offers say so. A remark tells of catalogs that cannot be read for that.
-    pub async fn images(&self, prefix: Option<&Repository>) -> Result<(Vec<Wanted>, Vec<String>), PredecessorError> {
+    pub async fn images(
+        &self,
+        prefix: Option<&Repository>,
+    ) -> Result<(Vec<Wanted>, Vec<String>), PredecessorError> {
         let (offered, remarks) = self.offered().await;
         let mut images = Vec::new();
         for association in self.metadata.images().into_values() {
@@ -358,7 +363,9 @@ fn catalog(
     let base = match listed.as_slice() {
         [] => return Err(unusable("it lists no image".into())),
         [only] if media_type::is_index(&only.media_type) => {
-            let place = *blobs.get(&only.digest).ok_or_else(|| unusable("the image that it lists is missing".into()))?;
+            let place = *blobs
+                .get(&only.digest)
+                .ok_or_else(|| unusable("the image that it lists is missing".into()))?;
             let bytes = chunks.read(place, &only.digest.to_string(), MAX_MANIFEST_BYTES)?;
             RawManifest::parse(bytes, Some(&only.media_type))
                 .and_then(|manifest| manifest.verify(&only.digest))

@@ -73,7 +73,8 @@ struct Scanned {
     numbers: HashMap<String, u32>,
     configurations: BTreeMap<String, Place>,
     files: BTreeMap<String, Place>,
-    lines: Vec<Digest>,
+    /// A hash of each member, of which the identity is made.
+    lines: Vec<[u8; 32]>,
 }
 
 impl Scanned {
@@ -86,7 +87,7 @@ impl Scanned {
             }
             What::File => {}
         }
-        self.lines.push(Digest::of(format!("{name} {}", place.size).as_bytes()));
+        self.lines.push(hash(&format!("{name} {}", place.size)));
         if let Some(rest) = name.strip_prefix(REPOSITORIES) {
             return self.take_link(&name, rest, place);
         }
@@ -157,6 +158,11 @@ impl Scanned {
     }
 }
 
+fn hash(line: &str) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, line.as_bytes());
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
 /// Reads the digest off `sha256/<xx>/<hex>/data`.
 fn blob(path: &str) -> Option<Digest> {
     let parts: Vec<&str> = path.split('/').collect();
@@ -192,7 +198,7 @@ impl Archive {
             let digest: Digest = digest.ok_or_else(|| {
                 PredecessorError::new(chunks.path(link), Kind::Unusable(format!("the tag {name}")))
             })?;
-            scanned.lines.push(Digest::of(format!("{name} {digest}").as_bytes()));
+            scanned.lines.push(hash(&format!("{name} {digest}")));
             tags.insert(place, digest);
         }
         let mut warnings = Vec::new();
@@ -208,15 +214,16 @@ impl Archive {
         };
         // Whatever the order of the files, the same members make the same archive.
         scanned.lines.sort();
-        let lines: Vec<&str> = scanned.lines.iter().map(Digest::hex).collect();
-        let identity = Digest::of(lines.join("\n").as_bytes());
+        let identity = Digest::of(scanned.lines.as_flattened());
         let Scanned { blobs, links, revisions, repositories, mut files, .. } = scanned;
-        let named = |numbers: Vec<u32>| numbers.into_iter().map(|n| repositories[n as usize].clone()).collect();
+        let named =
+            |numbers: Vec<u32>| numbers.into_iter().map(|n| repositories[n as usize].clone()).collect();
         let elsewhere = links.into_iter().filter(|(digest, _)| !blobs.contains_key(digest));
         let elsewhere = Arc::new(elsewhere.map(|(digest, numbers)| (digest, named(numbers))).collect());
         let revisions =
             revisions.into_iter().map(|(n, digest)| (repositories[n as usize].clone(), digest)).collect();
-        let charts: Vec<String> = files.keys().filter(|path| path.starts_with(names::CHARTS)).cloned().collect();
+        let charts: Vec<String> =
+            files.keys().filter(|path| path.starts_with(names::CHARTS)).cloned().collect();
         let charts = charts.into_iter().filter_map(|path| {
             let place = files.remove(&path)?;
             Some((path[names::CHARTS.len()..].to_owned(), place))

@@ -186,6 +186,9 @@ pub enum WorkflowErrorKind {
     /// The configuration that was given is not the one in the archive of a predecessor.
     #[error("the configuration given with --config is not the one in the archive")]
     OtherConfigurationOfArchive,
+    /// Archives of oc-mirror v1 that come before this one are missing.
+    #[error(transparent)]
+    GapOfArchives(Refusal),
     /// Archives of a predecessor are where imagesets are needed.
     #[error("`{path}` holds archives of {maker}, which can be published and nothing else")]
     OnlyToPublish {
@@ -280,6 +283,10 @@ impl WorkflowError {
             WorkflowErrorKind::Predecessor(error) => Some(error.hint().to_owned()),
             WorkflowErrorKind::OtherConfigurationOfArchive => Some(
                 "leave out --config: all that is in the archive is published, under the names that its own configuration gives"
+                    .to_owned(),
+            ),
+            WorkflowErrorKind::GapOfArchives(_) => Some(
+                "publish what is missing first; oc-mirror v1 cannot make up for what is lost: mirror anew, as a chain of its own"
                     .to_owned(),
             ),
             WorkflowErrorKind::OnlyToPublish { .. } => {

@@ -146,7 +146,8 @@ pub async fn disk_to_mirror(
     is_configuration: Option<IsConfiguration<'_>>,
 ) -> Result<RunReport, WorkflowError> {
     if let Some(archives) = from.of_predecessor()? {
-        return from_predecessor::publish(run, archives, from, workspace, destinations, is_configuration).await;
+        return from_predecessor::publish(run, archives, from, workspace, destinations, is_configuration)
+            .await;
     }
     let readers = from.open().await?;
     let uid = readers.last().map(|r| r.index().uid).ok_or_else(|| no_imageset(from))?;

@@ -138,7 +138,10 @@ mod tests {
     use serde_json::json;
 
     #[rstest]
-    #[case("registry.redhat.io/redhat/redhat-operator-index:v4.18", "registry.redhat.io/redhat/redhat-operator-index")]
+    #[case(
+        "registry.redhat.io/redhat/redhat-operator-index:v4.18",
+        "registry.redhat.io/redhat/redhat-operator-index"
+    )]
     #[case("docker://r:5000/a/b", "r:5000/a/b")]
     #[case("r:5000/a/b@sha256:00", "r:5000/a/b")]
     #[case("r:5000/a/b:v1@sha256:00", "r:5000/a/b")]

@@ -20,18 +20,20 @@ use oc_mirror_model::request::{Destination, kind, provenance};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::filter_hash;
+use super::super::Wanted;
 use super::super::error::PredecessorError;
 use super::super::fbc::Images;
 use super::super::v1::request;
-use super::super::Wanted;
 use super::Archive;
+use super::filter_hash;
 use crate::content::documents::Documents;
 
 /// Where charts are in the working directory.
 pub(super) const CHARTS: &str = "helm/charts/";
 /// Where a release says which disk images of virtual machines it has.
 pub(super) const BOOT_IMAGES: &str = "0000_50_installer_coreos-bootimages.yaml";
+/// What v2 calls such an image.
+const DISK_IMAGE: &str = "kube-virt-container";
 const RELEASES: &str = "hold-release/";
 const GRAPHS: &str = "hold-release/cincinnati-graph-data/";
 const CATALOGS: &str = "operator-catalogs/";
@@ -106,10 +108,17 @@ impl Archive {
             match place.as_ref().and_then(|place| self.tags.get(place)) {
                 Some(root) => {
                     let place = place.expect("it has a tag there");
-                    names.add(place.clone(), request(kind::ADDITIONAL, &image.name, &place, BTreeMap::new()), root, true);
+                    names.add(
+                        place.clone(),
+                        request(kind::ADDITIONAL, &image.name, &place, BTreeMap::new()),
+                        root,
+                        true,
+                    );
                 }
                 None if may_be_blocked => {
-                    names.remarks.push(format!("`{}` is not in the archive; it may have been blocked", image.name));
+                    names
+                        .remarks
+                        .push(format!("`{}` is not in the archive; it may have been blocked", image.name));
                 }
                 None => names.missing.push(Missing { origin: image.name.clone(), kind: kind::ADDITIONAL }),
             }
@@ -129,25 +138,29 @@ impl Archive {
             return;
         };
         let original = Destination { repository: cached.repository.clone(), tag: cached.tag.clone() };
+        // Whatever becomes of the catalog, nobody is offered what was not mirrored.
+        names.internal.insert(original.clone());
         let unfiltered = self.tags.get(&original).cloned();
         let Some(digest) = cached.digest.clone().or_else(|| unfiltered.clone()) else {
             names.missing.push(missing);
             return;
         };
         let directory = format!("{CATALOGS}{}/{}/", cached.directory, digest.hex());
-        let hash = self.filtered(&cached.repository, &directory, &[
-            filter_hash::hash(written, &digest),
-            filter_hash::legacy(written),
-        ]);
+        let hash = self.filtered(
+            &cached.repository,
+            &directory,
+            &[filter_hash::hash(written, &digest), filter_hash::legacy(written)],
+        );
         let is_whole = operator.full && operator.packages.is_empty();
         let (root, content, tag) = match (&hash, unfiltered) {
             (Some((hash, root)), _) => {
-                names.internal.insert(original.clone());
                 // By digest alone, a filtered catalog has the digest it got.
                 let tag = if cached.is_by_digest { Tag::for_digest(root) } else { cached.tag.clone() };
                 (root.clone(), format!("{directory}filtered-catalogs/{hash}/catalog-config/"), tag)
             }
-            (None, Some(root)) if is_whole => (root, format!("{directory}catalog-config/"), cached.tag.clone()),
+            (None, Some(root)) if is_whole => {
+                (root, format!("{directory}catalog-config/"), cached.tag.clone())
+            }
             _ => {
                 names.missing.push(missing);
                 return;
@@ -160,7 +173,12 @@ impl Archive {
     }
 
     /// Finds the filtered form of a catalog: by what was asked of it, else the only one there is.
-    fn filtered(&self, repository: &Repository, directory: &str, hashes: &[String]) -> Option<(String, Digest)> {
+    fn filtered(
+        &self,
+        repository: &Repository,
+        directory: &str,
+        hashes: &[String],
+    ) -> Option<(String, Digest)> {
         let cached = |hash: &str| {
             let tag: Tag = hash.parse().ok()?;
             let place = Destination { repository: repository.clone(), tag };
@@ -211,13 +229,17 @@ impl Archive {
             let [_, name, version, "release-manifests", file] = parts.as_slice() else { continue };
             let text = self.document(place, path)?;
             if *file == BOOT_IMAGES {
-                for image in boot_images(&text) {
-                    self.component(version, "kube-virt-container", &image, names);
+                for (architecture, image) in boot_images(&text) {
+                    // Where several architectures were asked for, it is in the name.
+                    self.component(version, DISK_IMAGE, &image, names);
+                    self.component(version, &format!("{DISK_IMAGE}-{architecture}"), &image, names);
                 }
                 continue;
             }
             let Ok(stream) = serde_json::from_slice::<ImageStream>(&text) else {
-                names.remarks.push(format!("`{path}` cannot be read, so the names of a release are not known"));
+                names
+                    .remarks
+                    .push(format!("`{path}` cannot be read, so the names of a release are not known"));
                 continue;
             };
             for component in &stream.spec.tags {
@@ -445,8 +467,8 @@ fn written_operators(text: &str) -> Vec<Value> {
     document.pointer("/mirror/operators").and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-/// Reads the names of disk images for virtual machines.
-fn boot_images(text: &[u8]) -> Vec<String> {
+/// Reads the names of disk images for virtual machines, by architecture.
+fn boot_images(text: &[u8]) -> Vec<(String, String)> {
     let mut documents = Documents::new();
     documents.push(text);
     documents.push(b"");
@@ -455,8 +477,9 @@ fn boot_images(text: &[u8]) -> Vec<String> {
     let stream = document.pointer("/data/stream").and_then(Value::as_str).unwrap_or_default();
     let stream: Value = serde_json::from_str(stream).unwrap_or_default();
     let architectures = stream.get("architectures").and_then(Value::as_object);
-    let image = |(_, of): (&String, &Value)| {
-        Some(of.pointer("/images/kubevirt/digest-ref")?.as_str()?.to_owned())
+    let image = |(architecture, of): (&String, &Value)| {
+        let name = of.pointer("/images/kubevirt/digest-ref")?.as_str()?;
+        Some((architecture.clone(), name.to_owned()))
     };
     architectures.into_iter().flatten().filter_map(image).collect()
 }
@@ -537,6 +560,15 @@ mod tests {
         let found = Cached::of(&operator).expect("a place");
         let text = format!("{}:{} in {}", found.repository, found.tag, found.directory);
         assert_eq!(text, expected.replace("HEX", HEX));
+    }
+
+    #[test]
+    fn disk_images_have_an_architecture() {
+        let stream = r#"{"architectures":{"x86_64":{"images":{"kubevirt":{"digest-ref":"r/a@sha256:0"}}},"aarch64":{}}}"#;
+        let document = serde_json::json!({"kind": "ConfigMap", "data": {"stream": stream}});
+        let found = boot_images(document.to_string().as_bytes());
+        assert_eq!(found, [("x86_64".to_owned(), "r/a@sha256:0".to_owned())]);
+        assert_eq!(boot_images(b"- not: what\n  it: should be"), []);
     }
 
     #[rstest]

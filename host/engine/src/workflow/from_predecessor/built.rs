@@ -159,8 +159,7 @@ pub(super) async fn catalog(
     content.directory(CONFIGS, 0o755)?.file(&format!("{CONFIGS}/index.json"), 0o644, documents)?;
     let content = content.finish(work.path()).await?;
     let repository = &catalog.destination.repository;
-    let base =
-        View { from: from.clone(), repository: repository.clone(), manifest: catalog.base.clone() };
+    let base = View { from: from.clone(), repository: repository.clone(), manifest: catalog.base.clone() };
     let spec = ImageSpec {
         base: Some(&base),
         layers: vec![&removal, &content],

@@ -123,10 +123,17 @@ fn check_configuration(
 /// What is done with one archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    Publish { sequence: u64, base: u64 },
-    AlreadyPublished { sequence: u64 },
+    Publish {
+        sequence: u64,
+        base: u64,
+    },
+    AlreadyPublished {
+        sequence: u64,
+    },
     /// It is of before all that the target's record knows of.
-    PassOver { sequence: u64 },
+    PassOver {
+        sequence: u64,
+    },
 }
 
 /// What an archive holds for one target.
@@ -176,8 +183,9 @@ impl Publishing<'_> {
                         WorkflowErrorKind::Workspace { path: scratch.path().display().to_string(), source }
                     })?;
                     let chain = imagined.as_ref().or(found.as_ref().map(|f| &f.chain));
-                    let resolved =
-                        self.resolve(offer, (sequence, base), Arc::new(built), destination, chain, &mut report).await?;
+                    let resolved = self
+                        .resolve(offer, (sequence, base), Arc::new(built), destination, chain, &mut report)
+                        .await?;
                     let Resolved { destination, index, from, .. } = &resolved;
                     report.images = image_reports(&index.images, |digest| from.carries(digest));
                     line.saved_bytes = saved(index, from);
@@ -241,6 +249,9 @@ impl Publishing<'_> {
                 Err(Refusal::Older { .. } | Refusal::GoneOn { .. }) if self.offers.len() > 1 => {
                     Step::PassOver { sequence }
                 }
+                Err(refusal @ Refusal::Gap { .. }) => {
+                    return Err(WorkflowErrorKind::GapOfArchives(refusal).into());
+                }
                 Err(refusal) => return Err(refusal.into()),
             };
             steps.push(step);
@@ -266,7 +277,9 @@ impl Publishing<'_> {
     }
 
     fn line(&self, offer: &Offer, step: Step) -> ImagesetReport {
-        let (Step::Publish { sequence, .. } | Step::AlreadyPublished { sequence } | Step::PassOver { sequence }) = step;
+        let (Step::Publish { sequence, .. }
+        | Step::AlreadyPublished { sequence }
+        | Step::PassOver { sequence }) = step;
         let chunks = offer.contents().chunks();
         ImagesetReport {
             sequence,
@@ -402,17 +415,25 @@ impl Publishing<'_> {
                 (place.repository.as_str(), place.tag.as_str()) == GRAPH_BASE
             };
             let base = images.iter().find(is_base).ok_or_else(|| {
-                let reason = format!("what it is built on, `{}:{}`, is not in the archive", GRAPH_BASE.0, GRAPH_BASE.1);
+                let reason = format!(
+                    "what it is built on, `{}:{}`, is not in the archive",
+                    GRAPH_BASE.0, GRAPH_BASE.1
+                );
                 ContentError::new(request.origin.clone(), ContentErrorKind::Lost(reason))
             })?;
             let place = from.place(&base.destination.repository);
             let manifest = from.manifest(&place, &Selector::Digest(base.root.digest.clone())).await?;
             let base = View { from: from.clone(), repository: place, manifest };
             let invalid = |e| {
-                let kind = ContentErrorKind::Invalid("the data of the update graph cannot be read".to_owned());
+                let kind =
+                    ContentErrorKind::Invalid("the data of the update graph cannot be read".to_owned());
                 ContentError::with_source(request.origin.clone(), kind, e)
             };
-            let data = offer.contents().chunks().read(data, "the data of the update graph", MAX_FILE).map_err(invalid)?;
+            let data = offer
+                .contents()
+                .chunks()
+                .read(data, "the data of the update graph", MAX_FILE)
+                .map_err(invalid)?;
             let signatures = offer.signatures().map_err(invalid)?;
             let root = built::graph(&base, data, &signatures, &repository, built).await?;
             let wanted = Wanted { request: request.clone(), root, certain: true };
@@ -505,7 +526,10 @@ fn recorded(chain: Option<&Chain>, sequence: u64, destination: &Destination) -> 
         ImageReport {
             origin: image.origin.clone(),
             kind: image.kind.clone(),
-            destination: Place { repository: path.unwrap_or_else(|| place.repository.clone()), tag: place.tag.clone() },
+            destination: Place {
+                repository: path.unwrap_or_else(|| place.repository.clone()),
+                tag: place.tag.clone(),
+            },
             digest: image.digest.clone(),
             new_bytes: 0,
             total_bytes: content.iter().map(size).sum(),

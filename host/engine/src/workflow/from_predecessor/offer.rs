@@ -17,8 +17,10 @@ use crate::predecessors::{Contents, Found, Place, PredecessorError, Wanted, v1, 
 pub(super) const UNCHAINED: Uuid = Uuid::from_u128(0x6f63_2d6d_6972_8f72_8f72_0000_0000_0000);
 
 /// What an archive of oc-mirror v1 is made from, as far as it says. Only the version of it matters.
-const V1ALPHA2: &[u8] = b"kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v1alpha2\nmirror: {}\n";
-const V2ALPHA1: &[u8] = b"kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v2alpha1\nmirror: {}\n";
+const V1ALPHA2: &[u8] =
+    b"kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v1alpha2\nmirror: {}\n";
+const V2ALPHA1: &[u8] =
+    b"kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v2alpha1\nmirror: {}\n";
 
 /// Which repositories of the target, below its prefix, have what an archive does not.
 pub(super) type Elsewhere = Arc<HashMap<Digest, Vec<Repository>>>;

@@ -103,7 +103,8 @@ impl Together {
         parts: &mut Parts,
     ) -> Result<Descriptor, ContentError> {
         if depth > MAX_DEPTH || parts.seen.len() > MAX_MANIFESTS {
-            let reason = format!("indexes are deeper than {MAX_DEPTH} or name more than {MAX_MANIFESTS} manifests");
+            let reason =
+                format!("indexes are deeper than {MAX_DEPTH} or name more than {MAX_MANIFESTS} manifests");
             return Err(ContentError::new(format!("{path}@{digest}"), ContentErrorKind::Invalid(reason)));
         }
         let place = self.destination.place(path);
