@@ -5,6 +5,7 @@
 mod access;
 mod blocked;
 mod buckets;
+mod check;
 mod cluster_api;
 mod cluster_apply;
 mod cluster_run;
@@ -51,6 +52,7 @@ mod serve;
 mod serve_access;
 mod several_targets;
 mod shop;
+mod signed_imagesets;
 mod small_commands;
 mod summary;
 mod wrong_inputs;

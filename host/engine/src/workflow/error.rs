@@ -158,6 +158,12 @@ pub enum WorkflowErrorKind {
         /// Where it was looked for.
         target: String,
     },
+    /// Nothing was published from an imageset there.
+    #[error("{target} has no record of a chain, so there is nothing to hold it against")]
+    NothingPublished {
+        /// Where.
+        target: String,
+    },
     /// A list does not say where its images are.
     #[error("the list does not say for which target it was made")]
     NoPlace,
@@ -243,6 +249,9 @@ impl WorkflowError {
             }
             WorkflowErrorKind::NoRecord { .. } => {
                 Some("name the workspace it was mirrored or published from, and the target as it was then".to_owned())
+            }
+            WorkflowErrorKind::NothingPublished { .. } => {
+                Some("name the target as it was published to, with its prefix: docker://HOST[:PORT][/PREFIX]".to_owned())
             }
             WorkflowErrorKind::NoPlace => {
                 Some("use a list that `oc-mirror delete --generate` of this program has made".to_owned())

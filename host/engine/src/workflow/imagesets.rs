@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{WorkflowError, WorkflowErrorKind};
-use crate::archive::{ImagesetChunks, ImagesetFiles, Reader, find_imagesets, group_chunks};
+use crate::archive::{ImagesetChunks, ImagesetFiles, Reader, TrustedKeys, find_imagesets, group_chunks};
 use crate::bucket::{Bucket, Object};
 use crate::content::positioned::ReadAt;
 
@@ -43,11 +43,12 @@ impl Imagesets {
         }
     }
 
-    /// Opens all of them, checking that there are some and that they belong together.
-    pub(super) async fn open(&self) -> Result<Vec<Reader>, WorkflowError> {
+    /// Opens all of them, checking that there are some, that they belong together, and that they are signed as these keys ask
+    /// for.
+    pub(super) async fn open(&self, trusted: &TrustedKeys) -> Result<Vec<Reader>, WorkflowError> {
         let mut readers: Vec<Reader> = Vec::new();
         for set in self.list().await? {
-            let reader = Reader::open_chunks(&set).await?;
+            let reader = Reader::open_trusted(&set, trusted).await?;
             if let Some(first) = readers.first().map(|r| r.index().uid)
                 && first != reader.index().uid
             {
