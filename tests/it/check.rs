@@ -75,11 +75,20 @@ fn damage_names_chunk_image_and_remedy_and_nothing_of_it_is_published() {
     lab.make(&["--archive-size", "100KB"]).expect(0);
     let files = Chunks::of(&lab.path("disk"), 1).files().to_vec();
     assert!(files.len() > 1);
-    let layer = &broken.layers[0].blob.bytes;
-    let (file, at) = files
-        .iter()
-        .find_map(|file| Some((file, read(file).windows(64).position(|w| w == &layer[149_000..149_064])?)))
-        .expect("the layer is in a chunk");
+    let find = |bytes: &[u8]| {
+        let place = |file: &PathBuf| read(file).windows(bytes.len()).position(|window| window == bytes);
+        files.iter().find_map(|file| Some((file, place(file)?))).expect("it is in a chunk")
+    };
+    // A manifest is read before anything of its image is sent.
+    let (file, at) = find(&broken.manifest);
+    flip(file, at + 20);
+    assert_eq!(check(&lab, &lab.file("disk"), &[]).1.imagesets[0].damage[0].images, names[..1]);
+    lab.publish("disk", &[]).expect(8);
+    assert!(lab.target.repositories().iter().all(|repository| repository != "team/broken"));
+    flip(file, at + 20);
+
+    // A layer is hashed on its way.
+    let (file, at) = find(&broken.layers[0].blob.bytes[149_000..149_064]);
     flip(file, at);
     let name = file.file_name().unwrap().to_string_lossy().into_owned();
     let (code, report) = check(&lab, &lab.file("disk"), &[]);
@@ -125,6 +134,7 @@ fn missing_cut_swapped_and_foreign_chunks_are_found_and_nothing_is_sent() {
         let (code, report) = check(&lab, &lab.file("disk"), &[]);
         let damage = &report.imagesets[0].damage;
         assert!(damage.iter().any(|damage| damage.what.contains(words)), "{words}: {damage:?}");
+        assert!(words != "missing" || report.imagesets[0].unchecked > 0, "{report:?}");
         assert!(code != 0 && damage.iter().all(|damage| !damage.mend.is_empty()), "{words}");
         let run = lab.publish("disk", &[]);
         assert_eq!(run.output.code, 1, "{words}\n{}", run.output.snapshot());

@@ -148,8 +148,8 @@ fn keys_of_the_workspace() {
     let from = lab.file("disk");
     let args = ["-c", "isc.yaml", "--from", &from, "--verify-key", "b.pub", &lab.file("copy")];
     lab.run(&args).assert_refused(1, "none of the keys that are trusted");
-    keys(&["a.pub"], "treshold: 1");
-    assert_refused(&lab, &[], "`treshold: 1` is none of a key");
+    keys(&["a.pub"], "thresholds: 1");
+    assert_refused(&lab, &[], "`thresholds: 1` is none of a key");
     keys(&["b.pub", "a.pub"], "");
     lab.publish("disk", &[]).expect(0);
     let output = lab.context.run(&["describe", "disk"]).expect_code(0);

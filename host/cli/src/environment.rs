@@ -148,10 +148,27 @@ pub(crate) fn size(text: &str) -> Result<u64, CliError> {
     if (1.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err(invalid()) }
 }
 
+/// Reads a number of bytes per second: a plain number is one of bytes.
+pub(crate) fn rate(text: &str) -> Result<u64, CliError> {
+    match text.parse() {
+        Ok(bytes) => Ok(bytes),
+        Err(_) => size(text).map_err(|error| error.hint("write 500 or 0 for bytes per second, or 10KiB")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[rstest]
+    #[case("0", Some(0))]
+    #[case("500", Some(500))]
+    #[case("10KiB", Some(10_240))]
+    #[case("fast", None)]
+    fn rates(#[case] text: &str, #[case] expected: Option<u64>) {
+        assert_eq!(rate(text).ok(), expected);
+    }
 
     #[rstest]
     #[case("4.4GB", Some(4_400_000_000))]

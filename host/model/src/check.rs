@@ -50,6 +50,9 @@ pub struct ImagesetCheck {
     pub entries: usize,
     /// How many bytes its entries have.
     pub bytes: u64,
+    /// How many entries could not be checked, since a chunk that they lie in cannot be used.
+    #[serde(default)]
+    pub unchecked: usize,
     /// The keys that it is signed with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<KeyId>,

@@ -11,7 +11,7 @@ use oc_mirror_engine::transfer::{Parallelism, Retry};
 use oc_mirror_engine::workflow::checking::{CheckTarget, check_imagesets, check_target};
 use oc_mirror_engine::workflow::imagesets::Imagesets;
 use oc_mirror_engine::workflow::network::Network;
-use oc_mirror_engine::workflow::{CarryCompanions, OnError, Run};
+use oc_mirror_engine::workflow::{CarryCompanions, OnError, Run, WorkflowError, WorkflowErrorKind};
 use oc_mirror_model::bucket::{BucketUrl, InvalidBucket};
 use oc_mirror_model::check::{ChainCheck, CheckReport, ImagesetCheck, Missing};
 use oc_mirror_model::reference::Target;
@@ -113,7 +113,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<u8, CliError> {
     let report = super::runtime()?.block_on(async {
         let work = async {
             if let Some(from) = what.imagesets(&args.bucket, &args.network, &network)? {
-                return Ok(check_imagesets(&from, &trusted, &run.events).await?);
+                return check_imagesets(&from, &trusted, &run.events).await.map_err(explained);
             }
             let What::Target(target) = &what else { unreachable!("only a target holds no imagesets") };
             let destination = network.destination(target, None).map_err(|error| {
@@ -148,6 +148,17 @@ pub(crate) fn run(args: &CheckArgs) -> Result<u8, CliError> {
         });
     }
     Ok(code)
+}
+
+/// Says what to name where nothing is.
+pub(super) fn explained(error: WorkflowError) -> CliError {
+    let is_nothing = matches!(error.kind.as_ref(), WorkflowErrorKind::NoImageset { .. });
+    let made = CliError::from(error);
+    if is_nothing {
+        made.hint("imagesets are the files mirror_seqN_NNNNNN.tar; name their directory, or one of them")
+    } else {
+        made
+    }
 }
 
 /// Makes the settings of a run that changes nothing.
@@ -196,6 +207,10 @@ fn imageset(found: &ImagesetCheck) {
     }
     parts.extend(signatures(&found.signed_by, &found.verified));
     output::line(&format!("imageset {}: {}", found.sequence, parts.join(", ")));
+    if found.unchecked > 0 {
+        let entries = plural(found.unchecked, "entry");
+        output::line(&format!("  {entries} could not be checked: check again once all chunks are there"));
+    }
     for damage in &found.damage {
         let at = match &damage.entry {
             Some(entry) => format!("{}: {entry}: ", damage.chunks.join(", ")),

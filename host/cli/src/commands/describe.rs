@@ -7,7 +7,7 @@ use oc_mirror_engine::workflow::describing::describe_imagesets;
 use oc_mirror_model::describe::{Description, Sum};
 use oc_mirror_model::report::exit;
 
-use super::check::{What, plural, settings, signatures};
+use super::check::{What, explained, plural, settings, signatures};
 use crate::args::{DescribeArgs, ListFormat};
 use crate::error::CliError;
 use crate::output::{self, clean, size, table};
@@ -23,7 +23,8 @@ pub(crate) fn run(args: &DescribeArgs) -> Result<u8, CliError> {
         CliError::new("what was published is no imageset")
             .hint("name the imagesets; `oc-mirror check` looks into a target")
     })?;
-    let found = super::runtime()?.block_on(async { describe_imagesets(&from, &trusted).await })?;
+    let found =
+        super::runtime()?.block_on(async { describe_imagesets(&from, &trusted).await }).map_err(explained)?;
     match args.output {
         ListFormat::Text => found.iter().for_each(print),
         ListFormat::Json => {

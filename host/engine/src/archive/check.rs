@@ -41,7 +41,9 @@ pub async fn check(
     let usable = |number: &usize| {
         inner.index.entries[*number].parts.iter().all(|p| inner.first[p.chunk as usize].is_some())
     };
-    let mut checks = stream::iter(entries.filter(usable).collect::<Vec<_>>())
+    let usable: Vec<usize> = entries.filter(usable).collect();
+    let unchecked = inner.index.entries.len() - usable.len();
+    let mut checks = stream::iter(usable)
         .map(|number| {
             let (inner, progress) = (inner.clone(), progress.clone());
             // Each in a task of its own, so that hashing is spread over processors.
@@ -68,6 +70,7 @@ pub async fn check(
         chunks: index.chunks.len(),
         entries: index.entries.len(),
         bytes: index.entries.iter().map(|e| e.size).fold(0, u64::saturating_add),
+        unchecked,
         signed_by: index.signed_by.clone(),
         verified: reader.verified().to_vec(),
         damage,

@@ -390,7 +390,7 @@ mod tests {
         let text = format!("# two of us\nthreshold: 2\n\n{}# b\n{}", a.to_pem(), b.to_pem());
         let file = KeyFile::parse(text.as_bytes()).expect("valid");
         assert_eq!((file.keys, file.threshold), (vec![a, b], Some(2)));
-        for slip in ["treshold: 2", "threshold: two", "threshold: 1\nthreshold: 2", "key"] {
+        for slip in ["thresholds: 2", "threshold: two", "threshold: 1\nthreshold: 2", "key"] {
             let text = format!("{slip}\n{}", a.to_pem());
             assert!(matches!(KeyFile::parse(text.as_bytes()), Err(KeyError::Malformed(_))), "{slip}");
         }

@@ -15,6 +15,7 @@ mod keys;
 mod on_disk;
 mod prepare;
 mod reader;
+mod recover;
 mod table;
 mod writer;
 

@@ -16,6 +16,7 @@ use super::error::{ArchiveError, ArchiveErrorKind};
 use super::files::{find_imagesets, find_leftovers, journal_name, partial_name};
 use super::journal::{Journal, Record};
 use super::reader::Reader;
+use super::recover::{Recovered, recover};
 use super::table::headers;
 use crate::fsx;
 
@@ -25,8 +26,8 @@ pub(super) struct Prepared {
     pub(super) paths: Vec<PathBuf>,
     /// How long the first entry of each chunk is.
     pub(super) first: Vec<u64>,
-    /// Which entries are finished.
-    pub(super) done: Vec<bool>,
+    /// Which entries are finished or begun.
+    pub(super) recovered: Recovered,
     /// The journal; none if the imageset is sealed already.
     pub(super) journal: Option<Journal>,
 }
@@ -70,39 +71,28 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     let numbers = 0..plan.index.chunks.len() as u32;
     let stored = IndexBytes { bytes: plan.bytes, identity: plan.identity, envelope: plan.envelope };
     let firsts: Vec<Vec<u8>> = numbers.map(|n| first_entry(plan.index, stored, n, mtime)).collect();
-    let first = firsts.iter().map(|f| f.len() as u64).collect();
+    let first: Vec<u64> = firsts.iter().map(|f| f.len() as u64).collect();
     let earlier = find_earlier(plan, record.as_ref())?;
     let ours = record.filter(|r| r.identity == *plan.identity);
     if matches!(earlier, Earlier::Sealed) {
         clean_up(plan, &BTreeSet::new())?;
-        let done = vec![true; plan.index.entries.len()];
-        return Ok(Prepared { paths: sealed_paths(plan.dir, plan.index), first, done, journal: None });
+        let recovered = Recovered::all(plan.index, true);
+        return Ok(Prepared { paths: sealed_paths(plan.dir, plan.index), first, recovered, journal: None });
     }
     let Some(record) = ours else {
         clean_up(plan, &BTreeSet::new())?;
-        let done = vec![false; plan.index.entries.len()];
+        let recovered = Recovered::all(plan.index, false);
         let journal = Journal::create(&journal_path, plan.identity)
             .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be made", e))?;
         let paths = make_chunks(plan, &firsts, mtime, false)?.0;
-        return Ok(Prepared { paths, first, done, journal: Some(journal) });
+        return Ok(Prepared { paths, first, recovered, journal: Some(journal) });
     };
     clean_up(plan, &own_names(plan))?;
     let journal = Journal::resume(&journal_path, &record)
         .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be written", e))?;
     let (paths, kept) = make_chunks(plan, &firsts, mtime, matches!(earlier, Earlier::HalfSealed))?;
-    let done = finished(plan.index, &record, &kept);
-    Ok(Prepared { paths, first, done, journal: Some(journal) })
-}
-
-/// Marks entries that are journalled and lie in chunks that were still there.
-fn finished(index: &Index, record: &Record, kept: &[bool]) -> Vec<bool> {
-    let mut done = vec![false; index.entries.len()];
-    for (number, digest) in &record.done {
-        if let Some(entry) = index.entries.get(*number).filter(|e| e.digest == *digest) {
-            done[*number] = entry.parts.iter().all(|p| kept[p.chunk as usize]);
-        }
-    }
-    done
+    let recovered = recover(plan.index, &record, &kept, &paths, &first);
+    Ok(Prepared { paths, first, recovered, journal: Some(journal) })
 }
 
 /// What bears the final names of this sequence.

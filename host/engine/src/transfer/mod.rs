@@ -7,7 +7,9 @@
 pub mod fetch;
 pub mod publish;
 mod referrers;
+mod resume;
 mod retry;
+mod schedule;
 pub mod shared;
 
 pub use referrers::ReferrersOf;

@@ -95,6 +95,7 @@ fn without_index(set: &ImagesetChunks, error: &archive::ArchiveError) -> Imagese
         chunks: set.chunks.len(),
         entries: 0,
         bytes: 0,
+        unchecked: 0,
         signed_by: Vec::new(),
         verified: Vec::new(),
         damage: vec![damage],

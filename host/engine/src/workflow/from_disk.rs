@@ -252,18 +252,14 @@ impl Publishing<'_> {
                 Step::PassOver => line.outcome = "not needed".to_owned(),
                 Step::AlreadyPublished => {
                     line.outcome = "already published".to_owned();
-                    let chain = found.as_ref().map(|found| &found.chain);
-                    if let Some(chain) = chain.filter(|_| run.repair && !run.dry_run) {
-                        let images = still_there(&index.images, chain, destination);
-                        self.publish_one(reader, destination, &images, None, found.as_ref(), &mut report)
-                            .await?;
-                        if !report.failures.is_empty() {
-                            line.outcome = "failed".to_owned();
-                            report.imagesets.push(line);
-                            remarks.tell(&mut report);
-                            return Ok(report);
-                        }
+                    if self.repair(reader, destination, found.as_ref(), &mut report).await? {
                         line.outcome = "repaired".to_owned();
+                    }
+                    if !report.failures.is_empty() {
+                        line.outcome = "failed".to_owned();
+                        report.imagesets.push(line);
+                        remarks.tell(&mut report);
+                        return Ok(report);
                     }
                     // The workspace may be another one than that of the run which published it, and the record may be from
                     // before it kept what clusters need.
@@ -313,6 +309,20 @@ impl Publishing<'_> {
             deletion::prune(run, destination, workspace, &chain, &mut report).await?;
         }
         Ok(report)
+    }
+
+    /// Puts back what the target has lost of an imageset that was published there, if that is wanted.
+    async fn repair(
+        &self,
+        reader: &Reader,
+        destination: &Destination,
+        found: Option<&Stored>,
+        report: &mut RunReport,
+    ) -> Result<bool, WorkflowError> {
+        let Some(stored) = found.filter(|_| self.run.repair && !self.run.dry_run) else { return Ok(false) };
+        let images = still_there(&reader.index().images, &stored.chain, destination);
+        self.publish_one(reader, destination, &images, None, found, report).await?;
+        Ok(true)
     }
 
     async fn publish_one(

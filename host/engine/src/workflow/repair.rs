@@ -134,6 +134,20 @@ impl ContentWrite for Thorough {
         self.inner.put_blob(repository, blob, body).await
     }
 
+    async fn begun(&self, repository: &Repository, blob: &Descriptor) -> u64 {
+        self.inner.begun(repository, blob).await
+    }
+
+    async fn put_rest(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        offset: u64,
+        body: BlobStream,
+    ) -> Result<(), ContentError> {
+        self.inner.put_rest(repository, blob, offset, body).await
+    }
+
     async fn put_manifest(
         &self,
         repository: &Repository,
