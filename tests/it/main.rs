@@ -3,6 +3,9 @@
 //! One module for each workflow or promise. What the modules share is in [`lab`].
 
 mod access;
+mod archives;
+mod archives_v1;
+mod archives_v2;
 mod blocked;
 mod buckets;
 mod check;
@@ -19,8 +22,10 @@ mod dry_run;
 mod enclaves;
 mod examples;
 mod hops;
+mod hostile;
 mod imageset;
 mod interrupted;
+mod killed;
 mod lab;
 mod layouts;
 mod mirror_to_mirror;

@@ -4,7 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use oc_mirror_testkit::{CommandOutput, Image, ImageBuilder, Skopeo};
+use serde_json::json;
 
+use crate::archives::V2;
 use crate::lab::{Chunks, Lab, UID, join, read};
 
 const PAYLOAD_TYPE: &str = "application/vnd.oc-mirror.imageset.index.v1+json";
@@ -228,4 +230,19 @@ fn keys_that_make_no_sense() {
     lab.context = lab.context.env("SIGNING_KEY", &text);
     lab.make_in("two", &["--sign-key", "env://SIGNING_KEY"]).expect(0);
     assert_eq!(Chunks::of(&lab.path("two"), 1).index()["format"], "1.1");
+}
+
+/// Whoever asks for signatures does not get archives that never have any.
+#[test]
+fn archives_of_predecessors_are_refused_where_keys_are_asked_for() {
+    let lab = lab(&["a"]);
+    V2::of(lab.source.storage()).configured(json!({ "additionalImages": [] })).write(&lab, "v2");
+    lab.publish("v2", &["--verify-key", "a.pub"]).assert_refused(1, "which are never signed");
+    lab.publish("v2", &["--repair"]).assert_refused(1, "--repair is for imagesets");
+    assert_eq!(lab.target.log(), []);
+    for command in ["check", "describe"] {
+        let output = lab.context.run(&[command, "v2"]).expect_code(1);
+        assert!(output.raw_stderr.contains("archives of oc-mirror v2"), "{}", output.snapshot());
+    }
+    lab.publish("v2", &[]).expect(0);
 }

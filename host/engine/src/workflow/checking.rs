@@ -37,6 +37,7 @@ pub async fn check_imagesets(
     trusted: &TrustedKeys,
     events: &SharedEvents,
 ) -> Result<CheckReport, WorkflowError> {
+    from.refuse_predecessors()?;
     let sets = from.list().await?;
     if sets.is_empty() {
         return Err(WorkflowErrorKind::NoImageset { path: from.name() }.into());

@@ -12,6 +12,7 @@ pub async fn describe_imagesets(
     from: &Imagesets,
     trusted: &TrustedKeys,
 ) -> Result<Vec<Description>, WorkflowError> {
+    from.refuse_predecessors()?;
     let mut descriptions = Vec::new();
     for set in from.list().await? {
         let (reader, problems) = Reader::open_damaged(&set, trusted).await?;

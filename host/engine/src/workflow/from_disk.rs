@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::companions::referrers_of;
 use super::deletion;
+use super::from_predecessor;
 use super::imagesets::Imagesets;
 use super::preflight::Examine;
 use super::prepare::{image_reports, mapping};
@@ -146,6 +147,17 @@ pub async fn disk_to_mirror(
     destinations: &[Destination],
     is_configuration: Option<IsConfiguration<'_>>,
 ) -> Result<RunReport, WorkflowError> {
+    if let Some(archives) = from.of_predecessor()? {
+        let (path, maker) = (from.name(), archives.maker());
+        if !run.trusted.is_empty() {
+            return Err(WorkflowErrorKind::NeverSigned { path, maker }.into());
+        }
+        if run.repair {
+            return Err(WorkflowErrorKind::NothingToRepairBy { path, maker }.into());
+        }
+        return from_predecessor::publish(run, archives, from, workspace, destinations, is_configuration)
+            .await;
+    }
     let readers = from.open(&run.trusted).await?;
     let uid = readers.last().map(|r| r.index().uid).ok_or_else(|| no_imageset(from))?;
     check_configuration(&readers, is_configuration).await?;
@@ -295,6 +307,7 @@ impl Publishing<'_> {
                     report.warnings.extend(signatures);
                     let stored =
                         commit(destination, index, reader.identity(), &brought, found.as_ref()).await?;
+                    workspace.end_publishing(&destination.target)?;
                     workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
                     destination.keep_mapping(workspace, &stored.chain, &index.images)?;
                     remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
@@ -352,6 +365,10 @@ impl Publishing<'_> {
             run.retry,
             run.events.clone(),
         );
+        // What was published before and is repaired begins nothing that could be cut off.
+        let is_again = found.is_some_and(|f| f.chain.imageset(index.sequence).is_some());
+        let is_doubtful = is_again || self.workspace.begin_publishing(&destination.target)? || run.repair;
+        let publisher = if is_doubtful { publisher } else { publisher.trusting_the_record() };
         let carried = index.entries.iter().filter(|e| e.media_type.is_some());
         let bytes = Some(carried.map(|e| e.size).sum());
         let items = Some(images.len() as u64);

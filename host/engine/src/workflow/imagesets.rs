@@ -7,6 +7,7 @@ use super::{WorkflowError, WorkflowErrorKind};
 use crate::archive::{ImagesetChunks, ImagesetFiles, Reader, TrustedKeys, find_imagesets, group_chunks};
 use crate::bucket::{Bucket, Object};
 use crate::content::positioned::ReadAt;
+use crate::predecessors::{self, Found};
 
 /// Imagesets that were made before.
 #[derive(Clone, Debug)]
@@ -32,6 +33,24 @@ impl Imagesets {
         }
     }
 
+    /// Opens what is there, if predecessors of this program made it. They knew directories only.
+    pub(super) fn of_predecessor(&self) -> Result<Option<Found>, WorkflowError> {
+        match self {
+            Self::Path(path) => Ok(predecessors::find(path)?),
+            Self::Bucket(_) => Ok(None),
+        }
+    }
+
+    /// Fails where archives of a predecessor are, which have no index.
+    pub(super) fn refuse_predecessors(&self) -> Result<(), WorkflowError> {
+        match self.of_predecessor()? {
+            Some(found) => {
+                Err(WorkflowErrorKind::OnlyToPublish { path: self.name(), maker: found.maker() }.into())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Lists them by their sequences, without opening any.
     pub(super) async fn list(&self) -> Result<Vec<ImagesetChunks>, WorkflowError> {
         match self {
@@ -46,6 +65,7 @@ impl Imagesets {
     /// Opens all of them, checking that there are some, that they belong together, and that they are signed as these keys ask
     /// for.
     pub(super) async fn open(&self, trusted: &TrustedKeys) -> Result<Vec<Reader>, WorkflowError> {
+        self.refuse_predecessors()?;
         let mut readers: Vec<Reader> = Vec::new();
         for set in self.list().await? {
             let reader = Reader::open_trusted(&set, trusted).await?;

@@ -11,6 +11,7 @@ pub mod describing;
 pub mod direct;
 mod error;
 pub mod from_disk;
+mod from_predecessor;
 mod guard;
 pub mod images;
 pub mod imagesets;
