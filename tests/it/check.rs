@@ -45,7 +45,7 @@ fn target(lab: &Lab) -> String {
 fn flip(path: &std::path::Path, at: usize) {
     let mut bytes = read(path);
     bytes[at] ^= 1;
-    std::fs::write(path, bytes).unwrap();
+    std::fs::write(path, bytes).expect("the test's own directory is writable");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn imagesets_that_do_not_follow_one_another_are_found() {
 
 /// Where the registry keeps a blob, and what links it into a repository.
 fn stored(registry: &Registry, repository: &str, digest: &str) -> [PathBuf; 2] {
-    let hex = digest.strip_prefix("sha256:").unwrap();
+    let hex = digest.strip_prefix("sha256:").expect("a digest");
     let root = registry.storage().join("docker/registry/v2");
     [
         root.join(format!("blobs/sha256/{}/{hex}/data", &hex[..2])),

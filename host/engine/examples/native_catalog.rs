@@ -156,5 +156,6 @@ fn settings(run: &Run) -> NetworkSettings {
         max_requests: 20,
         events: run.events.clone(),
         profiles: Default::default(),
+        stall: Default::default(),
     }
 }
