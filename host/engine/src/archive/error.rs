@@ -4,7 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use oc_mirror_model::imageset::{FORMAT, FormatVersion};
+use oc_mirror_model::dsse::Distrust;
+use oc_mirror_model::imageset::{FormatVersion, SIGNED};
 use oc_mirror_model::tar::InvalidHeader;
 
 use crate::content::{ContentError, ContentErrorKind};
@@ -66,7 +67,7 @@ pub enum ArchiveErrorKind {
     #[error("the imageset was not finished")]
     Unfinished,
     /// It was written by a newer or a very old program.
-    #[error("the imageset has format {found}, this program reads format {FORMAT}")]
+    #[error("the imageset has format {found}, this program reads format {SIGNED}")]
     Format {
         /// Its version.
         found: FormatVersion,
@@ -77,6 +78,9 @@ pub enum ArchiveErrorKind {
     /// The index is no index, or contradicts itself.
     #[error("its index is not valid: {0}")]
     Index(String),
+    /// It is not signed as was asked for.
+    #[error("the imageset is not trusted: {0}")]
+    Distrusted(Distrust),
     /// Chunks are missing, cut off, or of another imageset: all of them are listed.
     #[error("{}", list(.0))]
     Chunks(Vec<ChunkProblem>),
@@ -196,7 +200,7 @@ impl ArchiveError {
             ArchiveErrorKind::Unfinished | ArchiveErrorKind::Incomplete { .. } => {
                 "run the command that makes it again: it goes on where it stopped".to_owned()
             }
-            ArchiveErrorKind::Format { found } if *found > FORMAT => {
+            ArchiveErrorKind::Format { found } if *found > SIGNED => {
                 "use the oc-mirror that made it, or a newer one".to_owned()
             }
             ArchiveErrorKind::Chunks(problems)
@@ -210,6 +214,7 @@ impl ArchiveError {
             | ArchiveErrorKind::Index(_) => {
                 "copy the named files from the connected side again, and run `oc-mirror check`".to_owned()
             }
+            ArchiveErrorKind::Distrusted(distrust) => distrust.hint().to_owned(),
             ArchiveErrorKind::Format { .. }
             | ArchiveErrorKind::Disk(_)
             | ArchiveErrorKind::Store(_)

@@ -11,7 +11,7 @@ use oc_mirror_model::imageset::Index;
 use oc_mirror_model::tar;
 use rustix::fs::OFlags;
 
-use super::chunk::{END, first_entry, mtime, read_index_file};
+use super::chunk::{END, IndexBytes, first_entry, mtime, read_index_file};
 use super::error::{ArchiveError, ArchiveErrorKind};
 use super::files::{find_imagesets, find_leftovers, journal_name, partial_name};
 use super::journal::{Journal, Record};
@@ -38,6 +38,8 @@ pub(super) struct Plan<'a> {
     pub(super) index: &'a Index,
     pub(super) bytes: &'a [u8],
     pub(super) identity: &'a Digest,
+    /// The envelope with signatures of the index.
+    pub(super) envelope: Option<&'a [u8]>,
 }
 
 /// Finds an imageset of this sequence that was begun and not sealed, so that its plan can be taken up again.
@@ -48,10 +50,10 @@ pub fn interrupted(dir: &Path, sequence: u64) -> Result<Option<Index>, ArchiveEr
     let candidates = [dir.join(partial_name(sequence, 0)), dir.join(Index::chunk_name(sequence, 0))];
     for path in candidates.iter().filter(|p| p.is_file()) {
         // What cannot be read was cut off while it was made; then there is nothing to take up.
-        if let Ok((index, identity, _)) = read_index_file(path)
-            && identity == record.identity
+        if let Ok(read) = read_index_file(path)
+            && read.identity == record.identity
         {
-            return Ok(Some(index));
+            return Ok(Some(read.index));
         }
     }
     Ok(None)
@@ -67,14 +69,15 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     let record = Journal::read(&journal_path)
         .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be read", e))?;
     let numbers = 0..plan.index.chunks.len() as u32;
-    let firsts: Vec<Vec<u8>> = numbers.map(|n| first_entry(plan.index, plan.bytes, n, mtime)).collect();
+    let stored = IndexBytes { bytes: plan.bytes, identity: plan.identity, envelope: plan.envelope };
+    let firsts: Vec<Vec<u8>> = numbers.map(|n| first_entry(plan.index, stored, n, mtime)).collect();
     let first: Vec<u64> = firsts.iter().map(|f| f.len() as u64).collect();
     let earlier = find_earlier(plan, record.as_ref())?;
     let ours = record.filter(|r| r.identity == *plan.identity);
     if matches!(earlier, Earlier::Sealed) {
         clean_up(plan, &BTreeSet::new())?;
         let recovered = Recovered::all(plan.index, true);
-        return Ok(Prepared { paths: sealed_paths(plan), first, recovered, journal: None });
+        return Ok(Prepared { paths: sealed_paths(plan.dir, plan.index), first, recovered, journal: None });
     }
     let Some(record) = ours else {
         clean_up(plan, &BTreeSet::new())?;
@@ -120,19 +123,19 @@ fn find_earlier(plan: &Plan<'_>, record: Option<&Record>) -> Result<Earlier, Arc
         };
     };
     match read_index_file(index) {
-        Ok((_, identity, _)) if identity == *plan.identity => {
+        Ok(read) if read.identity == *plan.identity => {
             let whole = Reader::open_files(&files).is_ok();
             // Damaged or not all there: it is made again, and the same names get the same content.
             Ok(if whole { Earlier::Sealed } else { Earlier::Nothing })
         }
-        Ok((_, identity, _)) => exists(identity.to_string()),
+        Ok(read) => exists(read.identity.to_string()),
         Err(_) => exists("one that cannot be read".to_owned()),
     }
 }
 
-pub(super) fn sealed_paths(plan: &Plan<'_>) -> Vec<PathBuf> {
-    let sequence = plan.index.sequence;
-    (0..plan.index.chunks.len() as u32).map(|n| plan.dir.join(Index::chunk_name(sequence, n))).collect()
+pub(super) fn sealed_paths(dir: &Path, index: &Index) -> Vec<PathBuf> {
+    let sequence = index.sequence;
+    (0..index.chunks.len() as u32).map(|n| dir.join(Index::chunk_name(sequence, n))).collect()
 }
 
 fn own_names(plan: &Plan<'_>) -> BTreeSet<PathBuf> {
@@ -165,7 +168,7 @@ fn make_chunks(
     half_sealed: bool,
 ) -> Result<(Vec<PathBuf>, Vec<bool>), ArchiveError> {
     let length = |n: usize| firsts[n].len() as u64 + plan.index.chunks[n].size;
-    let sealed = sealed_paths(plan);
+    let sealed = sealed_paths(plan.dir, plan.index);
     let mut paths: Vec<PathBuf> =
         (0..firsts.len() as u32).map(|n| plan.dir.join(partial_name(plan.index.sequence, n))).collect();
     if half_sealed {

@@ -154,6 +154,7 @@ mod tests {
             images: vec![image.clone()],
             required: Vec::new(),
             refused: Vec::new(),
+            signed_by: Vec::new(),
         };
         let after = advance(&Chain::new(chain.uid), &index, None, prefixed, Extras::default());
         after.imagesets[0].images[0].clone()

@@ -307,6 +307,7 @@ mod tests {
             images,
             required: Vec::new(),
             refused: Vec::new(),
+            signed_by: Vec::new(),
         }
     }
 

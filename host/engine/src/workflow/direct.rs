@@ -381,6 +381,7 @@ fn index(run: &Run, chain: &Chain, prepared: &Prepared, report: &RunReport) -> I
         images: prepared.entries.clone(),
         required: Vec::new(),
         refused: report.refused.clone(),
+        signed_by: Vec::new(),
     }
 }
 

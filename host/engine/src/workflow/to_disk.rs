@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{FORMAT, Index};
+use oc_mirror_model::imageset::Index;
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::Repository;
@@ -18,7 +18,7 @@ use super::imagesets::Imagesets;
 use super::outgoing::Outgoing;
 use super::prepare::{Prepared, Request, do_without, file_records, image_failure, image_reports, mapping};
 use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
-use crate::archive::{self, ImagesetChunks, Reader, Writer};
+use crate::archive::{self, ImagesetChunks, Reader, SigningKeys, Writer};
 use crate::bucket::Bucket;
 use crate::content::{ContentError, ContentWrite};
 use crate::metadata::{MetadataError, Stored};
@@ -51,6 +51,8 @@ pub struct ToDisk {
     pub since: Option<u64>,
     /// The chain that the workspace must have, or begin.
     pub uid: Option<Uuid>,
+    /// The keys that sign it; none: it is not signed.
+    pub keys: SigningKeys,
 }
 
 /// Makes an imageset of what is new, and commits it to the workspace's record.
@@ -115,7 +117,7 @@ pub async fn mirror_to_disk(
         let draft = draft(run, to, &chain, base, &prepared, &content, &report)?;
         let index = finish(draft, &items, Some(to.chunk_limit), to.strict)?;
         workspace.write("resolved-config.yaml", &pinned)?;
-        let writer = Arc::new(Writer::create_or_resume(&to.dir, index.clone())?);
+        let writer = Arc::new(Writer::create_or_resume_signed(&to.dir, index.clone(), &to.keys)?);
         write_files(&writer, &files).await?;
         let failures = bring(run, &prepared, &content, writer.clone()).await?;
         if failures.is_empty() {
@@ -369,8 +371,9 @@ fn draft(
     let created = archive::interrupted(&to.dir, sequence)?
         .filter(|pending| !run.created_is_fixed && pending.uid == chain.uid)
         .map_or_else(|| run.created.clone(), |pending| pending.created);
+    let signed_by = to.keys.ids();
     Ok(Index {
-        format: FORMAT,
+        format: Index::format_for(&signed_by),
         uid: chain.uid,
         sequence,
         base,
@@ -382,6 +385,7 @@ fn draft(
         images: prepared.entries.clone(),
         required: content.required.clone(),
         refused: report.refused.clone(),
+        signed_by,
     })
 }
 

@@ -96,6 +96,8 @@ fn settings(created: String) -> Run {
         on_error: OnError::Fail,
         companions: CarryCompanions::None,
         prune: false,
+        repair: false,
+        trusted: Default::default(),
         resources: Default::default(),
         events,
         cancelled: Arc::new(AtomicBool::new(false)),

@@ -34,6 +34,7 @@ fn index() -> Index {
         images: Vec::new(),
         required: Vec::new(),
         refused: Vec::new(),
+        signed_by: Vec::new(),
     }
 }
 
@@ -57,7 +58,7 @@ fn walk(index: &Index) -> Vec<u64> {
     }
     let first_entry = |chunk: usize| match chunk {
         0 => index.to_bytes().len() as u64,
-        n => index.chunk_header(n as u32).to_bytes().len() as u64,
+        n => index.chunk_header(n as u32, &Digest::of(b"")).to_bytes().len() as u64,
     };
     index
         .chunks

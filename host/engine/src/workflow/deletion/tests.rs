@@ -84,6 +84,8 @@ fn run() -> Run {
         on_error: OnError::Fail,
         companions: CarryCompanions::All,
         prune: false,
+        repair: false,
+        trusted: Default::default(),
         resources: Default::default(),
         events: Arc::new(Silence),
         cancelled: Arc::new(AtomicBool::new(false)),
@@ -152,6 +154,7 @@ async fn lab(greedy: bool) -> (Arc<Memory>, Destination, Chain) {
         images,
         required: Vec::new(),
         refused: Vec::new(),
+        signed_by: Vec::new(),
     };
     let chain = advance(&Chain::new(Uuid::nil()), &index, None, Repository::clone, Extras::default());
     let records = Arc::new(InRegistry::new(memory.clone(), None));

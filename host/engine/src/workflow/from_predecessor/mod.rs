@@ -273,6 +273,7 @@ impl Publishing<'_> {
             images,
             required: Vec::new(),
             refused: Vec::new(),
+            signed_by: Vec::new(),
         }
     }
 
