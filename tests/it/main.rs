@@ -3,6 +3,9 @@
 //! One module for each workflow or promise. What the modules share is in [`lab`].
 
 mod access;
+mod archives;
+mod archives_v1;
+mod archives_v2;
 mod blocked;
 mod buckets;
 mod cluster_api;

@@ -97,7 +97,7 @@ pub async fn mirror_to_mirror(
             }
             return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
         }
-        copy_to_all(run, &prepared, &mut sites, &mut report).await;
+        copy_to_all(run, workspace, &prepared, &mut sites, &mut report).await;
         let everywhere = failed_everywhere(&sites);
         // A catalog that was withheld is made again without what it misses.
         let images = everywhere.iter().filter(|f| f.kind != kind::CATALOG).cloned();
@@ -190,8 +190,15 @@ impl Site {
         moved == 0 && last.is_some() && is_unchanged(&entries(), &file_records(prepared), last)
     }
 
-    async fn copy(&mut self, run: &Run, prepared: &Prepared, supply: Arc<dyn Supply>) {
+    async fn copy(&mut self, run: &Run, workspace: &Workspace, prepared: &Prepared, supply: Arc<dyn Supply>) {
         let Ok(own) = &mut self.outcome else { return };
+        let was_cut_off = match workspace.begin_publishing(&self.destination.target) {
+            Ok(was_cut_off) => was_cut_off,
+            Err(error) => {
+                self.outcome = Err(error);
+                return;
+            }
+        };
         let publisher = Publisher::new(
             self.destination.endpoint.clone(),
             supply,
@@ -200,19 +207,26 @@ impl Site {
             run.retry,
             run.events.clone(),
         );
+        let publisher = if was_cut_off { publisher } else { publisher.trusting_the_record() };
         own.failures.extend(publish(&publisher, &self.destination, &prepared.entries).await);
         add_totals(&mut own.totals, publisher.totals());
     }
 }
 
 /// Copies to every target that can be used; what several need is fetched once.
-async fn copy_to_all(run: &Run, prepared: &Prepared, sites: &mut [Site], report: &mut RunReport) {
+async fn copy_to_all(
+    run: &Run,
+    workspace: &Workspace,
+    prepared: &Prepared,
+    sites: &mut [Site],
+    report: &mut RunReport,
+) {
     let items = Some(prepared.entries.len() as u64);
     run.events.event(Event::Phase { name: "copying", items, bytes: None });
     let supply: Arc<dyn Supply> =
         Arc::new(FromOrigins { origins: prepared.origins.clone(), images: prepared.images.clone() });
     if let [site] = sites {
-        return site.copy(run, prepared, supply).await;
+        return site.copy(run, workspace, prepared, supply).await;
     }
     let (sharing, seats) = Sharing::among(sites.len());
     let seats: Vec<Arc<Seat>> = seats.into_iter().map(Arc::new).collect();
@@ -223,7 +237,7 @@ async fn copy_to_all(run: &Run, prepared: &Prepared, sites: &mut [Site], report:
     join_all(sites.iter_mut().zip(seats).map(|(site, seat)| {
         let supply = seat.supply(supply.clone());
         async move {
-            site.copy(run, prepared, supply).await;
+            site.copy(run, workspace, prepared, supply).await;
             // Nobody waits for a target that is done.
             drop(seat);
         }
@@ -287,7 +301,7 @@ impl Finish<'_> {
             for site in sites.iter_mut() {
                 self.note_unchanged(site).await?;
             }
-            return Ok(());
+            return self.end(sites);
         }
         self.workspace.write("resolved-config.yaml", &(self.wishes.pinned)(&self.prepared.entries))?;
         let index = index(self.run, self.chain, self.prepared, report);
@@ -303,7 +317,13 @@ impl Finish<'_> {
                 site.outcome = Err(error);
             }
         }
-        Ok(())
+        self.end(sites)
+    }
+
+    /// Notes which targets have all in their records.
+    fn end(&self, sites: &[Site]) -> Result<(), WorkflowError> {
+        let mut good = sites.iter().filter(|site| site.is_good());
+        good.try_for_each(|site| self.workspace.end_publishing(&site.destination.target))
     }
 
     async fn note_unchanged(&self, site: &mut Site) -> Result<(), WorkflowError> {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::companions::referrers_of;
 use super::deletion;
+use super::from_predecessor;
 use super::imagesets::Imagesets;
 use super::preflight::Examine;
 use super::prepare::{image_reports, mapping};
@@ -144,6 +145,10 @@ pub async fn disk_to_mirror(
     destinations: &[Destination],
     is_configuration: Option<IsConfiguration<'_>>,
 ) -> Result<RunReport, WorkflowError> {
+    if let Some(archives) = from.of_predecessor()? {
+        return from_predecessor::publish(run, archives, from, workspace, destinations, is_configuration)
+            .await;
+    }
     let readers = from.open().await?;
     let uid = readers.last().map(|r| r.index().uid).ok_or_else(|| no_imageset(from))?;
     check_configuration(&readers, is_configuration).await?;
@@ -264,6 +269,7 @@ impl Publishing<'_> {
                     report.warnings.extend(signatures);
                     let stored =
                         commit(destination, index, reader.identity(), &brought, found.as_ref()).await?;
+                    workspace.end_publishing(&destination.target)?;
                     workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
                     destination.keep_mapping(workspace, &stored.chain, &index.images)?;
                     remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
@@ -304,6 +310,8 @@ impl Publishing<'_> {
             run.retry,
             run.events.clone(),
         );
+        let was_cut_off = self.workspace.begin_publishing(&destination.target)?;
+        let publisher = if was_cut_off { publisher } else { publisher.trusting_the_record() };
         let carried = index.entries.iter().filter(|e| e.media_type.is_some());
         let bytes = Some(carried.map(|e| e.size).sum());
         let items = Some(index.images.len() as u64);
