@@ -563,7 +563,7 @@ pub(crate) enum DebugCommand {
         cache: PathBuf,
 
         #[command(flatten)]
-        network: NetworkArgs,
+        network: Box<NetworkArgs>,
     },
 }
 
