@@ -100,5 +100,6 @@ fn index(images: Vec<ImageEntry>) -> Index {
         images,
         required: Vec::new(),
         refused: Vec::new(),
+        quarantined: Vec::new(),
     }
 }

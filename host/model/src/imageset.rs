@@ -14,8 +14,9 @@ use crate::manifest::Descriptor;
 use crate::reference::Repository;
 use crate::request::{Destination, ImageRequest};
 
-/// The format that this program writes.
-pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
+/// The format that this program writes. With 1.1 came `quarantined`: whoever does not know it would take such images for
+/// ones that nobody wants any more.
+pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
 /// The name of the index within a chunk.
 pub const INDEX_NAME: &str = "imageset.json";
@@ -32,8 +33,6 @@ pub struct FormatVersion {
 
 impl FormatVersion {
     /// Answers whether this program can read what was written with `self`.
-    // The comparison is absurd only as long as the minor version is 0.
-    #[allow(clippy::absurd_extreme_comparisons)]
     pub fn is_readable(self) -> bool {
         self.major == FORMAT.major && self.minor <= FORMAT.minor
     }
@@ -92,6 +91,9 @@ pub struct Index {
     /// Images that a policy refused; they are not in this imageset.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedImage>,
+    /// Images that are wanted and could not be had; they are not in this imageset, and neither is what needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<QuarantinedImage>,
 }
 
 /// The first entry of every chunk but the first.
@@ -198,6 +200,18 @@ pub struct RefusedImage {
     /// Facts behind it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub details: BTreeMap<String, String>,
+}
+
+/// An image that is wanted and could not be had, or could not be published.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantinedImage {
+    /// The name users know it by.
+    pub origin: String,
+    /// What it is for.
+    pub kind: String,
+    /// What went wrong.
+    pub reason: String,
 }
 
 impl ChunkHeader {

@@ -161,6 +161,7 @@ mod tests {
             images: Vec::new(),
             required: Vec::new(),
             refused: Vec::new(),
+            quarantined: Vec::new(),
         }
     }
 
@@ -180,6 +181,7 @@ mod tests {
                 images: Vec::new(),
                 plugin_state: Default::default(),
                 files: Default::default(),
+                quarantined: Vec::new(),
             })
             .collect();
         Some(chain)

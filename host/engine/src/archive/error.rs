@@ -37,6 +37,9 @@ pub enum ArchiveErrorKind {
         /// What there is.
         available: u64,
     },
+    /// There was no space left in the middle of something small.
+    #[error("the disk is full")]
+    NoSpace,
     /// Another process works in the directory.
     #[error("another run is writing here")]
     Locked,
@@ -157,7 +160,11 @@ impl ArchiveError {
     }
 
     pub(super) fn disk(path: impl Into<PathBuf>, what: &str, source: io::Error) -> Self {
-        Self::with_source(path, ArchiveErrorKind::Disk(what.to_owned()), source)
+        let kind = match fsx::is_full(&source) {
+            true => ArchiveErrorKind::NoSpace,
+            false => ArchiveErrorKind::Disk(what.to_owned()),
+        };
+        Self::with_source(path, kind, source)
     }
 
     /// Returns the file or directory it is about.
@@ -182,8 +189,13 @@ impl ArchiveError {
     /// Returns what to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match &self.kind {
-            ArchiveErrorKind::Full { needed, .. } => {
-                format!("free {needed} bytes there, or write to another disk; what is finished is kept")
+            ArchiveErrorKind::Full { needed, available } => format!(
+                "free {} bytes there, or write to another disk; what is finished is kept",
+                needed.saturating_sub(*available)
+            ),
+            ArchiveErrorKind::NoSpace => {
+                "free some space there; what is finished is kept, and the same command goes on from there"
+                    .to_owned()
             }
             ArchiveErrorKind::Locked => "wait for it to end, or stop it".to_owned(),
             ArchiveErrorKind::Exists { .. } => {
@@ -239,6 +251,7 @@ impl From<ArchiveError> for ContentError {
         let subject = error.path.display().to_string();
         let kind = match &error.kind {
             ArchiveErrorKind::Disk(what) => ContentErrorKind::Disk(what.clone()),
+            ArchiveErrorKind::NoSpace => ContentErrorKind::Disk(error.kind.to_string()),
             ArchiveErrorKind::Store(kind) => kind.clone(),
             ArchiveErrorKind::NoEntry(_) | ArchiveErrorKind::NotFound => ContentErrorKind::NotFound,
             other => ContentErrorKind::Invalid(other.to_string()),

@@ -91,7 +91,7 @@ impl Journal {
 }
 
 /// Every line ends with a check of itself, since a torn line may look whole.
-fn line(text: &str) -> String {
+pub(super) fn line(text: &str) -> String {
     format!("{text} {}\n", check_of(text))
 }
 

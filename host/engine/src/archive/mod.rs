@@ -14,6 +14,7 @@ mod journal;
 mod on_disk;
 mod prepare;
 mod reader;
+mod salvage;
 mod table;
 mod writer;
 
@@ -21,7 +22,7 @@ pub use check::{CheckReport, Damage, check};
 pub use documents::layout_documents;
 pub use error::{ArchiveError, ArchiveErrorKind, ChunkProblem};
 pub use files::{ImagesetChunks, ImagesetFiles, find_imagesets, group_chunks, remove};
-pub use prepare::interrupted;
+pub use prepare::{interrupted, room_needed};
 pub use reader::Reader;
 pub use writer::Writer;
 

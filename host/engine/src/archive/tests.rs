@@ -4,6 +4,7 @@ mod hostile;
 mod layout;
 mod resume;
 mod round_trip;
+mod salvage;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -116,6 +117,7 @@ pub(super) fn sample_of(
         images,
         required: Vec::new(),
         refused: Vec::new(),
+        quarantined: Vec::new(),
     };
     Sample { index: finish(index, &items, limit, false).expect("fits"), content }
 }

@@ -5,11 +5,13 @@
 //! registry to registry are the same code.
 
 pub mod fetch;
+mod image_time;
 pub mod publish;
 mod referrers;
 mod retry;
 pub mod shared;
 
+pub use image_time::ImageTime;
 pub use referrers::ReferrersOf;
 pub use retry::{Retry, retrying};
 

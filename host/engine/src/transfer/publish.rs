@@ -13,8 +13,9 @@ use oc_mirror_model::reference::{Repository, Selector, Tag};
 use oc_mirror_model::report::Totals;
 
 use super::fetch::{open, take_back};
+use super::image_time::within;
 use super::referrers::ReferrersOf;
-use super::{Parallelism, Retry, retrying};
+use super::{ImageTime, Parallelism, Retry, retrying};
 use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, TagStore};
 use crate::report::{Event, SharedEvents};
 
@@ -73,6 +74,8 @@ pub struct Publisher {
     parallelism: Parallelism,
     retry: Retry,
     events: SharedEvents,
+    stops: bool,
+    time: Option<Arc<ImageTime>>,
 }
 
 /// How a blob gets to where it is needed.
@@ -102,12 +105,30 @@ impl Publisher {
             parallelism,
             retry,
             events,
+            stops: false,
+            time: None,
         }
     }
 
-    /// Publishes images, several at a time; returns those that failed. What goes wrong with one does not stop the others.
+    /// Gives up images that take too long.
+    pub fn within(self, time: Option<Arc<ImageTime>>) -> Self {
+        Self { time, ..self }
+    }
+
+    /// Ends at the first image that fails; what is under way with others is given up.
+    pub fn stopping(self, stops: bool) -> Self {
+        Self { stops, ..self }
+    }
+
+    /// Answers whether the first image that fails is the last.
+    pub fn stops(&self) -> bool {
+        self.stops
+    }
+
+    /// Publishes images, several at a time; returns those that failed. What goes wrong with one does not stop the others, unless
+    /// it is to.
     pub async fn publish(&self, images: &[PublishImage]) -> Vec<(PublishImage, ContentError)> {
-        stream::iter(images)
+        let mut outcomes = stream::iter(images)
             .map(|image| async move {
                 let outcome = self.publish_one(image).await;
                 match &outcome {
@@ -116,10 +137,15 @@ impl Publisher {
                 }
                 outcome.err().map(|error| (image.clone(), error))
             })
-            .buffer_unordered(self.parallelism.images.max(1))
-            .filter_map(std::future::ready)
-            .collect()
-            .await
+            .buffer_unordered(self.parallelism.images.max(1));
+        let mut failed = Vec::new();
+        while let Some(outcome) = outcomes.next().await {
+            failed.extend(outcome);
+            if self.stops && !failed.is_empty() {
+                break;
+            }
+        }
+        failed
     }
 
     /// Returns what has been moved so far.
@@ -275,7 +301,8 @@ impl Publisher {
         }
         let refetched = self.supply.supply(image, blob).is_none();
         let steady = !refetched && self.supply.is_steady();
-        retrying(self.retry, self.events.as_ref(), || self.put(image, blob, fallback, steady)).await?;
+        let putting = retrying(self.retry, self.events.as_ref(), || self.put(image, blob, fallback, steady));
+        within(self.time.as_ref(), &blob.digest, putting).await?;
         self.note(&blob.digest, &image.repository);
         self.count(|t| {
             t.blobs += 1;

@@ -154,7 +154,7 @@ fn newer_formats_are_refused_and_named() {
         index.format = FormatVersion { major: version.0, minor: version.1 };
         let error = open_bytes(&with_document(&index.to_bytes()));
         assert_eq!(error.kind(), &ArchiveErrorKind::Format { found: index.format });
-        let expected = format!("format {}.{}, this program reads format 1.0", version.0, version.1);
+        let expected = format!("format {}.{}, this program reads format 1.1", version.0, version.1);
         assert!(error.to_string().contains(&expected), "{error}");
         assert_eq!(error.hint().is_some(), hint);
     }

@@ -81,7 +81,8 @@ fn run() -> Run {
         dry_run: false,
         parallelism: Parallelism::default(),
         retry: Retry::default(),
-        on_error: OnError::Fail,
+        on_error: OnError::Finish,
+        image_timeout: None,
         companions: CarryCompanions::All,
         prune: false,
         resources: Default::default(),
@@ -152,6 +153,7 @@ async fn lab(greedy: bool) -> (Arc<Memory>, Destination, Chain) {
         images,
         required: Vec::new(),
         refused: Vec::new(),
+        quarantined: Vec::new(),
     };
     let chain = advance(&Chain::new(Uuid::nil()), &index, None, Repository::clone, Extras::default());
     let records = Arc::new(InRegistry::new(memory.clone(), None));
