@@ -361,6 +361,8 @@ fn a_registry_that_does_not_say_is_a_failure_of_the_image(#[case] status: u16, #
     lab.push(&other, "team/other", "v1");
     let faulty = FaultRegistry::before(&lab.source);
     let of_app = format!("team/app/.*{path}").replace("/.*/", "/");
+    // Where tags cannot be listed, each is asked for.
+    faulty.rule(Rule::on("GET", "team/app/tags/list").then(Action::status(404)));
     faulty.rule(Rule::on("*", &of_app).then(Action::status(status)));
     let name = |repository: &str| format!("{}/{repository}:v1", faulty.host());
     lab.configure(&[name("team/app"), name("team/other")]);
@@ -423,6 +425,24 @@ fn a_signature_that_is_not_taken_fails_the_run_and_withholds_no_catalog() {
 }
 
 #[test]
+fn of_many_tags_each_is_asked_for() {
+    let lab = Lab::new();
+    let image = app("1");
+    let names: Vec<String> = (0..100).map(|n| lab.push(&image, "team/app", &format!("v{n:03}"))).collect();
+    let signature = attached(&image, "sig");
+    lab.push(&signature, "team/app", &tag(&image, "sig"));
+    lab.configure(&names[..1]);
+    lab.source.clear_log();
+    lab.make(&[]).expect(0);
+    let log = lab.source.log();
+    assert_eq!(log.iter().filter(|l| l.path.contains("/tags/list")).count(), 1, "one look: {log:#?}");
+    let heads = log.iter().filter(|l| l.method == "HEAD" && l.path.contains("/manifests/sha256-"));
+    assert_eq!(heads.count(), 4 + 1, "three tags and the list, and the list of the signature: {log:#?}");
+    lab.publish("disk", &[]).expect(0);
+    lab.assert_published(&signature, "team/app", &tag(&image, "sig"));
+}
+
+#[test]
 fn few_questions_are_asked_and_none_about_what_is_refused() {
     let lab = Lab::new();
     let names: Vec<String> =
@@ -434,7 +454,8 @@ fn few_questions_are_asked_and_none_about_what_is_refused() {
     lab.make(&["--dry-run"]).expect(0);
     let log = lab.source.log();
     let heads = log.iter().filter(|l| l.method == "HEAD" && l.path.contains("/manifests/sha256-"));
-    assert_eq!(heads.count(), 4 * names.len(), "three tags and the list of each: {log:#?}");
+    assert_eq!(heads.count(), 0, "the list of tags says that there are none: {log:#?}");
+    assert_eq!(log.iter().filter(|l| l.path.contains("/tags/list")).count(), 1, "one list: {log:#?}");
     assert_eq!(log.iter().filter(|l| l.path.contains("/referrers/")).count(), 1, "the API once: {log:#?}");
     assert!(!log.iter().any(|l| l.path.contains("redis")), "{log:#?}");
 }

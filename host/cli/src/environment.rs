@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use oc_mirror_engine::net::{Proxies, Secret};
+use oc_mirror_model::Size;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -126,10 +127,29 @@ pub(crate) fn duration(text: &str) -> Result<Duration, CliError> {
         .ok_or_else(|| CliError::new(format!("`{text}` is not a duration")).hint("write 500ms, 2s, 1m or 1h"))
 }
 
+/// Reads a number of bytes per second: a plain number is one of bytes.
+pub(crate) fn rate(text: &str) -> Result<u64, CliError> {
+    match text.parse() {
+        Ok(bytes) => Ok(bytes),
+        Err(_) => text.parse::<Size>().map(Size::bytes).map_err(|error| {
+            CliError::from_error(&error).hint("write 500 or 0 for bytes per second, or 10KiB")
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[rstest]
+    #[case("0", Some(0))]
+    #[case("500", Some(500))]
+    #[case("10KiB", Some(10_240))]
+    #[case("fast", None)]
+    fn rates(#[case] text: &str, #[case] expected: Option<u64>) {
+        assert_eq!(rate(text).ok(), expected);
+    }
 
     #[rstest]
     #[case("500ms", Some(500))]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use oc_mirror_engine::net::Stall;
 use oc_mirror_engine::registry::profile::{Product, Profile, UnknownProfile};
 use oc_mirror_engine::workflow::Run;
 use oc_mirror_engine::workflow::network::{Network, NetworkSettings, Profiles};
@@ -50,9 +51,19 @@ fn settings(args: &NetworkArgs, run: &Run) -> Result<NetworkSettings, CliError> 
         registries: registries::read(args.registries_conf.as_deref(), &*run.events)?,
         retry: run.retry,
         max_requests: (run.parallelism.images * run.parallelism.blobs).max(2),
+        stall: stall(args)?,
         events: run.events.clone(),
         profiles: profiles(&args.registry_profile)?,
     })
+}
+
+/// Reads what `--stall-timeout` and `--stall-rate` say.
+fn stall(args: &NetworkArgs) -> Result<Stall, CliError> {
+    let after = environment::duration(&args.stall_timeout)?;
+    if after.is_zero() {
+        return Err(CliError::new("--stall-timeout is 0").hint("the default is 60s; a long one is 1h"));
+    }
+    Ok(Stall { after, below: environment::rate(&args.stall_rate)? })
 }
 
 /// Reads what `--registry-profile` says: `PROFILE` of the target, or `HOST[:PORT]=PROFILE`.

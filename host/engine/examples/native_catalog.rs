@@ -153,6 +153,7 @@ fn settings(run: &Run) -> NetworkSettings {
         registries: RegistriesConf::default(),
         retry: run.retry,
         max_requests: 20,
+        stall: Default::default(),
         events: run.events.clone(),
         profiles: Default::default(),
     }

@@ -167,11 +167,14 @@ pub(crate) struct MirrorArgs {
     #[arg(long, value_name = "RISK", value_delimiter = ',')]
     pub accept_risks: Vec<String>,
 
-    /// Work on this many images at a time
+    /// Work on at most this many images at a time
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub parallel_images: usize,
 
-    /// Work on this many layers of one image at a time
+    /// Times --parallel-images, make at most this many requests of a kind at a time to each registry
+    ///
+    /// How many there are within that is found out: more as long as the registry keeps up, half as many when it says that
+    /// it is too much.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub parallel_layers: usize,
 
@@ -267,6 +270,16 @@ pub(crate) struct NetworkArgs {
     /// Say what a registry is, such as harbor, instead of finding it out: the one that is published to, or HOST[:PORT]
     #[arg(long, value_name = "[HOST=]PROFILE")]
     pub registry_profile: Vec<String>,
+
+    /// Give up a connection, and go on with another one, that moves less than --stall-rate for this long
+    ///
+    /// There is no limit for a whole transfer: a slow line takes as long as it takes.
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub stall_timeout: String,
+
+    /// The bytes per second below which a connection stands still, such as 10KiB; with 0 any byte counts
+    #[arg(long, value_name = "SIZE", default_value = "1KiB")]
+    pub stall_rate: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

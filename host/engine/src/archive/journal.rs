@@ -2,16 +2,22 @@
 //!
 //! ```text
 //! oc-mirror-journal 1 sha256:<identity of the index> <check>
+//! part 11 8388608 <check>
+//! written 12 sha256:<digest of the entry> <check>
 //! done 12 sha256:<digest of the entry> <check>
 //! sealing <check>
 //! ```
 //!
-//! An entry is journalled only after its bytes are durable. `sealing` comes before the first rename.
+//! `done` is noted only after the bytes of an entry are durable. `part` and `written` are notes in passing, for a run that is
+//! killed on a machine that lives on; they are not durable themselves, and what they say is checked when it is taken up.
+//! `sealing` comes before the first rename.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::Index;
@@ -24,7 +30,13 @@ const TITLE: &str = "oc-mirror-journal 1";
 /// An open journal.
 #[derive(Debug)]
 pub(super) struct Journal {
-    file: File,
+    file: Arc<File>,
+}
+
+/// Takes notes in passing, while others make batches durable.
+#[derive(Debug)]
+pub(super) struct Notes {
+    file: Arc<File>,
 }
 
 /// What a journal says.
@@ -34,6 +46,10 @@ pub(super) struct Record {
     pub(super) identity: Digest,
     /// The entries that are finished, by number.
     pub(super) done: Vec<(usize, Digest)>,
+    /// The entries that were written as a whole, by number.
+    pub(super) written: Vec<(usize, Digest)>,
+    /// How many bytes of entries were written, by number; the last note counts.
+    pub(super) begun: BTreeMap<usize, u64>,
     /// Whether the chunks were about to get their names.
     pub(super) sealing: bool,
     /// How many bytes of the journal count.
@@ -47,7 +63,7 @@ impl Journal {
         file.write_all(line(&format!("{TITLE} {identity}")).as_bytes())?;
         file.sync_all()?;
         fsx::fsync_dir(&fsx::parent(path))?;
-        Ok(Self { file })
+        Ok(Self { file: Arc::new(file) })
     }
 
     /// Goes on with a journal, behind its last whole line.
@@ -56,7 +72,7 @@ impl Journal {
         let file = OpenOptions::new().append(true).custom_flags(flags).open(path)?;
         file.set_len(record.valid)?;
         file.sync_all()?;
-        Ok(Self { file })
+        Ok(Self { file: Arc::new(file) })
     }
 
     /// Reads a journal; nothing if there is none, or none that begins as it should.
@@ -84,9 +100,28 @@ impl Journal {
         self.append(&line("sealing"))
     }
 
+    /// Returns a place for notes in passing.
+    pub(super) fn notes(&self) -> Notes {
+        Notes { file: self.file.clone() }
+    }
+
     fn append(&mut self, lines: &str) -> io::Result<()> {
-        self.file.write_all(lines.as_bytes())?;
+        (&*self.file).write_all(lines.as_bytes())?;
         self.file.sync_data()
+    }
+}
+
+impl Notes {
+    /// Notes that all of an entry has been written.
+    pub(super) fn written(&self, index: &Index, number: usize) -> io::Result<()> {
+        let text = line(&format!("written {number} {}", index.entries[number].digest));
+        // One write, which the file system appends as a whole.
+        (&*self.file).write_all(text.as_bytes())
+    }
+
+    /// Notes how much of an entry has been written.
+    pub(super) fn part(&self, number: usize, bytes: u64) -> io::Result<()> {
+        (&*self.file).write_all(line(&format!("part {number} {bytes}")).as_bytes())
     }
 }
 
@@ -103,7 +138,7 @@ fn parse(bytes: &[u8]) -> Option<Record> {
     let mut lines = bytes.split_inclusive(|b| *b == b'\n').map(|line| (checked(line), line.len() as u64));
     let (title, mut valid) = lines.next()?;
     let identity = title?.strip_prefix(TITLE)?.trim_start().parse().ok()?;
-    let (mut done, mut sealing) = (Vec::new(), false);
+    let (mut done, mut written, mut begun, mut sealing) = (Vec::new(), Vec::new(), BTreeMap::new(), false);
     for (text, len) in lines {
         match text.map(|t| t.split(' ').collect::<Vec<_>>()).as_deref() {
             Some(["sealing"]) => sealing = true,
@@ -111,12 +146,20 @@ fn parse(bytes: &[u8]) -> Option<Record> {
                 (Ok(number), Ok(digest)) => done.push((number, digest)),
                 _ => break,
             },
+            Some(["written", number, digest]) => match (number.parse(), digest.parse()) {
+                (Ok(number), Ok(digest)) => written.push((number, digest)),
+                _ => break,
+            },
+            Some(["part", number, bytes]) => match (number.parse(), bytes.parse()) {
+                (Ok(number), Ok(bytes)) => drop(begun.insert(number, bytes)),
+                _ => break,
+            },
             // Whatever follows a torn line was not written by us.
             _ => break,
         }
         valid += len;
     }
-    Some(Record { identity, done, sealing, valid })
+    Some(Record { identity, done, written, begun, sealing, valid })
 }
 
 fn checked(line: &[u8]) -> Option<&str> {

@@ -14,6 +14,7 @@ mod journal;
 mod on_disk;
 mod prepare;
 mod reader;
+mod recover;
 mod salvage;
 mod table;
 mod writer;

@@ -16,6 +16,7 @@ use super::error::{ArchiveError, ArchiveErrorKind};
 use super::files::{find_imagesets, find_leftovers, journal_name, partial_name};
 use super::journal::{Journal, Record};
 use super::reader::Reader;
+use super::recover::{Recovered, recover};
 use super::salvage::{self, Found, Into, Leftovers, allocated_unfinished};
 use super::table::headers;
 use crate::fsx::{self, FilePool};
@@ -26,8 +27,8 @@ pub(super) struct Prepared {
     pub(super) paths: Vec<PathBuf>,
     /// How long the first entry of each chunk is.
     pub(super) first: Vec<u64>,
-    /// Which entries are finished.
-    pub(super) done: Vec<bool>,
+    /// Which entries are finished or begun.
+    pub(super) recovered: Recovered,
     /// The journal; none if the imageset is sealed already.
     pub(super) journal: Option<Journal>,
 }
@@ -73,17 +74,17 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     let ours = record.filter(|r| r.identity == *plan.identity);
     if matches!(earlier, Earlier::Sealed) {
         clean_up(plan)?;
-        let done = vec![true; plan.index.entries.len()];
-        return Ok(Prepared { paths: sealed_paths(plan), first, done, journal: None });
+        let recovered = Recovered::all(plan.index, true);
+        return Ok(Prepared { paths: sealed_paths(plan), first, recovered, journal: None });
     }
     let mut leftovers = Leftovers::gather(plan.dir, ours.as_ref().map(|_| plan.index.sequence))?;
     remove_surplus(plan)?;
     let chunks = find_chunks(plan, &firsts, matches!(earlier, Earlier::HalfSealed));
-    let mut done = vec![false; plan.index.entries.len()];
-    if let Some(record) = &ours {
-        done = finished(plan.index, record, &chunks.kept);
-    }
-    let wanted = leftovers.wanted(plan.index, &done);
+    let mut recovered = match &ours {
+        Some(record) => recover(plan.index, record, &chunks.kept, &chunks.paths, &first),
+        None => Recovered::all(plan.index, false),
+    };
+    let wanted = leftovers.wanted(plan.index, &recovered.done);
     let wanted = make_room(plan, &chunks, &mut leftovers, wanted)?;
     let journal = match &ours {
         Some(record) => Journal::resume(&journal_path, record)
@@ -101,11 +102,11 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
         write_headers(plan, &firsts, mtime, &chunks.paths)?;
         let files = FilePool::writing(chunks.paths.clone());
         let mut into = Into { index: plan.index, first: &first, files: &files, journal: &mut journal };
-        leftovers.copy(&wanted, &mut into)?.into_iter().for_each(|number| done[number] = true);
+        leftovers.copy(&wanted, &mut into)?.into_iter().for_each(|number| recovered.done[number] = true);
         reserve(plan.dir, &Chunks { kept: vec![true; chunks.kept.len()], ..chunks.clone() })?;
     }
     fsx::fsync_dir(plan.dir).map_err(|e| ArchiveError::disk(plan.dir, "it cannot be made durable", e))?;
-    Ok(Prepared { paths: chunks.paths, first, done, journal: Some(journal) })
+    Ok(Prepared { paths: chunks.paths, first, recovered, journal: Some(journal) })
 }
 
 /// Returns how many more bytes it takes in a directory to make an imageset there, given what unfinished ones have there already:
@@ -124,17 +125,6 @@ fn length_of(index: &Index) -> u64 {
     let numbers = 0..index.chunks.len() as u32;
     let firsts = numbers.map(|n| first_entry(index, &bytes, n, 0).len() as u64);
     firsts.zip(&index.chunks).fold(0_u64, |sum, (first, chunk)| sum.saturating_add(first + chunk.size))
-}
-
-/// Marks entries that are journalled and lie in chunks that were still there.
-fn finished(index: &Index, record: &Record, kept: &[bool]) -> Vec<bool> {
-    let mut done = vec![false; index.entries.len()];
-    for (number, digest) in &record.done {
-        if let Some(entry) = index.entries.get(*number).filter(|e| e.digest == *digest) {
-            done[*number] = entry.parts.iter().all(|p| kept[p.chunk as usize]);
-        }
-    }
-    done
 }
 
 /// What bears the final names of this sequence.

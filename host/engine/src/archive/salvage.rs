@@ -269,7 +269,7 @@ impl Set {
     fn open(dir: &Path, sequence: u64) -> Result<Option<Self>, ArchiveError> {
         let journal = dir.join(journal_name(sequence));
         let record = Journal::read(&journal).map_err(|e| failed(&journal, e))?;
-        let Some(Record { identity, done, .. }) = record else { return Ok(None) };
+        let Some(Record { identity, done, written, .. }) = record else { return Ok(None) };
         let chunk = |n: u32| dir.join(partial_name(sequence, n));
         let Ok((index, found, First { document, .. })) = read_index_file(&chunk(0)) else { return Ok(None) };
         let Some(mtime) = mtime(&index).filter(|_| found == identity) else { return Ok(None) };
@@ -285,7 +285,8 @@ impl Set {
         let is_there = |entry: &Entry| {
             entry.parts.iter().all(|p| whole.get(p.chunk as usize).copied().unwrap_or_default())
         };
-        let there = done.into_iter().filter_map(|(number, digest)| {
+        // All of it is hashed when it is copied, so what is only said to be written is as good.
+        let there = done.into_iter().chain(written).filter_map(|(number, digest)| {
             let entry = index.entries.get(number).filter(|e| e.digest == digest && is_there(e))?;
             Some((entry.digest.clone(), number))
         });
@@ -365,7 +366,7 @@ fn set_aside(dir: &Path, own: Option<u64>) -> Result<(), ArchiveError> {
     for (sequence, path) in journals_in(dir)?.into_iter().filter(|(sequence, _)| is_other(*sequence)) {
         let record = Journal::read(&path).map_err(|e| failed(&path, e))?;
         let to = dir.join(left_name(sequence, next_left(dir, sequence)?));
-        if record.as_ref().is_none_or(|r| r.done.is_empty()) {
+        if record.as_ref().is_none_or(|r| r.done.is_empty() && r.written.is_empty()) {
             // Nothing was finished, so nothing is kept; the journal goes last, as it says what the chunks are.
             for (_, _, chunk) in partials_in(dir)?.into_iter().filter(|(of, ..)| *of == sequence) {
                 remove(&chunk)?;

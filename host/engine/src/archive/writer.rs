@@ -1,11 +1,13 @@
 //! [`Writer`]: puts content straight into its planned place, in any order and in parallel.
 //!
-//! Each piece is hashed and written in the task that received it. Finished entries are made durable in batches and
-//! then journalled. Dropping a writer, or killing its process, leaves partial chunks that the next one goes on with.
+//! Each piece is hashed and written in the task that received it. Finished entries are noted at once, made durable in
+//! batches and then journalled. Dropping a writer, or killing its process, leaves partial chunks that the next one goes on
+//! with, in the middle of an entry if need be.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -19,16 +21,20 @@ use tokio::sync::Notify;
 
 use super::error::{ArchiveError, ArchiveErrorKind, write_failed};
 use super::files::{LOCK_NAME, find_imagesets, journal_name};
-use super::journal::Journal;
+use super::journal::{Journal, Notes};
 use super::prepare::{Plan, Prepared, prepare, sealed_paths};
+use super::recover::{Recovered, hash_prefix};
 use super::table::{Table, run_at};
-use crate::content::verify::verified;
+use crate::content::verify::verified_rest;
 use crate::content::{BlobStream, CHUNK, ContentError, ContentErrorKind, ContentWrite, TagStore};
 use crate::fsx::{self, FilePool, Lock, LockError};
 
 /// So many finished entries, or so many bytes, are made durable together: one sync for each costs ten times more.
 const BATCH_ENTRIES: usize = 64;
 const BATCH_BYTES: u64 = 256 << 20;
+
+/// So many bytes of an entry are noted at a time: what is fetched again at most, when a run is killed within it.
+const NOTE_BYTES: u64 = 8 << 20;
 
 /// An imageset in the making. Clones write to the same one.
 #[derive(Clone, Debug)]
@@ -46,6 +52,9 @@ struct Inner {
     /// How long the first entry of each chunk is.
     first: Vec<u64>,
     state: Mutex<State>,
+    /// How many bytes of each entry are written, from its beginning.
+    begun: Vec<AtomicU64>,
+    notes: Option<Notes>,
     /// Woken when an entry is no longer being written.
     released: Notify,
     /// Locked while a batch is made durable. Nothing is in it once the imageset is sealed.
@@ -87,7 +96,7 @@ impl Writer {
         let bytes = index.to_bytes();
         let identity = Digest::of(&bytes);
         let plan = Plan { dir, index: &index, bytes: &bytes, identity: &identity };
-        let Prepared { paths, first, done, journal } = prepare(&plan)?;
+        let Prepared { paths, first, recovered: Recovered { done, begun }, journal } = prepare(&plan)?;
         let progress = done.iter().map(|d| if *d { Progress::Done } else { Progress::Open }).collect();
         let state = State { progress, batch: Vec::new(), batch_bytes: 0, lost: false };
         Ok(Self {
@@ -99,6 +108,8 @@ impl Writer {
                 files: FilePool::writing(paths),
                 first,
                 state: Mutex::new(state),
+                begun: begun.into_iter().map(AtomicU64::new).collect(),
+                notes: journal.as_ref().map(Journal::notes),
                 released: Notify::new(),
                 journal: Mutex::new(journal),
                 _lock: lock,
@@ -125,13 +136,13 @@ impl Writer {
     /// Puts a file that is in memory; its path and digest must be those of the plan.
     pub async fn put_file(&self, path: &str, bytes: impl Into<Bytes>) -> Result<(), ContentError> {
         let number = self.inner.by_path(path)?;
-        self.put(number, Box::pin(futures_util::stream::iter([Ok(bytes.into())]))).await
+        self.put(number, 0, Box::pin(futures_util::stream::iter([Ok(bytes.into())]))).await
     }
 
     /// Puts a file from elsewhere on the disk.
     pub async fn put_file_from(&self, path: &str, from: &Path) -> Result<(), ContentError> {
         let number = self.inner.by_path(path)?;
-        self.put(number, read_file(from)?).await
+        self.put(number, 0, read_file(from)?).await
     }
 
     /// Makes everything durable and gives the chunks their names; returns them in order.
@@ -143,22 +154,62 @@ impl Writer {
         sealed.expect("sealing does not panic and is not aborted")
     }
 
-    async fn put(&self, number: usize, body: BlobStream) -> Result<(), ContentError> {
+    /// Puts what follows the first `offset` bytes of an entry.
+    async fn put(&self, number: usize, offset: u64, body: BlobStream) -> Result<(), ContentError> {
         let Some(claim) = self.claim(number).await else { return Ok(()) };
+        let entry = &self.inner.index.entries[number];
+        let begun = &self.inner.begun[number];
+        if offset > begun.load(Ordering::Relaxed) {
+            let reason = format!("what comes before byte {offset} is not here any more");
+            return Err(ContentError::new(&entry.path, ContentErrorKind::Unavailable(reason)));
+        }
+        let outcome = self.fill(number, offset, body).await;
+        if let Err(error) = &outcome
+            && matches!(
+                error.kind(),
+                ContentErrorKind::WrongDigest { .. } | ContentErrorKind::WrongSize { .. }
+            )
+        {
+            // What was here before may be what is wrong.
+            begun.store(0, Ordering::Relaxed);
+        }
+        outcome?;
+        if let Some(batch) = claim.finish()? {
+            let inner = self.inner.clone();
+            let flushed = tokio::task::spawn_blocking(move || inner.flush(&batch)).await;
+            flushed.expect("a flush does not panic and is not aborted")?;
+        }
+        Ok(())
+    }
+
+    async fn fill(&self, number: usize, offset: u64, body: BlobStream) -> Result<(), ContentError> {
         let entry = &self.inner.index.entries[number];
         let media_type = entry.media_type.as_deref().unwrap_or_default();
         let descriptor = Descriptor::new(media_type, entry.digest.clone(), entry.size);
-        let mut body = verified(body, &descriptor, entry.path.clone());
-        let mut at = 0;
+        let hasher = match offset {
+            0 => entry.digest.algorithm().hasher(),
+            _ => {
+                let inner = self.inner.clone();
+                let hashed = tokio::task::spawn_blocking(move || {
+                    hash_prefix(&inner.files, &inner.first, &inner.index.entries[number], offset)
+                });
+                let hashed = hashed.await.expect("reading does not panic and is not aborted");
+                hashed.map_err(|e| ContentError::disk(&entry.path, "what is there cannot be read", e))?
+            }
+        };
+        let mut body = verified_rest(body, &descriptor, hasher, offset, entry.path.clone());
+        let (mut at, mut noted) = (offset, offset);
         while let Some(piece) = body.next().await {
             let piece = piece?;
             self.inner.write(entry, at, &piece)?;
             at += piece.len() as u64;
-        }
-        if let Some(batch) = claim.finish() {
-            let inner = self.inner.clone();
-            let flushed = tokio::task::spawn_blocking(move || inner.flush(&batch)).await;
-            flushed.expect("a flush does not panic and is not aborted")?;
+            self.inner.begun[number].store(at, Ordering::Relaxed);
+            if at - noted >= NOTE_BYTES
+                && let Some(notes) = &self.inner.notes
+            {
+                notes.part(number, at).map_err(|e| write_failed(&self.inner.dir, e))?;
+                noted = at;
+            }
         }
         Ok(())
     }
@@ -194,13 +245,16 @@ struct Claim<'a> {
 
 impl Claim<'_> {
     /// Marks the entry as written, and returns a batch if it is time to make one durable.
-    fn finish(self) -> Option<Vec<usize>> {
+    fn finish(self) -> Result<Option<Vec<usize>>, ContentError> {
+        if let Some(notes) = &self.inner.notes {
+            notes.written(&self.inner.index, self.number).map_err(|e| write_failed(&self.inner.dir, e))?;
+        }
         let mut state = self.inner.state();
         state.progress[self.number] = Progress::Done;
         state.batch.push(self.number);
         state.batch_bytes += self.inner.index.entries[self.number].size;
         let full = state.batch.len() >= BATCH_ENTRIES || state.batch_bytes >= BATCH_BYTES;
-        full.then(|| state.take_batch())
+        Ok(full.then(|| state.take_batch()))
     }
 }
 
@@ -379,17 +433,6 @@ impl Inner {
     }
 }
 
-/// What was finished since the last batch is journalled as well, so that the next run does not fetch it again. That is all
-/// that could be lost, and there is nobody left to tell.
-impl Drop for Inner {
-    fn drop(&mut self) {
-        let batch = self.state().take_batch();
-        if !batch.is_empty() {
-            let _ = self.flush(&batch);
-        }
-    }
-}
-
 /// Reads a file as a stream, one piece in memory.
 fn read_file(path: &Path) -> Result<BlobStream, ContentError> {
     let failed = |e: io::Error| ContentError::disk(path.display().to_string(), "it cannot be read", e);
@@ -431,14 +474,29 @@ impl ContentWrite for Writer {
         blob: &Descriptor,
         body: BlobStream,
     ) -> Result<(), ContentError> {
-        self.put(self.inner.by_digest(&blob.digest)?, body).await
+        self.put(self.inner.by_digest(&blob.digest)?, 0, body).await
+    }
+
+    async fn begun(&self, _: &Repository, blob: &Descriptor) -> u64 {
+        let number = self.inner.table.by_digest(&blob.digest);
+        number.map_or(0, |number| self.inner.begun[number].load(Ordering::Relaxed))
+    }
+
+    async fn put_rest(
+        &self,
+        _: &Repository,
+        blob: &Descriptor,
+        offset: u64,
+        body: BlobStream,
+    ) -> Result<(), ContentError> {
+        self.put(self.inner.by_digest(&blob.digest)?, offset, body).await
     }
 
     // What a manifest names may come later: nothing can be read before the seal, which wants everything.
     async fn put_manifest(&self, _: &Repository, manifest: &RawManifest) -> Result<(), ContentError> {
         let number = self.inner.by_digest(manifest.digest())?;
         let bytes = Bytes::copy_from_slice(manifest.bytes());
-        self.put(number, Box::pin(futures_util::stream::iter([Ok(bytes)]))).await
+        self.put(number, 0, Box::pin(futures_util::stream::iter([Ok(bytes)]))).await
     }
 }
 

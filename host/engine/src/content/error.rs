@@ -125,6 +125,18 @@ impl ContentError {
         Self::with_source(subject, ContentErrorKind::Disk(what.to_owned()), source)
     }
 
+    /// Returns the same error once more, for somebody else whom it hits. Its causes are kept as text.
+    pub fn again(&self) -> Self {
+        let mut text = Vec::new();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push(error.to_string());
+            cause = error.source();
+        }
+        let source = (!text.is_empty()).then(|| text.join(": ").into());
+        Self { subject: self.subject.clone(), kind: self.kind.clone(), exhausted: self.exhausted, source }
+    }
+
     /// Returns what it is about.
     pub fn subject(&self) -> &str {
         &self.subject

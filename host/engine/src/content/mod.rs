@@ -120,6 +120,23 @@ pub trait ContentWrite: Send + Sync {
         body: BlobStream,
     ) -> Result<(), ContentError>;
 
+    /// Returns how many bytes of a blob are here from an attempt that was cut off, for [`Self::put_rest`] to go on from.
+    async fn begun(&self, _repository: &Repository, _blob: &Descriptor) -> u64 {
+        0
+    }
+
+    /// Puts what is left of a blob from `offset` on, which [`Self::begun`] has said. The bytes need not have been checked:
+    /// that takes what is here, too.
+    async fn put_rest(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        _offset: u64,
+        body: BlobStream,
+    ) -> Result<(), ContentError> {
+        self.put_blob(repository, blob, body).await
+    }
+
     /// Puts a manifest under its digest. What it names must be there already.
     async fn put_manifest(&self, repository: &Repository, manifest: &RawManifest)
     -> Result<(), ContentError>;

@@ -16,10 +16,21 @@ use super::{BlobStream, ContentError, ContentErrorKind};
 /// last piece is held back until size and digest have been checked, so a writer that stops at the error has
 /// not written a complete blob.
 pub fn verified(stream: BlobStream, descriptor: &Descriptor, subject: impl Into<String>) -> BlobStream {
+    verified_rest(stream, descriptor, descriptor.digest.algorithm().hasher(), 0, subject)
+}
+
+/// Wraps a stream of what follows the first `seen` bytes of a blob, which `hasher` has seen.
+pub fn verified_rest(
+    stream: BlobStream,
+    descriptor: &Descriptor,
+    hasher: Hasher,
+    seen: u64,
+    subject: impl Into<String>,
+) -> BlobStream {
     Box::pin(Verified {
         stream,
-        hasher: Some(descriptor.digest.algorithm().hasher()),
-        seen: 0,
+        hasher: Some(hasher),
+        seen,
         held: None,
         descriptor: descriptor.clone(),
         subject: subject.into(),

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 use url::Url;
 
 use super::address::GuardedResolver;
-use super::{NetError, NetErrorKind, NetSettings, shown};
+use super::{NetError, NetErrorKind, NetSettings, Stall, shown};
 
 /// How long a registry may take to store what it has received in full: it may hash it and move it to a bucket.
 const STORING: Duration = Duration::from_secs(15 * 60);
@@ -24,8 +24,11 @@ pub type UploadBody = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> +
 /// Makes requests. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct HttpClient {
-    inner: reqwest::Client,
-    stall: Duration,
+    /// For small requests: many share an HTTP/2 connection, where the server offers one.
+    small: reqwest::Client,
+    /// For bodies of any size, each on a connection of its own.
+    large: reqwest::Client,
+    stall: Stall,
 }
 
 /// Builds a client with the same settings for a library that makes its own requests. No request, and no piece of an
@@ -53,33 +56,45 @@ impl fmt::Debug for HttpClient {
 impl HttpClient {
     /// Builds a client.
     pub fn new(settings: &NetSettings, resolver: GuardedResolver) -> Result<Self, NetError> {
-        let inner = settings.builder(resolver)?.build().map_err(|e| cannot_be_built(settings, &e))?;
-        Ok(Self { inner, stall: settings.stall_timeout })
+        let build =
+            |builder: reqwest::ClientBuilder| builder.build().map_err(|e| cannot_be_built(settings, &e));
+        let small = build(settings.small_builder(resolver.clone())?)?;
+        let large = build(settings.builder(resolver)?)?;
+        Ok(Self { small, large, stall: settings.stall })
     }
 
-    /// Makes a request and waits for the head of its answer.
+    /// Makes a request whose answer is small, and waits for the head of that.
     pub async fn send(&self, request: Request) -> Result<Response, NetError> {
+        self.execute(&self.small, request).await
+    }
+
+    /// Makes a request whose answer may have any size, and waits for the head of that.
+    pub async fn open(&self, request: Request) -> Result<Response, NetError> {
+        self.execute(&self.large, request).await
+    }
+
+    async fn execute(&self, client: &reqwest::Client, request: Request) -> Result<Response, NetError> {
         let url = shown(request.url());
-        match tokio::time::timeout(self.stall, self.inner.execute(request)).await {
+        match tokio::time::timeout(self.stall.after, client.execute(request)).await {
             Ok(answer) => answer.map_err(|e| NetError::of(&url, e)),
-            Err(_) => Err(NetError::about(&url, NetErrorKind::Stalled(self.stall))),
+            Err(_) => Err(NetError::about(&url, NetErrorKind::Stalled(self.stall.after))),
         }
     }
 
     /// Makes a request with a streamed body. As long as pieces of it go out it may take any time.
     pub async fn upload(&self, mut request: Request, body: UploadBody) -> Result<Response, NetError> {
         let url = shown(request.url());
-        let progress = Progress::start(self.stall);
+        let progress = Progress::start(self.stall.after);
         let watched = Watched { body, progress: progress.clone() };
         *request.body_mut() = Some(reqwest::Body::wrap_stream(watched));
-        let mut answer = std::pin::pin!(self.inner.execute(request));
+        let mut answer = std::pin::pin!(self.large.execute(request));
         loop {
             let deadline = progress.deadline();
             tokio::select! {
                 answer = &mut answer => return answer.map_err(|e| NetError::of(&url, e)),
                 () = tokio::time::sleep_until(deadline) => {
                     if progress.deadline() <= Instant::now() {
-                        return Err(NetError::about(&url, NetErrorKind::Stalled(self.stall)));
+                        return Err(NetError::about(&url, NetErrorKind::Stalled(self.stall.after)));
                     }
                 }
             }
@@ -93,7 +108,9 @@ impl HttpClient {
             pieces: Box::pin(response.bytes_stream()),
             stall: self.stall,
             timer: None,
-            waiting: false,
+            waiting: None,
+            waited: Duration::ZERO,
+            bytes: 0,
         }
     }
 }
@@ -141,13 +158,37 @@ impl Drop for Watched {
     }
 }
 
-/// The body of an answer. It ends with an error when nothing comes for too long.
+/// The body of an answer. It ends with an error when nothing, or next to nothing, comes for too long.
+///
+/// Only the time counts in which there was nothing to read: whoever reads slowly does not blame the other side.
 pub struct Body {
     url: String,
     pieces: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
-    stall: Duration,
+    stall: Stall,
     timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    /// Since when there has been nothing to read.
+    waiting: Option<Instant>,
+    /// How long that was the case before, and what came meanwhile.
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Body {
+    /// Counts what has come, and begins to count anew where that is enough.
+    fn note(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        let Some(since) = self.waiting.take() else { return };
+        self.waited += since.elapsed();
+        if self.waited >= self.stall.after && !self.stall.is_next_to_nothing(self.bytes) {
+            self.waited = Duration::ZERO;
+            self.bytes = 0;
+        }
+    }
+
+    /// Ends it.
+    fn stalled(&self) -> Poll<Option<Result<Bytes, NetError>>> {
+        Poll::Ready(Some(Err(NetError::about(&self.url, NetErrorKind::Stalled(self.stall.after)))))
+    }
 }
 
 impl Stream for Body {
@@ -156,22 +197,34 @@ impl Stream for Body {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         if let Poll::Ready(piece) = this.pieces.poll_next_unpin(cx) {
-            this.waiting = false;
+            if let Some(Ok(piece)) = &piece {
+                this.note(piece.len() as u64);
+            }
+            if this.waited >= this.stall.after && piece.is_some() {
+                return this.stalled();
+            }
             return Poll::Ready(piece.map(|p| p.map_err(|e| NetError::of(&this.url, e))));
         }
         // The timer is touched only when there is something to wait for: the hot path has no business with it.
-        let deadline = Instant::now() + this.stall;
+        let now = Instant::now();
+        let deadline = now + this.stall.after.saturating_sub(this.waited);
         let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if !this.waiting {
-            this.waiting = true;
+        if this.waiting.is_none() {
+            this.waiting = Some(now);
             timer.as_mut().reset(deadline);
         }
-        match timer.as_mut().poll(cx) {
-            Poll::Ready(()) => {
-                Poll::Ready(Some(Err(NetError::about(&this.url, NetErrorKind::Stalled(this.stall)))))
+        let since = this.waiting.unwrap_or(now);
+        while timer.as_mut().poll(cx).is_ready() {
+            let silent = since + this.stall.after;
+            if now >= silent || this.stall.is_next_to_nothing(this.bytes) {
+                return this.stalled();
             }
-            Poll::Pending => Poll::Pending,
+            // What came before this silence was enough; the silence itself may last as long as any.
+            this.bytes = 0;
+            this.waited = Duration::ZERO;
+            timer.as_mut().reset(silent);
         }
+        Poll::Pending
     }
 }
 
@@ -226,7 +279,7 @@ mod tests {
         let settings = NetSettings::default();
         let builder = settings.builder(GuardedResolver::default()).unwrap();
         let inner = builder.dns_resolver(Arc::new(Hostile)).build().unwrap();
-        let client = HttpClient { inner, stall: settings.stall_timeout };
+        let client = HttpClient { small: inner.clone(), large: inner, stall: settings.stall };
         for url in ["http://innocent.example/", "https://innocent.example/"] {
             let request = Request::new(Method::GET, Url::parse(url).unwrap());
             let error = client.send(request).await.unwrap_err();
@@ -249,12 +302,71 @@ mod tests {
     #[tokio::test]
     async fn an_upload_that_does_not_move_is_given_up() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let settings = NetSettings { stall_timeout: Duration::from_millis(200), ..NetSettings::default() };
+        let settings = NetSettings { stall: short(), ..NetSettings::default() };
         let client = HttpClient::new(&settings, GuardedResolver::default()).unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         // Nobody reads at the other end, so it goes no further than the buffers of the system.
         let body = futures_util::stream::repeat_with(|| Ok(Bytes::from_static(&[0; 1 << 16])));
         let error = client.upload(Request::new(Method::PUT, url), Box::pin(body)).await.unwrap_err();
         assert!(matches!(error.kind(), NetErrorKind::Stalled(_)), "{error}");
+    }
+
+    fn short() -> Stall {
+        Stall { after: Duration::from_millis(200), below: 1 << 10 }
+    }
+
+    /// Serves one answer whose body comes in pieces of this length, with a pause before each.
+    async fn trickle(pieces: usize, length: usize, pause: Duration) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", pieces * length);
+            stream.write_all(head.as_bytes()).await.unwrap();
+            for _ in 0..pieces {
+                tokio::time::sleep(pause).await;
+                if stream.write_all(&vec![b'x'; length]).await.is_err() {
+                    return;
+                }
+            }
+        });
+        url
+    }
+
+    async fn read(url: &str, reader_pauses: Duration) -> Result<usize, NetError> {
+        let settings = NetSettings { stall: short(), ..NetSettings::default() };
+        let client = HttpClient::new(&settings, GuardedResolver::default()).unwrap();
+        let request = Request::new(Method::GET, Url::parse(url).unwrap());
+        let mut body = client.body(client.open(request).await.unwrap());
+        let mut count = 0;
+        while let Some(piece) = body.next().await {
+            count += piece?.len();
+            tokio::time::sleep(reader_pauses).await;
+        }
+        Ok(count)
+    }
+
+    #[tokio::test]
+    async fn a_trickle_is_a_stall_and_a_slow_line_is_not() {
+        let pause = Duration::from_millis(40);
+        // 25 bytes a second, where 1024 are the least.
+        let error = read(&trickle(100, 1, pause).await, Duration::ZERO).await.unwrap_err();
+        assert!(matches!(error.kind(), NetErrorKind::Stalled(_)), "{error}");
+        // 12,500 bytes a second.
+        assert_eq!(read(&trickle(20, 500, pause).await, Duration::ZERO).await.unwrap(), 10_000);
+    }
+
+    #[tokio::test]
+    async fn silence_is_a_stall_whatever_came_before() {
+        let error = read(&trickle(2, 100_000, Duration::from_millis(450)).await, Duration::ZERO).await;
+        assert!(matches!(error.unwrap_err().kind(), NetErrorKind::Stalled(_)));
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_does_not_blame_the_other_side() {
+        let url = trickle(3, 100, Duration::ZERO).await;
+        assert_eq!(read(&url, Duration::from_millis(300)).await.unwrap(), 300);
     }
 }

@@ -10,12 +10,14 @@ pub mod redirect;
 mod retry;
 mod secret;
 mod settings;
+mod window;
 
 pub use client::{Body, HttpClient, UploadBody, plain_client, read_capped};
 pub use error::{NetError, NetErrorKind, shown};
 pub use retry::{Backoff, Delay, Retry, parse_retry_after};
 pub use secret::Secret;
-pub use settings::{NetSettings, Proxies};
+pub use settings::{NetSettings, Proxies, Stall};
+pub use window::{Permit, Window};
 
 /// Returns the value of `Authorization` for a name and a password.
 pub(crate) fn secret_basic(user: &str, password: &Secret) -> Secret {

@@ -28,8 +28,31 @@ pub struct NetSettings {
     pub user_agent: String,
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
-    /// How long nothing may move. There is no limit for a whole transfer.
-    pub stall_timeout: Duration,
+    /// When a transfer stands still. There is no limit for a whole transfer.
+    pub stall: Stall,
+}
+
+/// When a transfer is taken for dead: nothing, or next to nothing, has moved for this long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// For how long.
+    pub after: Duration,
+    /// Fewer bytes per second than this are next to nothing. 0: any byte counts.
+    pub below: u64,
+}
+
+impl Default for Stall {
+    fn default() -> Self {
+        Self { after: Duration::from_secs(60), below: 1 << 10 }
+    }
+}
+
+impl Stall {
+    /// Answers whether this many bytes within [`Self::after`] are next to nothing.
+    pub(super) fn is_next_to_nothing(&self, bytes: u64) -> bool {
+        let least = (self.after.as_millis() as u64).saturating_mul(self.below) / 1000;
+        bytes < least.max(1)
+    }
 }
 
 /// Proxies, as `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name them. Their URLs may hold passwords.
@@ -53,16 +76,20 @@ impl Default for NetSettings {
             system_proxy: false,
             user_agent: concat!("oc-mirror/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(30),
-            stall_timeout: Duration::from_secs(60),
+            stall: Stall::default(),
         }
     }
 }
 
 impl NetSettings {
-    /// Starts a client: own redirects, no decompression, no `Referer`, HTTP/1.1 with a pool of connections.
-    ///
-    /// HTTP/1.1, because over one HTTP/2 connection all blobs share its window, which on a long line is slower.
+    /// Starts a client for blobs: as [`Self::small_builder`], but HTTP/1.1 only, since over one HTTP/2 connection all blobs
+    /// share its window, which on a long line is slower.
     pub(super) fn builder(&self, resolver: GuardedResolver) -> Result<ClientBuilder, NetError> {
+        Ok(self.small_builder(resolver)?.http1_only())
+    }
+
+    /// Starts a client: own redirects, no decompression, no `Referer`, a pool of connections, HTTP/2 where it is offered.
+    pub(super) fn small_builder(&self, resolver: GuardedResolver) -> Result<ClientBuilder, NetError> {
         provide_crypto();
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -71,7 +98,6 @@ impl NetSettings {
             .no_brotli()
             .no_deflate()
             .no_zstd()
-            .http1_only()
             .retry(reqwest::retry::never())
             .user_agent(self.user_agent.as_str())
             .connect_timeout(self.connect_timeout)

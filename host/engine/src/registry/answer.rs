@@ -155,6 +155,31 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     parse_retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, OffsetDateTime::now_utc())
 }
 
+/// Reads how long nothing more is allowed, where an answer says that it was the last one: `RateLimit-Remaining: 0` with
+/// `RateLimit-Reset`, or one `RateLimit` with both, in the notations of all drafts. Who says no time gives none here, and
+/// answers 429 in due course.
+pub(super) fn rate_limited(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let number = |text: &str| -> Option<u64> { text.split(';').next()?.trim().parse().ok() };
+    let (remaining, reset) = match text("ratelimit") {
+        Some(line) => {
+            let mut parts = line.split([',', ';']).filter_map(|part| part.split_once('='));
+            let mut remaining = None;
+            let mut reset = None;
+            for (name, value) in parts.by_ref() {
+                match name.trim() {
+                    "r" | "remaining" => remaining = number(value),
+                    "t" | "reset" => reset = number(value),
+                    _ => {}
+                }
+            }
+            (remaining, reset)
+        }
+        None => (text("ratelimit-remaining").and_then(number), text("ratelimit-reset").and_then(number)),
+    };
+    (remaining? == 0).then_some(Duration::from_secs(reset?))
+}
+
 /// Makes a text of the other side safe to repeat.
 fn clean(text: &str) -> String {
     let mut clean: String = text
@@ -182,6 +207,22 @@ mod tests {
     fn error(status: u16, body: &str) -> ContentError {
         let answer = RegistryAnswer::read(StatusCode::from_u16(status).unwrap(), body.as_bytes());
         Failure::of_answer("r/x", answer, &HeaderMap::new()).error
+    }
+
+    #[rstest]
+    #[case(&[("ratelimit-remaining", "0"), ("ratelimit-reset", "30")], Some(30))]
+    #[case(&[("ratelimit-remaining", "1"), ("ratelimit-reset", "30")], None)]
+    #[case(&[("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "0;w=21600")], None)]
+    #[case(&[("ratelimit", "limit=100, remaining=0, reset=50")], Some(50))]
+    #[case(&[("ratelimit", "\"default\";r=0;t=7")], Some(7))]
+    #[case(&[("ratelimit", "\"default\";r=50;t=7")], None)]
+    #[case(&[("ratelimit", "nonsense")], None)]
+    #[case(&[], None)]
+    fn the_last_of_a_quota(#[case] lines: &[(&'static str, &'static str)], #[case] seconds: Option<u64>) {
+        let headers = lines.iter().map(|(name, value)| {
+            (reqwest::header::HeaderName::from_static(name), reqwest::header::HeaderValue::from_static(value))
+        });
+        assert_eq!(rate_limited(&headers.collect()), seconds.map(Duration::from_secs));
     }
 
     fn coded(code: &str) -> String {

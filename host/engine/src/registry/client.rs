@@ -24,9 +24,10 @@ pub struct ClientSettings {
     pub retry: Retry,
     /// Where credentials are looked up.
     pub credentials: Arc<CredentialStore>,
-    /// How many blobs are downloaded at once, and as many other requests, uploads among them, beside them.
+    /// The most blobs that are downloaded at once, that are uploaded, and other requests that are made beside them. How many
+    /// there are within that is found out.
     ///
-    /// Two limits, because a copy within one registry reads and writes at once: with one limit, downloads that wait
+    /// Three limits, because a copy within one registry reads and writes at once: with one limit, downloads that wait
     /// for their uploads could take all there is.
     pub max_requests: usize,
     /// Who is told of retries.

@@ -14,13 +14,12 @@ use oc_mirror_model::media_type;
 use oc_mirror_model::reference::{Repository, Selector};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::auth::Scope;
 use super::client::{Client, Counters};
 use super::transport::{Answer, Call, Pool, Small};
 use crate::content::{BlobStream, CHUNK, ContentError, ContentErrorKind, ContentRead};
-use crate::net::Body;
+use crate::net::{Body, Permit};
 
 /// What a registry is asked for with a manifest, and with nothing else: some answer 406 to surplus types.
 pub(super) fn accept() -> HeaderValue {
@@ -278,7 +277,7 @@ struct Download {
     rest: Bytes,
     counters: Arc<Counters>,
     /// Given back at the end; nothing follows then.
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
 }
 
 impl Download {

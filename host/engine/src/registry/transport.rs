@@ -11,11 +11,12 @@ use oc_mirror_model::digest::Digest;
 use oc_mirror_model::reference::{DOCKER_HUB, Registry, Repository};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request, Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use url::Url;
 
-use super::answer::{Failure, MAX_ERROR_BYTES, RegistryAnswer, is_passing, of_net};
+use super::answer::{
+    Failure, MAX_ERROR_BYTES, RegistryAnswer, is_passing, of_net, rate_limited, retry_after,
+};
 use super::auth::{Auth, Need, Scope, may_be_plain};
 use super::challenge::challenges;
 use super::client::{ClientSettings, Counters};
@@ -24,7 +25,7 @@ use super::profile::{Found, Product, Signs, Upload, identify};
 use crate::content::{ContentError, ContentErrorKind};
 use crate::net::address::GuardedResolver;
 use crate::net::redirect::{MAX_HOPS, next_hop, same_origin};
-use crate::net::{Backoff, HttpClient, NetError, Retry, read_capped, shown};
+use crate::net::{Backoff, HttpClient, NetError, NetErrorKind, Permit, Retry, Window, read_capped, shown};
 use crate::report::SharedEvents;
 
 /// Where Docker Hub has its API.
@@ -41,8 +42,9 @@ pub(super) struct Transport {
     events: SharedEvents,
     insecure: bool,
     endpoint: Flight<Url>,
-    downloads: Arc<Semaphore>,
-    requests: Arc<Semaphore>,
+    downloads: Window,
+    uploads: Window,
+    requests: Window,
     /// Until when the registry wants to be left alone.
     hold: Mutex<Option<Instant>>,
     /// What kind of registry the user says it is.
@@ -74,10 +76,14 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// Which limit a request counts against.
+/// Which window a request counts against.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pool {
+    /// The body of a blob comes.
     Download,
+    /// The body of a blob goes.
+    Upload,
+    /// Anything small.
     Request,
 }
 
@@ -159,7 +165,7 @@ pub(super) struct Answer {
     pub(super) response: Response,
     /// Whether it came from the registry itself and not from where that redirected.
     pub(super) ours: bool,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: Permit,
 }
 
 /// An answer with its small body.
@@ -194,7 +200,6 @@ impl Transport {
         let http = HttpClient::new(&settings.net, resolver).map_err(|e| of_net(registry.as_str(), &e))?;
         let counters = Arc::<Counters>::default();
         let insecure = !settings.net.tls_verify;
-        let permits = settings.max_requests.clamp(1, Semaphore::MAX_PERMITS);
         let auth = Auth::new(
             registry.clone(),
             http.clone(),
@@ -214,8 +219,9 @@ impl Transport {
             events: settings.events,
             insecure,
             endpoint: Flight::default(),
-            downloads: Arc::new(Semaphore::new(permits)),
-            requests: Arc::new(Semaphore::new(permits)),
+            downloads: Window::new(settings.max_requests),
+            uploads: Window::new(settings.max_requests),
+            requests: Window::new(settings.max_requests),
             hold: Mutex::new(None),
             said: settings.profile,
             found: Mutex::new(None),
@@ -378,7 +384,12 @@ impl Transport {
             }
             self.counters.requests.fetch_add(1, Ordering::Relaxed);
             self.counters.sent.fetch_add(call.body.len() as u64, Ordering::Relaxed);
-            let response = self.http.send(request).await.map_err(|e| of_net(call.subject, &e))?;
+            let outcome = match call.pool {
+                Pool::Download => self.http.open(request).await,
+                Pool::Request | Pool::Upload => self.http.send(request).await,
+            };
+            let response = outcome.map_err(|e| self.unanswered(&permit, call.subject, &e))?;
+            self.heed(&permit, &response);
             if response.status() == StatusCode::UNAUTHORIZED && ours && !renewed {
                 renewed = true;
                 let offered = challenges(response.headers());
@@ -405,12 +416,35 @@ impl Transport {
     }
 
     /// Waits for the right to make a request.
-    pub(super) async fn permit(&self, pool: Pool) -> OwnedSemaphorePermit {
-        let semaphore = match pool {
+    pub(super) async fn permit(&self, pool: Pool) -> Permit {
+        let window = match pool {
             Pool::Download => &self.downloads,
+            Pool::Upload => &self.uploads,
             Pool::Request => &self.requests,
         };
-        semaphore.clone().acquire_owned().await.expect("nobody closes the semaphore")
+        window.permit().await
+    }
+
+    /// Learns from an answer how much the registry can take, and whether it wants to be left alone.
+    pub(super) fn heed(&self, permit: &Permit, response: &Response) {
+        let (status, headers) = (response.status(), response.headers());
+        let asked = retry_after(headers).filter(|_| !status.is_success());
+        if asked.is_some() || matches!(status.as_u16(), 429 | 503) {
+            permit.was_too_much();
+        } else if !is_passing(status.as_u16()) {
+            permit.went_well();
+        }
+        if let Some(pause) = asked.max(rate_limited(headers)) {
+            self.hold_for(pause);
+        }
+    }
+
+    /// Makes an error of a request that had no answer. A server that takes no more connections has too many.
+    pub(super) fn unanswered(&self, permit: &Permit, subject: &str, error: &NetError) -> ContentError {
+        if matches!(error.kind(), NetErrorKind::Unreachable(_) | NetErrorKind::Stalled(_)) {
+            permit.was_too_much();
+        }
+        of_net(subject, error)
     }
 
     /// Answers whether the registry may be spoken to, or be redirected to, without TLS.
@@ -436,15 +470,12 @@ impl Transport {
             return Err(error.exhausted());
         };
         self.counters.retries.fetch_add(1, Ordering::Relaxed);
-        if retry_after.is_some() {
-            self.hold_for(pause);
-        }
         tokio::time::sleep(pause).await;
         Ok(())
     }
 
     /// Makes all requests wait: the registry has asked one of them to.
-    pub(super) fn hold_for(&self, pause: Duration) {
+    fn hold_for(&self, pause: Duration) {
         let until = Instant::now() + pause.min(self.retry.cap);
         let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
         *hold = Some(hold.map_or(until, |h| h.max(until)));

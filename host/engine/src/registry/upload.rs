@@ -18,7 +18,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE
 use reqwest::{Method, Request, StatusCode};
 use url::Url;
 
-use super::answer::{MAX_ERROR_BYTES, of_net, retry_after};
+use super::answer::MAX_ERROR_BYTES;
 use super::auth::{Need, Scope};
 use super::challenge::challenges;
 use super::client::{Client, Counters};
@@ -360,7 +360,7 @@ impl Client {
         }
         let error = Arc::new(Mutex::new(None));
         let upload = self.outgoing(sending, body, error.clone());
-        let permit = self.transport.permit(Pool::Request).await;
+        let permit = self.transport.permit(Pool::Upload).await;
         self.transport.wait_while_held().await;
         self.transport.counters.requests.fetch_add(1, Ordering::Relaxed);
         let outcome = self.transport.http.upload(request, Box::pin(upload)).await;
@@ -368,15 +368,13 @@ impl Client {
         if let Some(error) = error.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
-        let response = outcome.map_err(|e| of_net(subject, &e))?;
+        let response = outcome.map_err(|e| self.transport.unanswered(&permit, subject, &e))?;
+        self.transport.heed(&permit, &response);
         let (status, headers, url) = (response.status(), response.headers().clone(), response.url().clone());
         let ours = same_origin(&url, &base);
         let body = read_capped(&self.transport.http, response, MAX_ERROR_BYTES).await.unwrap_or_default();
         drop(permit);
         let answer = Small { status, headers, body, url, ours };
-        if let Some(asked) = retry_after(&answer.headers).filter(|_| !status.is_success()) {
-            self.transport.hold_for(asked);
-        }
         if status == StatusCode::UNAUTHORIZED && ours {
             let offered = challenges(&answer.headers);
             return match self.transport.auth.renew(scope, authorization.as_ref(), &offered).await? {

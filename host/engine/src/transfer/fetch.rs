@@ -8,6 +8,7 @@ use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::reference::Repository;
 
 use super::image_time::within;
+use super::resume::resuming;
 use super::{ImageTime, Retry, retrying};
 use crate::content::verify::verified;
 use crate::content::{BlobStream, ContentError, ContentRead, ContentWrite};
@@ -50,7 +51,8 @@ pub async fn fetch(
         .map(|item| {
             let (to, events) = (to.clone(), events.clone());
             async move {
-                let fetching = retrying(retry, events.as_ref(), || fetch_one(&item, to.as_ref(), &events));
+                let fetching =
+                    retrying(retry, events.as_ref(), || fetch_one(&item, to.as_ref(), retry, &events));
                 let outcome = within(time, &item.blob.digest, fetching).await;
                 outcome.err().map(|error| Missing { blob: item.blob, error })
             }
@@ -66,14 +68,24 @@ pub async fn fetch(
     missing
 }
 
-async fn fetch_one(item: &Wanted, to: &dyn ContentWrite, events: &SharedEvents) -> Result<(), ContentError> {
+async fn fetch_one(
+    item: &Wanted,
+    to: &dyn ContentWrite,
+    retry: Retry,
+    events: &SharedEvents,
+) -> Result<(), ContentError> {
     if to.has_blob(&item.repository, &item.blob).await? {
         return Ok(());
     }
-    let stream = item.from.blob(&item.repository, &item.blob, 0).await?;
+    let begun = to.begun(&item.repository, &item.blob).await;
+    let (from, repository, blob) = (item.from.clone(), item.repository.clone(), item.blob.clone());
+    let stream = resuming(from, repository, blob, begun, retry, events.clone()).await?;
     let (stream, moved) = counted(stream, events.clone());
-    let outcome = to.put_blob(&item.repository, &item.blob, stream).await;
+    let outcome = to.put_rest(&item.repository, &item.blob, begun, stream).await;
     if outcome.is_err() {
+        // What is kept of it will not be fetched again.
+        let kept = to.begun(&item.repository, &item.blob).await.saturating_sub(begun);
+        moved.fetch_sub(i64::try_from(kept).unwrap_or(i64::MAX), Ordering::Relaxed);
         take_back(&moved, events);
     }
     outcome
@@ -100,12 +112,13 @@ pub(super) fn take_back(moved: &AtomicI64, events: &SharedEvents) {
 
 /// Opens a blob, checked on its way and counted.
 pub(super) async fn open(
-    from: &dyn ContentRead,
+    from: &Arc<dyn ContentRead>,
     repository: &Repository,
     blob: &Descriptor,
+    retry: Retry,
     events: &SharedEvents,
 ) -> Result<(BlobStream, Arc<AtomicI64>), ContentError> {
-    let stream = from.blob(repository, blob, 0).await?;
+    let stream = resuming(from.clone(), repository.clone(), blob.clone(), 0, retry, events.clone()).await?;
     let subject = format!("{}/{repository}@{}", from.name(), blob.digest);
     Ok(counted(verified(stream, blob, subject), events.clone()))
 }

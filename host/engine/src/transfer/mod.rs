@@ -8,7 +8,9 @@ pub mod fetch;
 mod image_time;
 pub mod publish;
 mod referrers;
+mod resume;
 mod retry;
+mod schedule;
 pub mod shared;
 
 pub use image_time::ImageTime;

@@ -15,6 +15,7 @@ use oc_mirror_model::report::Totals;
 use super::fetch::{open, take_back};
 use super::image_time::within;
 use super::referrers::ReferrersOf;
+use super::schedule::Schedule;
 use super::{ImageTime, Parallelism, Retry, retrying};
 use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, TagStore};
 use crate::report::{Event, SharedEvents};
@@ -74,16 +75,16 @@ pub struct Publisher {
     parallelism: Parallelism,
     retry: Retry,
     events: SharedEvents,
+    /// Whether the target may hold what nobody has noted: an earlier run was cut off.
+    may_hold_more: bool,
+    /// Repositories that the record, or a tag there, says to hold something.
+    inhabited: Mutex<HashSet<Repository>>,
     stops: bool,
     time: Option<Arc<ImageTime>>,
 }
 
-/// How a blob gets to where it is needed.
-enum Way {
-    InPlace,
-    Put(Place),
-    Mount { fallback: Place },
-}
+/// It is always asked for blobs of this size before they are sent: a request costs less than sending them in vain.
+const ASK_BYTES: u64 = 4 << 20;
 
 impl Publisher {
     /// Makes a publisher. `known` says which repositories of the target (prefix included) hold what.
@@ -95,9 +96,12 @@ impl Publisher {
         retry: Retry,
         events: SharedEvents,
     ) -> Self {
+        let inhabited = known.values().flatten().cloned().collect();
         Self {
             target,
             supply,
+            may_hold_more: true,
+            inhabited: Mutex::new(inhabited),
             known: Mutex::new(known.into_iter().collect()),
             seen: Mutex::default(),
             turns: Mutex::default(),
@@ -108,6 +112,12 @@ impl Publisher {
             stops: false,
             time: None,
         }
+    }
+
+    /// Says that the target holds nothing that is not noted anywhere, such as what a run left that was cut off. Then small
+    /// blobs are put into repositories of which nothing is known without asking for them first.
+    pub fn trusting_the_record(self) -> Self {
+        Self { may_hold_more: false, ..self }
     }
 
     /// Gives up images that take too long.
@@ -128,24 +138,74 @@ impl Publisher {
     /// Publishes images, several at a time; returns those that failed. What goes wrong with one does not stop the others, unless
     /// it is to.
     pub async fn publish(&self, images: &[PublishImage]) -> Vec<(PublishImage, ContentError)> {
-        let mut outcomes = stream::iter(images)
+        let (lists, plain): (Vec<_>, Vec<_>) = images.iter().partition(|image| image.referrers.is_some());
+        let plain: Vec<PublishImage> = plain.into_iter().cloned().collect();
+        let mut failed = self.publish_plain(&plain).await;
+        let mut outcomes = stream::iter(lists)
             .map(|image| async move {
-                let outcome = self.publish_one(image).await;
-                match &outcome {
-                    Ok(()) => self.events.event(Event::ItemDone { name: &image.origin }),
-                    Err(_) => image.blobs.iter().for_each(|blob| self.supply.settled(&blob.digest)),
-                }
-                outcome.err().map(|error| (image.clone(), error))
+                let Some(of) = &image.referrers else { return None };
+                let outcome = self.publish_referrers(image, of).await;
+                self.tell(image, outcome).err().map(|error| (image.clone(), error))
             })
             .buffer_unordered(self.parallelism.images.max(1));
-        let mut failed = Vec::new();
-        while let Some(outcome) = outcomes.next().await {
+        while !self.is_enough(&failed)
+            && let Some(outcome) = outcomes.next().await
+        {
             failed.extend(outcome);
-            if self.stops && !failed.is_empty() {
-                break;
+        }
+        drop(outcomes);
+        failed
+    }
+
+    fn is_enough<T>(&self, failed: &[T]) -> bool {
+        self.stops && !failed.is_empty()
+    }
+
+    async fn publish_plain(&self, images: &[PublishImage]) -> Vec<(PublishImage, ContentError)> {
+        let parallel = (self.parallelism.images * self.parallelism.blobs).max(1);
+        // All manifests and the way of every blob are known before the first byte is sent: an image that cannot be had as
+        // a whole is not half-pushed.
+        let looked = stream::iter(images).map(|image| async move {
+            let outcome = self.look(image).await;
+            match outcome {
+                Ok(false) => Ok(false),
+                other => self.tell(image, other.map(drop)).map(|()| true),
+            }
+        });
+        let mut looked = looked.buffered(parallel).enumerate();
+        let mut failed = Vec::new();
+        let mut is_wanted = vec![false; images.len()];
+        while let Some((number, outcome)) = looked.next().await {
+            match outcome {
+                Ok(is_in_place) => is_wanted[number] = !is_in_place,
+                Err(error) => failed.push((images[number].clone(), error)),
+            }
+            if self.is_enough(&failed) {
+                return failed;
             }
         }
+        drop(looked);
+        let more = Schedule::new(self, images, &is_wanted).run(parallel).await;
+        failed.extend(more.into_iter().map(|(number, error)| {
+            let image = &images[number as usize];
+            image.blobs.iter().for_each(|blob| self.supply.settled(&blob.digest));
+            (image.clone(), error)
+        }));
         failed
+    }
+
+    /// Tells what became of an image.
+    fn tell(&self, image: &PublishImage, outcome: Result<(), ContentError>) -> Result<(), ContentError> {
+        match &outcome {
+            Ok(()) => self.events.event(Event::ItemDone { name: &image.origin }),
+            Err(_) => image.blobs.iter().for_each(|blob| self.supply.settled(&blob.digest)),
+        }
+        outcome
+    }
+
+    /// Is told that a blob is not needed after all.
+    pub(super) fn settled(&self, blob: &Descriptor) {
+        self.supply.settled(&blob.digest);
     }
 
     /// Returns what has been moved so far.
@@ -153,28 +213,35 @@ impl Publisher {
         self.totals.lock().expect("no holder of this lock panics").clone()
     }
 
-    async fn publish_one(&self, image: &PublishImage) -> Result<(), ContentError> {
-        if let Some(referrers) = &image.referrers {
-            return self.publish_referrers(image, referrers).await;
-        }
+    /// Answers whether an image is in place, or fails if it cannot be had as a whole.
+    async fn look(&self, image: &PublishImage) -> Result<bool, ContentError> {
         if self.is_in_place(image).await? {
-            return Ok(());
+            return Ok(true);
         }
-        // All manifests and the way of every blob are known before the first byte is sent: an image that
-        // cannot be had as a whole is not half-pushed.
+        self.manifests(image).await?;
+        for blob in &image.blobs {
+            if self.supply.supply(image, blob).is_none() {
+                self.find_at_target(image, blob).await?;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Puts the manifests and the tag of an image whose blobs are in place.
+    pub(super) async fn finish(&self, image: &PublishImage) -> Result<(), ContentError> {
         let manifests = self.manifests(image).await?;
-        self.bring_blobs(image).await?;
-        self.put_manifests(image, &manifests).await
+        let outcome = self.put_manifests(image, &manifests).await;
+        self.tell(image, outcome)
     }
 
     pub(super) async fn bring_blobs(&self, image: &PublishImage) -> Result<(), ContentError> {
-        let ways: Vec<(Descriptor, Way)> = stream::iter(image.blobs.clone())
-            .map(|blob| async move { self.way(image, &blob).await.map(|way| (blob, way)) })
-            .buffered(self.parallelism.blobs.max(1))
-            .try_collect()
-            .await?;
-        stream::iter(ways)
-            .map(|(blob, way)| async move { self.bring(image, &blob, &way).await })
+        for blob in &image.blobs {
+            if self.supply.supply(image, blob).is_none() {
+                self.find_at_target(image, blob).await?;
+            }
+        }
+        stream::iter(&image.blobs)
+            .map(|blob| self.bring(image, blob))
             .buffer_unordered(self.parallelism.blobs.max(1))
             .try_collect::<()>()
             .await
@@ -182,6 +249,9 @@ impl Publisher {
 
     async fn is_in_place(&self, image: &PublishImage) -> Result<bool, ContentError> {
         let tagged = self.target.resolve_tag(&image.repository, &image.tag).await?;
+        if tagged.is_some() {
+            self.inhabited.lock().expect("no holder of this lock panics").insert(image.repository.clone());
+        }
         if tagged.is_none_or(|t| t.digest != image.root.digest) {
             return Ok(false);
         }
@@ -247,43 +317,42 @@ impl Publisher {
         Err(last)
     }
 
-    /// Finds out how a blob gets into the image's repository, without sending anything.
-    async fn way(&self, image: &PublishImage, blob: &Descriptor) -> Result<Way, ContentError> {
-        if self.target.has_blob(&image.repository, blob).await? {
-            self.note(&blob.digest, &image.repository);
-            return Ok(Way::InPlace);
-        }
-        let supplied = self.supply.supply(image, blob);
-        if self.others(&blob.digest, &image.repository).is_empty() {
-            return supplied.map(Way::Put).ok_or_else(|| self.not_to_be_had(image, blob));
-        }
-        match supplied {
-            Some(fallback) => Ok(Way::Mount { fallback }),
-            None => {
-                for (place, repository) in self.places_at_target(image, &blob.digest) {
-                    if self.target.has_blob(&repository, blob).await? {
-                        return Ok(Way::Mount { fallback: (place, repository) });
-                    }
-                }
-                Err(self.not_to_be_had(image, blob))
+    /// Finds a place at the target that has a blob which is in nothing that is published.
+    async fn find_at_target(&self, image: &PublishImage, blob: &Descriptor) -> Result<Place, ContentError> {
+        for (place, repository) in self.places_at_target(image, &blob.digest) {
+            if self.has_noted(&blob.digest, &repository) {
+                return Ok((place, repository));
             }
+            if self.target.has_blob(&repository, blob).await? {
+                self.note(&blob.digest, &repository);
+                return Ok((place, repository));
+            }
+            // What the record says is not there: it is not mounted from there either.
+            self.forget(&blob.digest, &repository);
         }
+        Err(self.not_to_be_had(image, blob))
     }
 
-    async fn bring(&self, image: &PublishImage, blob: &Descriptor, way: &Way) -> Result<(), ContentError> {
-        let fallback = match way {
-            Way::InPlace => {
-                self.count(|t| t.skipped_blobs += 1);
-                return Ok(());
-            }
-            Way::Put(place) | Way::Mount { fallback: place } => place,
-        };
+    /// Brings a blob to the repository of an image: it is there, or mounted, or put.
+    pub(super) async fn bring(&self, image: &PublishImage, blob: &Descriptor) -> Result<(), ContentError> {
         let turn = self.turn(&blob.digest);
-        let _turn = turn.lock().await;
-        // Another image of this run may have brought it meanwhile, into this repository or another one.
-        let others = self.others(&blob.digest, &image.repository);
+        let outcome = {
+            let _turn = turn.lock().await;
+            self.bring_in_turn(image, blob).await
+        };
+        self.release_turn(&blob.digest, turn);
+        outcome
+    }
+
+    async fn bring_in_turn(&self, image: &PublishImage, blob: &Descriptor) -> Result<(), ContentError> {
+        // Another image may have brought it meanwhile, into this repository or another one.
         if self.has_noted(&blob.digest, &image.repository) {
             self.count(|t| t.skipped_blobs += 1);
+            return Ok(());
+        }
+        let others = self.others(&blob.digest, &image.repository);
+        let asked = self.is_worth_asking(image, blob, !others.is_empty());
+        if asked && self.is_there(image, blob).await? {
             return Ok(());
         }
         for from in others.iter().take(3) {
@@ -299,9 +368,15 @@ impl Publisher {
             self.count(|t| t.mounted_blobs += 1);
             return Ok(());
         }
-        let refetched = self.supply.supply(image, blob).is_none();
+        if !asked && blob.size >= ASK_BYTES && self.is_there(image, blob).await? {
+            return Ok(());
+        }
+        let (place, refetched) = match self.supply.supply(image, blob) {
+            Some(place) => (place, false),
+            None => (self.find_at_target(image, blob).await?, true),
+        };
         let steady = !refetched && self.supply.is_steady();
-        let putting = retrying(self.retry, self.events.as_ref(), || self.put(image, blob, fallback, steady));
+        let putting = retrying(self.retry, self.events.as_ref(), || self.put(image, blob, &place, steady));
         within(self.time.as_ref(), &blob.digest, putting).await?;
         self.note(&blob.digest, &image.repository);
         self.count(|t| {
@@ -312,6 +387,30 @@ impl Publisher {
         Ok(())
     }
 
+    /// Answers whether to ask for a blob before anything else. A mount answers that as well, and a repository of which
+    /// nobody knows anything holds nothing, unless a run was cut off that had put something there.
+    fn is_worth_asking(&self, image: &PublishImage, blob: &Descriptor, may_be_mounted: bool) -> bool {
+        if self.may_hold_more {
+            return true;
+        }
+        let known = self.known.lock().expect("no holder of this lock panics");
+        if known.get(&blob.digest).is_some_and(|places| places.contains(&image.repository)) {
+            return true;
+        }
+        drop(known);
+        let inhabited = self.inhabited.lock().expect("no holder of this lock panics");
+        !may_be_mounted && (blob.size >= ASK_BYTES || inhabited.contains(&image.repository))
+    }
+
+    async fn is_there(&self, image: &PublishImage, blob: &Descriptor) -> Result<bool, ContentError> {
+        let there = self.target.has_blob(&image.repository, blob).await?;
+        if there {
+            self.note(&blob.digest, &image.repository);
+            self.count(|t| t.skipped_blobs += 1);
+        }
+        Ok(there)
+    }
+
     async fn put(
         &self,
         image: &PublishImage,
@@ -320,7 +419,7 @@ impl Publisher {
         steady: bool,
     ) -> Result<(), ContentError> {
         let (from, repository) = place;
-        let (mut stream, moved) = open(from.as_ref(), repository, blob, &self.events).await?;
+        let (mut stream, moved) = open(from, repository, blob, self.retry, &self.events).await?;
         if steady {
             // What is damaged there will be when it is read again; only what breaks at the target may pass.
             stream = Box::pin(stream.map_err(ContentError::exhausted));
@@ -386,9 +485,14 @@ impl Publisher {
         repositories.into_iter().map(|repository| (target.clone(), repository)).collect()
     }
 
+    /// Returns the other repositories that have a blob: those first that were seen to have it in this run.
     fn others(&self, digest: &Digest, but: &Repository) -> Vec<Repository> {
         let known = self.known.lock().expect("no holder of this lock panics");
-        known.get(digest).into_iter().flatten().filter(|r| *r != but).cloned().collect()
+        let mut others: Vec<_> =
+            known.get(digest).into_iter().flatten().filter(|r| *r != but).cloned().collect();
+        drop(known);
+        others.sort_by_cached_key(|repository| !self.has_noted(digest, repository));
+        others
     }
 
     fn has_noted(&self, digest: &Digest, repository: &Repository) -> bool {
@@ -408,8 +512,23 @@ impl Publisher {
         self.seen.lock().expect("no holder of this lock panics").insert(key);
     }
 
+    fn forget(&self, digest: &Digest, repository: &Repository) {
+        if let Some(places) = self.known.lock().expect("no holder of this lock panics").get_mut(digest) {
+            places.remove(repository);
+        }
+    }
+
     fn turn(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
         self.turns.lock().expect("no holder of this lock panics").entry(digest.clone()).or_default().clone()
+    }
+
+    /// Lets go of a turn that nobody else waits for.
+    fn release_turn(&self, digest: &Digest, turn: Arc<tokio::sync::Mutex<()>>) {
+        let mut turns = self.turns.lock().expect("no holder of this lock panics");
+        // Ours and the map's.
+        if Arc::strong_count(&turn) <= 2 {
+            turns.remove(digest);
+        }
     }
 
     fn count(&self, change: impl FnOnce(&mut Totals)) {

@@ -29,7 +29,7 @@ impl Default for Retry {
 
 impl Retry {
     /// Returns how long to wait before attempt `attempt` (from 2).
-    fn delay_before(&self, attempt: u32, error: &ContentError) -> Duration {
+    pub(super) fn delay_before(&self, attempt: u32, error: &ContentError) -> Duration {
         let backoff =
             self.delay.unwrap_or_else(|| Duration::from_secs(1 << (attempt.saturating_sub(2)).min(6)));
         error.retry_after().unwrap_or(backoff).min(MAX_DELAY)

@@ -104,7 +104,7 @@ pub async fn mirror_to_mirror(
         }
         let blobs = prepared.entries.iter().map(|image| image.blobs.len()).sum::<usize>() + chain.blobs.len();
         space::check(&[Need::of_workspace(workspace.dir(), prepared.entries.len(), blobs)])?;
-        copy_to_all(run, &prepared, &mut sites, &mut report).await;
+        copy_to_all(run, workspace, &prepared, &mut sites, &mut report).await;
         let everywhere = failed_everywhere(&sites);
         // A catalog that was withheld is made again without what it misses.
         let images = everywhere.iter().filter(|f| f.kind != kind::CATALOG).cloned();
@@ -209,8 +209,15 @@ impl Site {
         moved == 0 && last.is_some() && is_unchanged(&entries, &file_records(prepared), last)
     }
 
-    async fn copy(&mut self, run: &Run, prepared: &Prepared, supply: Arc<dyn Supply>) {
+    async fn copy(&mut self, run: &Run, workspace: &Workspace, prepared: &Prepared, supply: Arc<dyn Supply>) {
         let Ok(own) = &mut self.outcome else { return };
+        let was_cut_off = match workspace.begin_publishing(&self.destination.target) {
+            Ok(was_cut_off) => was_cut_off,
+            Err(error) => {
+                self.outcome = Err(error);
+                return;
+            }
+        };
         let publisher = Publisher::new(
             self.destination.endpoint.clone(),
             supply,
@@ -221,6 +228,7 @@ impl Site {
         )
         .stopping(run.on_error == OnError::Stop)
         .within(ImageTime::of(run.image_timeout, &prepared.entries));
+        let publisher = if was_cut_off { publisher } else { publisher.trusting_the_record() };
         own.failures.extend(publish(&publisher, &self.destination, &prepared.entries).await);
         add_totals(&mut own.totals, publisher.totals());
     }
@@ -233,13 +241,19 @@ impl Site {
 }
 
 /// Copies to every target that can be used; what several need is fetched once.
-async fn copy_to_all(run: &Run, prepared: &Prepared, sites: &mut [Site], report: &mut RunReport) {
+async fn copy_to_all(
+    run: &Run,
+    workspace: &Workspace,
+    prepared: &Prepared,
+    sites: &mut [Site],
+    report: &mut RunReport,
+) {
     let items = Some(prepared.entries.len() as u64);
     run.events.event(Event::Phase { name: "copying", items, bytes: None });
     let supply: Arc<dyn Supply> =
         Arc::new(FromOrigins { origins: prepared.origins.clone(), images: prepared.images.clone() });
     if let [site] = sites {
-        return site.copy(run, prepared, supply).await;
+        return site.copy(run, workspace, prepared, supply).await;
     }
     let (sharing, seats) = Sharing::among(sites.len());
     let seats: Vec<Arc<Seat>> = seats.into_iter().map(Arc::new).collect();
@@ -250,7 +264,7 @@ async fn copy_to_all(run: &Run, prepared: &Prepared, sites: &mut [Site], report:
     join_all(sites.iter_mut().zip(seats).map(|(site, seat)| {
         let supply = seat.supply(supply.clone());
         async move {
-            site.copy(run, prepared, supply).await;
+            site.copy(run, workspace, prepared, supply).await;
             // Nobody waits for a target that is done.
             drop(seat);
         }
@@ -314,7 +328,7 @@ impl Finish<'_> {
             for site in sites.iter_mut() {
                 self.note_unchanged(site).await?;
             }
-            return Ok(());
+            return self.end(sites);
         }
         self.workspace.write("resolved-config.yaml", &(self.wishes.pinned)(&self.prepared.entries))?;
         let index = self.wanted;
@@ -331,7 +345,18 @@ impl Finish<'_> {
                 site.outcome = Err(error);
             }
         }
-        Ok(())
+        self.end(sites)
+    }
+
+    /// Notes which targets have all in their records.
+    fn end(&self, sites: &[Site]) -> Result<(), WorkflowError> {
+        // Of what a target did not take, it may have some.
+        let is_whole = |index: &Option<Index>| {
+            index.as_ref().is_some_and(|index| index.images.len() == self.wanted.images.len())
+        };
+        let good = sites.iter().zip(self.published).filter(|(site, _)| site.is_good());
+        let mut whole = good.filter(|(_, published)| is_whole(published));
+        whole.try_for_each(|(site, _)| self.workspace.end_publishing(&site.destination.target))
     }
 
     async fn note_unchanged(&self, site: &mut Site) -> Result<(), WorkflowError> {

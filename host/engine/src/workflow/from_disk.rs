@@ -278,6 +278,10 @@ impl Publishing<'_> {
                     report.warnings.extend(signatures);
                     let stored =
                         commit(destination, &there, reader.identity(), &brought, found.as_ref()).await?;
+                    // Of what the target did not take, it may have some.
+                    if there.images.len() == index.images.len() {
+                        workspace.end_publishing(&destination.target)?;
+                    }
                     workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
                     destination.keep_mapping(workspace, &stored.chain, &there.images)?;
                     remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
@@ -322,6 +326,8 @@ impl Publishing<'_> {
         )
         .stopping(run.on_error == OnError::Stop)
         .within(ImageTime::of(run.image_timeout, &index.images));
+        let was_cut_off = self.workspace.begin_publishing(&destination.target)?;
+        let publisher = if was_cut_off { publisher } else { publisher.trusting_the_record() };
         let carried = index.entries.iter().filter(|e| e.media_type.is_some());
         let bytes = Some(carried.map(|e| e.size).sum());
         let items = Some(index.images.len() as u64);

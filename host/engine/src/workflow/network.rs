@@ -25,7 +25,7 @@ use crate::fetch::GuardedFetch;
 use crate::layout::Layout;
 use crate::metadata::MetadataStore;
 use crate::metadata::in_registry::{InRegistry, REPOSITORY};
-use crate::net::{Delay, NetError, NetSettings, Proxies, Retry as RequestRetry};
+use crate::net::{Delay, NetError, NetSettings, Proxies, Retry as RequestRetry, Stall};
 use crate::plan::names::Names;
 use crate::registry::conf::{Blocked, Located, Place, RegistriesConf};
 use crate::registry::profile::Product;
@@ -59,8 +59,10 @@ pub struct NetworkSettings {
     pub registries: RegistriesConf,
     /// How often to try a request again.
     pub retry: Retry,
-    /// Requests under way at once, for each registry.
+    /// The most requests of a kind that are under way at once, for each registry; how many there are is found out.
     pub max_requests: usize,
+    /// When a transfer is taken for dead.
+    pub stall: Stall,
     /// Where to tell of retries.
     pub events: SharedEvents,
     /// What the user says that registries are.
@@ -139,9 +141,6 @@ pub enum NetworkError {
     #[error(transparent)]
     Net(#[from] NetError),
 }
-
-/// A server that sends nothing for this long is taken for dead.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Network {
     /// Makes a network without any connection yet.
@@ -420,7 +419,7 @@ impl Clients {
             system_proxy: false,
             user_agent: self.settings.user_agent.clone(),
             connect_timeout: Duration::from_secs(10),
-            stall_timeout: STALL_TIMEOUT,
+            stall: self.settings.stall,
         }
     }
 

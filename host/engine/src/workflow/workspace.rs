@@ -78,6 +78,11 @@ pub(super) fn directory_of(target: &str) -> String {
     name
 }
 
+/// Names the file that is there while a target is published to.
+fn publishing(target: &Target) -> String {
+    format!("publishing/{}", directory_of(&target.to_string()))
+}
+
 /// Returns where the workspace in `parent` keeps what makes runs faster. It can be used beside a run.
 pub fn cache_in(parent: &Path) -> PathBuf {
     cache_of(&directory_of_workspace(parent))
@@ -177,6 +182,25 @@ impl Workspace {
     /// Returns which chain was published from here.
     pub fn published(&self) -> Result<Option<Published>, WorkflowError> {
         published_in(&self.dir)
+    }
+
+    /// Notes that publishing to a target begins. Answers whether it began before and did not come to its end: then there may be
+    /// more at the target than any record says.
+    pub fn begin_publishing(&self, target: &Target) -> Result<bool, WorkflowError> {
+        let name = publishing(target);
+        let was_cut_off = self.dir.join(&name).exists();
+        if !was_cut_off {
+            self.write(&name, b"")?;
+        }
+        Ok(was_cut_off)
+    }
+
+    /// Notes that all that was published to a target is in its record.
+    pub fn end_publishing(&self, target: &Target) -> Result<(), WorkflowError> {
+        let path = self.dir.join(publishing(target));
+        fsx::remove_if_there(&path).map_err(|source| {
+            WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into()
+        })
     }
 
     /// Notes that a sequence was published.

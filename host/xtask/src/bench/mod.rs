@@ -4,8 +4,10 @@ mod catalog;
 mod process;
 mod startup;
 mod synthetic;
+mod transfer;
 mod updates;
 
 pub(crate) use catalog::catalog;
 pub(crate) use startup::startup;
+pub(crate) use transfer::transfer;
 pub(crate) use updates::updates;

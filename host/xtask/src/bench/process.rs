@@ -27,6 +27,10 @@ pub(super) struct Usage {
     pub(super) wall: f64,
     /// Seconds of processor time outside the kernel, of all its threads.
     pub(super) user: f64,
+    /// Seconds of processor time, of all its threads and of the processes it started and waited for.
+    pub(super) cpu: f64,
+    /// Bytes it and those processes had the kernel write to disk, less what was gone again before it came to that.
+    pub(super) written: u64,
     /// The most bytes of memory at one time.
     pub(super) memory: u64,
     /// The most bytes of memory of a guest at one time; 0 where there is none, or none for long.
@@ -38,6 +42,16 @@ pub(super) struct Usage {
 impl Usage {
     /// Runs a program with this input to its end.
     pub(super) fn of(tool: Tool, input: &str) -> Result<Self, String> {
+        Self::watched(tool, input, watched)
+    }
+
+    /// Runs a program, or a script that runs one after the other, to its end. The memory is that of the largest process.
+    /// It is looked at as little as may be, since it is to be as fast as without.
+    pub(super) fn of_all(tool: Tool) -> Result<Self, String> {
+        Self::watched(tool, "", watched_from_afar)
+    }
+
+    fn watched(tool: Tool, input: &str, watch: fn(&Child) -> Self) -> Result<Self, String> {
         let mut command = tool.into_command();
         let name = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -49,7 +63,7 @@ impl Usage {
         drop(stdin);
         let printed = drained(child.stdout.take());
         let complaints = drained(child.stderr.take());
-        let mut usage = watched(&child);
+        let mut usage = watch(&child);
         usage.wall = start.elapsed().as_secs_f64();
         let status = child.wait().map_err(|e| format!("`{name}` cannot be waited for: {e}"))?;
         usage.printed = joined(printed);
@@ -63,6 +77,8 @@ impl Usage {
     pub(super) fn better(mut self, other: Self) -> Self {
         self.wall = self.wall.min(other.wall);
         self.user = self.user.min(other.user);
+        self.cpu = self.cpu.min(other.cpu);
+        self.written = self.written.max(other.written);
         self.memory = self.memory.max(other.memory);
         self.guest = self.guest.max(other.guest);
         self
@@ -92,9 +108,10 @@ fn watched(child: &Child) -> Usage {
     let mut looks = 0;
     // Its parent has not waited for it yet, so its number is not given to another.
     while let Ok(stat) = fs::read_to_string(format!("{proc}/stat")) {
-        let Some((state, user)) = parse_stat(&stat) else { break };
-        usage.user = user;
-        if matches!(state, 'Z' | 'X') {
+        let Some(stat) = parse_stat(&stat) else { break };
+        usage.user = stat.user;
+        usage.cpu = stat.cpu;
+        if matches!(stat.state, 'Z' | 'X') {
             break;
         }
         let status = fs::read_to_string(format!("{proc}/status")).unwrap_or_default();
@@ -109,13 +126,55 @@ fn watched(child: &Child) -> Usage {
     usage
 }
 
-/// Returns the state and the seconds of user time. The name in front may have spaces and parentheses in it.
-fn parse_stat(stat: &str) -> Option<(char, f64)> {
+/// Looks at a process and those it starts, now and then, until it has ended.
+fn watched_from_afar(child: &Child) -> Usage {
+    let proc = format!("/proc/{}", child.id());
+    let mut usage = Usage::default();
+    while let Ok(stat) = fs::read_to_string(format!("{proc}/stat")) {
+        let Some(stat) = parse_stat(&stat) else { break };
+        usage.user = stat.user;
+        usage.cpu = stat.cpu;
+        if matches!(stat.state, 'Z' | 'X') {
+            // What its children wrote has been added to its own when it waited for them.
+            usage.written =
+                fs::read_to_string(format!("{proc}/io")).ok().as_deref().and_then(parse_io).unwrap_or(0);
+            break;
+        }
+        let children = fs::read_to_string(format!("{proc}/task/{}/children", child.id())).unwrap_or_default();
+        let parts = children.split_ascii_whitespace().map(|child| format!("/proc/{child}"));
+        for part in parts.chain([proc.clone()]) {
+            let status = fs::read_to_string(format!("{part}/status")).unwrap_or_default();
+            usage.memory = usage.memory.max(parse_peak(&status).unwrap_or(0));
+        }
+        thread::sleep(LOOK);
+    }
+    usage
+}
+
+/// What the kernel says of a process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stat {
+    state: char,
+    /// Seconds of its own outside the kernel.
+    user: f64,
+    /// Seconds in and outside the kernel, with those of children it has waited for.
+    cpu: f64,
+}
+
+/// Reads a line of the kernel's. The name in front may have spaces and parentheses in it.
+fn parse_stat(stat: &str) -> Option<Stat> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
     let state = fields.next()?.chars().next()?;
-    let ticks: f64 = fields.nth(10)?.parse().ok()?;
-    Some((state, ticks / TICKS))
+    let times: Vec<f64> =
+        fields.skip(10).take(4).map(|ticks| ticks.parse()).collect::<Result<_, _>>().ok()?;
+    Some(Stat { state, user: times.first()? / TICKS, cpu: times.iter().sum::<f64>() / TICKS })
+}
+
+/// Returns the bytes written to disk, less those that were not to be written after all.
+fn parse_io(io: &str) -> Option<u64> {
+    let field = |name: &str| io.lines().find_map(|line| line.strip_prefix(name))?.trim().parse::<u64>().ok();
+    Some(field("write_bytes:")?.saturating_sub(field("cancelled_write_bytes:")?))
 }
 
 /// Returns the bytes of `VmHWM`, which is in KiB.
@@ -166,9 +225,21 @@ mod tests {
     }
 
     #[test]
+    fn a_script_is_measured_with_what_it_runs() {
+        let script = "dd if=/dev/zero of=\"$0\" bs=1M count=8 conv=fsync 2>&1; rm \"$0\"";
+        // Below the directory that cargo builds into, as there may be no disk below /tmp.
+        let file = crate::run::target().join(format!("xtask-measured-{}", std::process::id()));
+        let usage = Usage::of_all(Tool::new("sh").args(["-c", script]).path(&file)).unwrap();
+        assert!(usage.written >= 8 << 20, "{usage:?}");
+        assert!(usage.memory > 100_000, "{usage:?}");
+    }
+
+    #[test]
     fn what_the_kernel_says_is_read() {
-        let stat = "7 (a) b) (c) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 1 0 9 9 9";
-        assert_eq!(parse_stat(stat), Some(('S', 2.5)));
+        let stat = "7 (a) b) (c) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 30 20 20 0 1 0 9 9 9";
+        assert_eq!(parse_stat(stat), Some(Stat { state: 'S', user: 2.5, cpu: 3.5 }));
+        let io = "rchar: 9\nwchar: 8\nwrite_bytes: 4096\ncancelled_write_bytes: 1096\n";
+        assert_eq!(parse_io(io), Some(3000));
         assert_eq!(parse_peak("Name:\tx\nVmHWM:\t    2048 kB\n"), Some(2 << 20));
     }
 

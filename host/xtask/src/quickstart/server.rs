@@ -25,7 +25,7 @@ impl Server {
     /// Makes the directory, serves it and waits for the first answer.
     pub(crate) fn start(program: &Path, dir: &Path) -> Result<Self, String> {
         fs::create_dir_all(dir).map_err(|e| format!("cannot make `{}`: {e}", dir.display()))?;
-        let host = free_address().map_err(|e| format!("no free port on the loopback interface: {e}"))?;
+        let host = free_address()?;
         let mut command =
             Tool::new(program).args(["serve"]).path(dir).args(["--listen", host.as_str()]).into_command();
         let child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn();
@@ -58,6 +58,8 @@ impl Drop for Server {
     }
 }
 
-fn free_address() -> std::io::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+/// Returns an address on the loopback interface that nobody listens on at this moment.
+pub(crate) fn free_address() -> Result<String, String> {
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    Ok(address.map_err(|e| format!("no free port on the loopback interface: {e}"))?.to_string())
 }

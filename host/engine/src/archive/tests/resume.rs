@@ -1,8 +1,12 @@
 //! Killed at any point, the next run ends with the same files.
 
+use std::collections::BTreeSet;
+
+use futures_util::StreamExt;
+
 use super::*;
 use crate::archive::files::{LOCK_NAME, journal_name, partial_name};
-use crate::content::ContentErrorKind;
+use crate::content::{ContentError, ContentErrorKind};
 
 /// Copies the state of a directory, as a kill would leave it: all but the lock, which dies with its process.
 fn killed(dir: &Path, change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> tempfile::TempDir {
@@ -48,11 +52,14 @@ async fn a_journal_cut_anywhere_leads_to_the_same_files() {
         sample.put(&writer, &entry.path).await;
     }
     let journal = std::fs::read(dir.path().join(journal_name(1))).expect("there");
-    let lines = journal.iter().filter(|b| **b == b'\n').count();
-    assert_eq!(lines, 1 + 128, "two batches are journalled");
+    let text = String::from_utf8(journal.clone()).expect("text");
+    let count = |word: &str| text.lines().filter(|line| line.starts_with(word)).count();
+    assert_eq!((count("done "), count("written ")), (128, 140), "two batches are durable");
     // Ends of lines and torn lines; entries that are not journalled may be torn as well.
     for cut in (0..journal.len()).step_by(701).chain([journal.len()]) {
-        let kept = journal[..cut].iter().filter(|b| **b == b'\n').count().saturating_sub(1);
+        let whole = text[..cut].rfind('\n').map_or("", |end| &text[..end]);
+        let kept: BTreeSet<&str> = whole.lines().skip(1).filter_map(|line| line.split(' ').nth(1)).collect();
+        let kept = kept.len();
         let copy = killed(dir.path(), |name, bytes| match name {
             n if n == journal_name(1) => Some(bytes[..cut].to_vec()),
             _ => Some(bytes),
@@ -62,6 +69,79 @@ async fn a_journal_cut_anywhere_leads_to_the_same_files() {
         assert_eq!(missing, sample.index.entries.len() - kept, "nothing journalled is fetched again");
         assert_eq!(snapshot(copy.path()), expected);
     }
+}
+
+/// An image with one large layer that lies in several chunks, and the layer.
+fn large() -> (Sample, Descriptor, Vec<u8>) {
+    let mut content = BTreeMap::new();
+    let layer = noise(9, 20_000_000);
+    let images = vec![image("large", std::slice::from_ref(&layer), false, &mut content)];
+    let blob = images[0].blobs[1].clone();
+    (sample_of(images, content, Some(6_000_000)), blob, layer)
+}
+
+#[tokio::test]
+async fn a_layer_that_was_begun_goes_on_where_it_was() {
+    let (sample, blob, layer) = large();
+    let whole = tempfile::tempdir().expect("a directory");
+    sample.written(whole.path()).await;
+    let expected = snapshot(whole.path());
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let writer = Writer::create_or_resume(dir.path(), sample.index.clone()).expect("created");
+    let broken = ContentError::new("x", ContentErrorKind::Unavailable("reset".to_owned()));
+    let body = stream(&layer[..18_000_000], 10_000).chain(futures_util::stream::iter([Err(broken)]));
+    writer.put_blob(&repository(), &blob, Box::pin(body)).await.expect_err("it breaks off");
+    // The last piece before the break is held back.
+    assert_eq!(writer.begun(&repository(), &blob).await, 17_990_000);
+
+    for is_damaged in [false, true] {
+        let copy = killed(dir.path(), |name, mut bytes| {
+            if is_damaged && name == partial_name(1, 1) {
+                bytes[4_000_000] ^= 1;
+            }
+            Some(bytes)
+        });
+        let writer = Writer::create_or_resume(copy.path(), sample.index.clone()).expect("resumed");
+        let begun = writer.begun(&repository(), &blob).await;
+        assert!((16 << 20..18_000_000).contains(&begun), "{begun}");
+        let rest = stream(&layer[begun as usize..], 10_000);
+        let outcome = writer.put_rest(&repository(), &blob, begun, rest).await;
+        if is_damaged {
+            assert!(matches!(outcome.expect_err("wrong").kind(), ContentErrorKind::WrongDigest { .. }));
+            assert_eq!(writer.begun(&repository(), &blob).await, 0, "all of it is fetched again");
+        } else {
+            outcome.expect("the right bytes");
+        }
+        drop(writer);
+        complete(copy.path(), &sample).await;
+        assert_eq!(snapshot(copy.path()), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_but_was_lost_with_the_power_is_written_again() {
+    let sample = many();
+    let dir = tempfile::tempdir().expect("a directory");
+    let writer = Writer::create_or_resume(dir.path(), sample.index.clone()).expect("created");
+    let paths: Vec<&str> = sample.index.entries.iter().map(|e| e.path.as_str()).take(20).collect();
+    for path in &paths {
+        sample.put(&writer, path).await;
+    }
+    let lost = &sample.content[paths[7]];
+    let copy = killed(dir.path(), |name, bytes| {
+        let at = bytes.windows(lost.len()).position(|window| window == lost);
+        let mut bytes = bytes;
+        if let Some(at) = at.filter(|_| name == partial_name(1, 0)) {
+            bytes[at..at + lost.len()].fill(0);
+        }
+        Some(bytes)
+    });
+    let missing = complete(copy.path(), &sample).await;
+    assert_eq!(missing, sample.index.entries.len() - 19);
+    let whole = tempfile::tempdir().expect("a directory");
+    sample.written(whole.path()).await;
+    assert_eq!(snapshot(copy.path()), snapshot(whole.path()));
 }
 
 #[tokio::test]

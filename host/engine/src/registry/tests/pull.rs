@@ -245,7 +245,7 @@ async fn silence_ends_a_download() {
     let b = behind(ImageBuilder::new().random_layer(3, 40_000).build());
     b.faults.rule(Rule::on("GET", "/blobs/").then(Action::Stall(1000, Duration::from_secs(5))));
     let mut settings = settings();
-    settings.net.stall_timeout = Duration::from_millis(300);
+    settings.net.stall.after = Duration::from_millis(300);
     let client = Client::new(&b.faults.host().parse().unwrap(), settings).unwrap();
     let stream = client.blob(&b.app, &layer_of(&b.image, 0), 0).await.unwrap();
     let error = read(stream).await.unwrap_err();

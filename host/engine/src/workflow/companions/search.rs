@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -11,11 +12,12 @@ use oc_mirror_model::media_type;
 use oc_mirror_model::reference::{LayoutReference, Reference, Repository, Selector, Source, Tag};
 use oc_mirror_model::referrers;
 use oc_mirror_model::request::{ImageRequest, kind};
+use tokio::sync::OnceCell;
 
 use super::super::images::{Origin, RunImages};
 use super::super::resolve::{ResolvedImage, resolve_companion};
 use crate::content::memory::Memory;
-use crate::content::{ContentError, ContentErrorKind, ContentWrite};
+use crate::content::{ContentError, ContentErrorKind, ContentWrite, Images};
 use crate::report::{Event, SharedEvents};
 
 /// How far companions of companions are followed: a signature of a bill of materials is at 2.
@@ -24,6 +26,11 @@ const MAX_DEPTH: usize = 3;
 const MAX_REFERRERS: usize = 1000;
 /// How many referrers of one manifest are read at once.
 const AT_ONCE: usize = 4;
+/// Tags of a repository are listed if there are no more: one request then answers for all companions there. Of a repository
+/// with more of them, each is asked for by itself.
+const MOST_TAGS: usize = 100;
+/// So many repositories of a registry that keep no lists of referrers speak for all of it.
+const ENOUGH: usize = 3;
 
 /// What cosign tags beside an image, by the end of the tag.
 const ATTACHED: [(&str, &str); 3] =
@@ -68,6 +75,10 @@ pub(super) struct Home {
     origin: Origin,
     /// Whether it keeps lists of referrers; nothing as long as nobody asked.
     lists: tokio::sync::Mutex<Option<bool>>,
+    /// Its tags, where they could be listed.
+    tags: OnceCell<Option<HashSet<String>>>,
+    /// How many repositories of its registry keep no lists.
+    without_lists: Arc<AtomicUsize>,
 }
 
 /// Looks for companions, and remembers what it found.
@@ -76,6 +87,8 @@ pub(in super::super) struct Companions<'a> {
     events: SharedEvents,
     parallel: usize,
     homes: Mutex<HashMap<String, Arc<Home>>>,
+    /// By registry, how many of its repositories keep no lists of referrers.
+    without_lists: Mutex<HashMap<String, Arc<AtomicUsize>>>,
     found: Mutex<HashMap<(String, Digest), Arc<Outcome>>>,
     /// Lists that were made, since a registry has them in its API only.
     made: Arc<Memory>,
@@ -89,6 +102,7 @@ impl<'a> Companions<'a> {
             events,
             parallel: parallel.max(1),
             homes: Mutex::default(),
+            without_lists: Mutex::default(),
             found: Mutex::default(),
             made: Arc::default(),
         }
@@ -110,9 +124,37 @@ impl<'a> Companions<'a> {
         let mut homes = self.homes.lock().expect("no holder of this lock panics");
         let home = homes.entry(key.clone()).or_insert_with(|| {
             let origin = Origin { repository, ..image.origin.clone() };
-            Arc::new(Home { key, source, origin, lists: tokio::sync::Mutex::default() })
+            let without_lists = self.without_lists_at(&source);
+            let (lists, tags) = Default::default();
+            Arc::new(Home { key, source, origin, lists, tags, without_lists })
         });
         Some(home.clone())
+    }
+
+    /// Layouts answer for themselves.
+    fn without_lists_at(&self, source: &Source) -> Arc<AtomicUsize> {
+        let Source::Registry(reference) = source else { return Arc::default() };
+        let mut counts = self.without_lists.lock().expect("no holder of this lock panics");
+        counts.entry(reference.registry.to_string()).or_default().clone()
+    }
+
+    /// Finds what a tag points at.
+    async fn find(&self, home: &Home, tag: &Tag) -> Result<Option<Descriptor>, ContentError> {
+        let tags = home.tags.get_or_init(|| self.list_tags(home)).await;
+        match tags {
+            Some(tags) if !tags.contains(tag.as_str()) => Ok(None),
+            _ => home.find(tag).await,
+        }
+    }
+
+    /// Lists the tags of a repository; nothing where there are too many, or they cannot be listed.
+    async fn list_tags(&self, home: &Home) -> Option<HashSet<String>> {
+        let Source::Registry(reference) = &home.source else { return None };
+        let tags = self.images.tags(reference, None, MOST_TAGS).await.ok()?;
+        let all: HashSet<String> = (tags.len() < MOST_TAGS).then(|| tags.into_iter().collect())?;
+        // A list without the tag that the image has just been found under is not one to rely on.
+        let is_whole = reference.tag.as_ref().is_none_or(|tag| all.contains(tag.as_str()));
+        is_whole.then_some(all)
     }
 
     /// Returns what was found about a manifest; nothing if it was not asked about.
@@ -168,7 +210,7 @@ impl<'a> Companions<'a> {
         suffix: &str,
     ) -> Result<Option<Companion>, ContentError> {
         let Some(tag) = Tag::of_attachment(digest, suffix) else { return Ok(None) };
-        let Some(there) = home.find(&tag).await? else { return Ok(None) };
+        let Some(there) = self.find(home, &tag).await? else { return Ok(None) };
         let Some(image) = self.resolved(home, &there.digest).await? else { return Ok(None) };
         Ok(Some(Companion {
             kind,
@@ -255,7 +297,7 @@ impl<'a> Companions<'a> {
         subject: &Digest,
         tag: &Tag,
     ) -> Result<Option<Arc<RawManifest>>, ContentError> {
-        let there = home.find(tag).await?;
+        let there = self.find(home, tag).await?;
         let is_list = |d: &Descriptor| d.digest != *subject && d.media_type == media_type::OCI_INDEX;
         let Some(there) = there.filter(is_list) else { return Ok(None) };
         match self.images.manifest(&home.origin, &there.digest).await {
@@ -320,8 +362,9 @@ impl Home {
         self.origin.read.find(&self.origin.repository, &Selector::Tag(tag.clone())).await
     }
 
-    /// Asks for the list that the place keeps itself. A repository that keeps none is not asked again; the first answer is
-    /// waited for, so that many questions at once do not all find that out.
+    /// Asks for the list that the place keeps itself. A repository that keeps none is not asked again, nor are others of the
+    /// registry once a few keep none; the first answer is waited for, so that many questions at once do not all find that
+    /// out.
     async fn list(&self, subject: &Digest) -> Result<Option<Vec<Descriptor>>, ContentError> {
         let ask = || self.origin.read.list_referrers(&self.origin.repository, subject);
         let mut lists = self.lists.lock().await;
@@ -331,9 +374,14 @@ impl Home {
                 drop(lists);
                 ask().await
             }
+            None if self.without_lists.load(Ordering::Relaxed) >= ENOUGH => Ok(None),
             None => {
                 let list = ask().await?;
                 *lists = Some(list.is_some());
+                match list {
+                    Some(_) => self.without_lists.store(0, Ordering::Relaxed),
+                    None => drop(self.without_lists.fetch_add(1, Ordering::Relaxed)),
+                }
                 Ok(list)
             }
         }
