@@ -41,7 +41,7 @@ impl SmallDisk {
         let disk = Self { shell, orders, answers, at };
         // What is mounted there can be reached from here as well.
         if !is_there || fs::read_dir(&disk.at).is_err() {
-            println!("skipped: no file system can be mounted here");
+            eprintln!("skipped: no file system can be mounted here");
             return None;
         }
         Some(disk)
@@ -284,5 +284,5 @@ fn somebody_else_fills_the_disk_of_the_far_side_in_the_middle() {
     lab.run(&args[1..]).expect(0);
     assert_all_published(&lab);
     let resources = names_in(&disk.at.join("working-dir/cluster-resources"));
-    assert!(resources.iter().any(|name| name.starts_with("idms")), "{resources:?}");
+    assert!(resources.iter().any(|name| name.starts_with("itms")), "{resources:?}");
 }

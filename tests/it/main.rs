@@ -4,6 +4,9 @@
 
 mod access;
 mod archive_size;
+mod archives;
+mod archives_v1;
+mod archives_v2;
 mod blocked;
 mod buckets;
 mod cluster_api;
@@ -20,8 +23,10 @@ mod enclaves;
 mod examples;
 mod full_disk;
 mod hops;
+mod hostile;
 mod imageset;
 mod interrupted;
+mod killed;
 mod lab;
 mod layouts;
 mod mirror_to_mirror;

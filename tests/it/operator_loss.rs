@@ -24,7 +24,10 @@ fn a_missing_image_fails_the_run() {
     shop.want(json!([{ "catalog": catalog }]));
     let run = shop.lab.make(&["--retry-times", "0"]).expect(4);
     assert!(run.report().failures.iter().any(|f| f.subject.contains("foo/gone")), "{:?}", run.report());
-    assert!(!names_in(&shop.lab.path("disk")).iter().any(|name| name.contains("seq1")));
+    assert!(
+        !names_in(&shop.lab.path("disk")).iter().any(|name| name.starts_with("mirror_seq1")),
+        "no imageset"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The table. A row that is not here does not exist, and an edge that is not here is an error.
 
 /// The rooms of the engine, and what of ours each may use besides `model` and itself.
-pub(crate) const ROOMS: [(&str, &[&str]); 18] = [
+pub(crate) const ROOMS: [(&str, &[&str]); 19] = [
     // 1: files, network settings, events.
     ("fsx", &[]),
     ("net", &["report"]),
@@ -13,6 +13,7 @@ pub(crate) const ROOMS: [(&str, &[&str]); 18] = [
     ("layout", &["fsx", "net", "content"]),
     ("archive", &["fsx", "net", "content"]),
     ("bucket", &["net", "content", "report"]),
+    ("predecessors", &["fsx", "content"]),
     // 4: the record of a chain.
     ("metadata", &["fsx", "net", "content", "bucket"]),
     // 5: pure functions, and what sees traits only.
@@ -42,6 +43,7 @@ const ALL: &[&str] = &[
     "layout",
     "archive",
     "bucket",
+    "predecessors",
     "metadata",
     "plan",
     "resources",

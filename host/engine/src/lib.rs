@@ -15,6 +15,7 @@ pub mod metadata;
 pub mod net;
 pub mod plan;
 pub mod policy;
+pub mod predecessors;
 pub mod registry;
 pub mod report;
 pub mod resources;

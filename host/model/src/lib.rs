@@ -15,6 +15,7 @@ pub mod media_type;
 pub mod metadata;
 pub mod platform;
 pub mod policy;
+pub mod predecessor;
 pub mod reference;
 pub mod referrers;
 pub mod report;

@@ -27,6 +27,8 @@ pub mod kind {
     pub const HELM: &str = "helm";
     /// The update graph's data.
     pub const GRAPH: &str = "graph";
+    /// An image of a predecessor's archive of which nobody says where it came from.
+    pub const UNNAMED: &str = "unnamed";
     /// A companion: the signatures of a manifest, as cosign tags them.
     pub const SIGNATURE: &str = "signature";
     /// A companion: attestations.

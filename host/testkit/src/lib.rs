@@ -2,7 +2,8 @@
 //! catalogs of operators ([`CatalogBuilder`]), releases ([`release()`]) with their signatures ([`Signer`]) and the server
 //! that says which there are ([`UpdateServer`]), graph data ([`GraphData`]), Debian's
 //! `docker-registry` as a child process ([`Registry`]), an S3 server as another ([`Moto`]), `skopeo` as a second opinion
-//! ([`Skopeo`]), a registry that misbehaves on command ([`FaultRegistry`]), the API server of a cluster ([`KubeServer`]) and
+//! ([`Skopeo`]), a registry that misbehaves on command ([`FaultRegistry`]),
+//! a way to one on which no connection lasts ([`BreakingLine`]), the API server of a cluster ([`KubeServer`]) and
 //! a place to run whole commands in ([`TestContext`]).
 //!
 //! It is a development dependency only and shares no code with the crates it tests, so that a mistake in one is not
@@ -19,6 +20,8 @@ mod image;
 #[cfg(feature = "registries")]
 mod kube;
 mod layout;
+#[cfg(feature = "registries")]
+mod line;
 #[cfg(feature = "registries")]
 mod moto;
 mod push;
@@ -45,6 +48,8 @@ pub use graph_data::{GraphData, Hostile};
 pub use image::{Blob, Image, ImageBuilder, IndexBuilder, Layer, sha256, tar_gz};
 #[cfg(feature = "registries")]
 pub use kube::{Allowed, KubeServer};
+#[cfg(feature = "registries")]
+pub use line::BreakingLine;
 #[cfg(feature = "registries")]
 pub use moto::Moto;
 pub use push::{PlainHost, PushTarget};

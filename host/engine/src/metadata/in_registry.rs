@@ -4,16 +4,22 @@
 //! conditional writes, so who commits says so first under a second tag, `….lock`, and looks at both tags before and after the
 //! record is moved. Of two at once, who said so first is told. Only a publisher that stands still between two requests, while
 //! another makes all of its own, could still overwrite what the other wrote unnoticed.
+//!
+//! oc-mirror v1 keeps its own record under the same name. It is read, so that its imagesets follow each other here, and the
+//! first commit replaces it.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::media_type;
 use oc_mirror_model::metadata::Chain;
+use oc_mirror_model::predecessor::{self, Metadata};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
 use uuid::Uuid;
 
@@ -29,6 +35,9 @@ const ATTEMPT: &str = "io.openshift.oc-mirror.attempt";
 
 /// How long to wait, where somebody else was seen, for what they are about to write.
 const SETTLE: Duration = Duration::from_secs(3);
+
+/// The largest record of oc-mirror v1 that is read: it is not larger than ours, and in memory all at once.
+const MAX_OF_V1: u64 = 1 << 30;
 
 /// How often putting a part of a record is tried after the first time. Requests have attempts of their own.
 const ATTEMPTS: usize = 3;
@@ -208,7 +217,7 @@ impl InRegistry {
         Ok(true)
     }
 
-    async fn fetch(&self, tag: &Tag) -> Result<Option<(Digest, Bytes)>, ContentError> {
+    async fn fetch(&self, tag: &Tag) -> Result<Option<Record>, ContentError> {
         let selector = Selector::Tag(tag.clone());
         let manifest = match self.read.manifest(&self.repository, &selector).await {
             Ok(manifest) => manifest,
@@ -216,18 +225,65 @@ impl InRegistry {
             Err(error) => return Err(error),
         };
         let subject = format!("{}:{tag}", self.repository);
-        let layer =
-            manifest.image().and_then(|i| i.layers.iter().find(|l| l.media_type == media_type::METADATA));
+        let layers = manifest.image().map(|image| image.layers.as_slice()).unwrap_or_default();
+        let ours = layers.iter().find(|layer| layer.media_type == media_type::METADATA);
+        let is_v1 = ours.is_none() && matches!(layers, [_]);
+        let layer = ours.or_else(|| layers.first().filter(|_| is_v1));
         let invalid =
             |reason: &str| ContentError::new(subject.clone(), ContentErrorKind::Invalid(reason.to_owned()));
         let layer = layer.ok_or_else(|| invalid("the image is not the record of a chain"))?;
-        if layer.size > MAX_RECORD_BYTES {
+        if layer.size > if is_v1 { MAX_OF_V1 } else { MAX_RECORD_BYTES } {
             return Err(invalid("the record is too large to be one"));
         }
         let stream = self.read.blob(&self.repository, layer, 0).await?;
         let bytes = collect(verified(stream, layer, subject.clone()), layer).await?;
-        Ok(Some((manifest.digest().clone(), bytes)))
+        let manifest = manifest.digest().clone();
+        if !is_v1 {
+            return Ok(Some(Record { manifest, bytes, is_v1 }));
+        }
+        let bytes = of_v1(&bytes).map_err(|_| invalid("the image is not the record of a chain"))?;
+        Ok(Some(Record { manifest, bytes: bytes.into(), is_v1 }))
     }
+
+    fn read(&self, record: &Record, uid: Uuid) -> Result<Stored, MetadataError> {
+        let place = self.name();
+        if !record.is_v1 {
+            return parse(&record.bytes, &place, uid);
+        }
+        let metadata = Metadata::parse(&record.bytes)
+            .map_err(|source| MetadataError::OfV1 { place: place.clone(), source })?;
+        if metadata.uid != uid {
+            return Err(MetadataError::OtherChain { place, found: metadata.uid, wanted: uid });
+        }
+        let prefix = self.repository.as_str().strip_suffix(REPOSITORY).and_then(|p| p.strip_suffix('/'));
+        let prefix = prefix.and_then(|prefix| prefix.parse().ok());
+        Ok(Stored { chain: metadata.to_chain(prefix.as_ref()), revision: Digest::of(&record.bytes) })
+    }
+}
+
+/// A record as it lies in a registry.
+struct Record {
+    /// The image that it is in.
+    manifest: Digest,
+    bytes: Bytes,
+    /// Whether oc-mirror v1 has written it.
+    is_v1: bool,
+}
+
+/// Takes the record out of the layer that oc-mirror v1 keeps it in.
+fn of_v1(layer: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Archive::new(GzDecoder::new(layer).take(MAX_OF_V1));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if entry.path_bytes().strip_prefix(b"./").unwrap_or(&entry.path_bytes())
+            == predecessor::PATH.as_bytes()
+        {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes)?;
+            return Ok(bytes);
+        }
+    }
+    Err(std::io::ErrorKind::NotFound.into())
 }
 
 fn is_immutable(error: &ContentError) -> bool {
@@ -246,7 +302,13 @@ impl MetadataStore for InRegistry {
     async fn chains(&self) -> Result<Vec<Uuid>, MetadataError> {
         if let Some(only) = &self.only {
             let found = self.fetch(only).await.map_err(|e| self.failed(e))?;
-            return found.map(|(_, bytes)| uid_of(&bytes, &self.name())).into_iter().collect();
+            let uid = |record: Record| match record.is_v1 {
+                true => Metadata::parse(&record.bytes)
+                    .map(|metadata| metadata.uid)
+                    .map_err(|source| MetadataError::OfV1 { place: self.name(), source }),
+                false => uid_of(&record.bytes, &self.name()),
+            };
+            return found.map(uid).into_iter().collect();
         }
         let tags = self.tags.list_tags(&self.repository).await.map_err(|e| self.failed(e))?;
         // Only the spelling that records are stored under: no two tags mean one chain.
@@ -256,14 +318,14 @@ impl MetadataStore for InRegistry {
 
     async fn load(&self, uid: Uuid) -> Result<Option<Stored>, MetadataError> {
         let found = self.fetch(&self.tag(uid)).await.map_err(|e| self.failed(e))?;
-        found.map(|(_, bytes)| parse(&bytes, &self.name(), uid)).transpose()
+        found.map(|record| self.read(&record, uid)).transpose()
     }
 
     async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError> {
         let now = self.fetch(&self.tag(chain.uid)).await.map_err(|e| self.failed(e))?;
-        let revision = now.as_ref().map(|(_, bytes)| Digest::of(bytes));
+        let revision = now.as_ref().map(|record| Digest::of(&record.bytes));
         let unchanged = revision.as_ref() == found.map(|f| &f.revision);
-        let now = now.as_ref().map(|(digest, _)| digest);
+        let now = now.as_ref().map(|record| &record.manifest);
         if unchanged && self.swap(chain, now).await.map_err(|e| self.failed(e))? {
             return Ok(());
         }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{FORMAT, FormatVersion};
 use oc_mirror_model::metadata::Chain;
+use oc_mirror_model::predecessor::InvalidMetadata;
 use uuid::Uuid;
 
 use crate::content::ContentError;
@@ -79,6 +80,15 @@ pub enum MetadataError {
         #[source]
         source: serde_json::Error,
     },
+    /// It is one of oc-mirror v1, and cannot be read.
+    #[error("the record of oc-mirror v1 at {place} cannot be used")]
+    OfV1 {
+        /// Where.
+        place: String,
+        /// What is wrong with it.
+        #[source]
+        source: InvalidMetadata,
+    },
     /// It was written by a later version of this program.
     #[error("the record of the chain at {place} has format {found}, this program reads {FORMAT}")]
     Newer {
@@ -111,7 +121,7 @@ impl MetadataError {
         match self {
             Self::Conflict { .. } => Some("nothing of theirs is lost; run the same command again"),
             Self::Newer { .. } => Some("use the version of oc-mirror that wrote it, or a later one"),
-            Self::Damaged { .. } => {
+            Self::Damaged { .. } | Self::OfV1 { .. } => {
                 Some("restore it from a backup, or publish to a new prefix with a full imageset")
             }
             _ => None,

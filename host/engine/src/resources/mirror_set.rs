@@ -162,6 +162,8 @@ fn listed(image: &ImageRecord) -> Option<(&'static str, Reference)> {
     let category = match image.kind.as_str() {
         // Catalogs are named by CatalogSources, the graph by the UpdateService.
         kind::CATALOG | kind::GRAPH => return None,
+        // By whatever name clusters ask for it, nobody knows it.
+        kind::UNNAMED => return None,
         _ if is_companion(image) => return None,
         kind::RELEASE | kind::RELEASE_CONTENT => "release",
         kind::BUNDLE | kind::RELATED => OPERATOR,

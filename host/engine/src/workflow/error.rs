@@ -15,6 +15,7 @@ use crate::fsx;
 use crate::metadata::MetadataError;
 use crate::plan::imageset::Collision;
 use crate::plan::layout::LayoutError;
+use crate::predecessors::PredecessorError;
 use crate::registry::CertificateError;
 use crate::registry::conf::Blocked;
 use crate::trust::policy::PolicyRefusal;
@@ -200,6 +201,29 @@ pub enum WorkflowErrorKind {
     /// A name is not valid.
     #[error(transparent)]
     Reference(#[from] InvalidReference),
+    /// An archive of a predecessor cannot be used.
+    #[error(transparent)]
+    Predecessor(#[from] PredecessorError),
+    /// The configuration that was given is not the one in the archive of a predecessor.
+    #[error("the configuration given with --config is not the one in the archive")]
+    OtherConfigurationOfArchive,
+    /// Archives of oc-mirror v1 that come before this one are missing.
+    #[error(transparent)]
+    GapOfArchives(Refusal),
+    /// Archives of a predecessor are where imagesets are needed.
+    #[error("`{path}` holds archives of {maker}, which can be published and nothing else")]
+    OnlyToPublish {
+        /// Where.
+        path: String,
+        /// Who made them.
+        maker: &'static str,
+    },
+    /// It is not known what was wanted before.
+    #[error("--prune goes by what a chain wanted before, and archives of {maker} {}", if *.maker == "oc-mirror v2" { "are no chain" } else { "without a storage backend are none" })]
+    NothingToPruneBy {
+        /// Who made the archives.
+        maker: &'static str,
+    },
 }
 
 fn of_image(image: Option<&str>) -> String {
@@ -288,6 +312,21 @@ impl WorkflowError {
             WorkflowErrorKind::Metadata(error) => error.hint().map(str::to_owned),
             WorkflowErrorKind::Content(error) => content_hint(error),
             WorkflowErrorKind::Reference(_) => None,
+            WorkflowErrorKind::Predecessor(error) => Some(error.hint().to_owned()),
+            WorkflowErrorKind::OtherConfigurationOfArchive => Some(
+                "leave out --config: all that is in the archive is published, under the names that its own configuration gives"
+                    .to_owned(),
+            ),
+            WorkflowErrorKind::GapOfArchives(_) => Some(
+                "publish what is missing first; oc-mirror v1 cannot make up for what is lost: mirror anew, as a chain of its own"
+                    .to_owned(),
+            ),
+            WorkflowErrorKind::OnlyToPublish { .. } => {
+                Some("publish them to a registry, and mirror from there".to_owned())
+            }
+            WorkflowErrorKind::NothingToPruneBy { .. } => Some(
+                "leave out --prune, and delete with `oc-mirror delete` what is not wanted any more".to_owned(),
+            ),
         }
     }
 

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::companions::referrers_of;
 use super::deletion;
+use super::from_predecessor;
 use super::imagesets::Imagesets;
 use super::on_error::{note_made_without, published_without};
 use super::preflight::Examine;
@@ -147,6 +148,10 @@ pub async fn disk_to_mirror(
     destinations: &[Destination],
     is_configuration: Option<IsConfiguration<'_>>,
 ) -> Result<RunReport, WorkflowError> {
+    if let Some(archives) = from.of_predecessor()? {
+        return from_predecessor::publish(run, archives, from, workspace, destinations, is_configuration)
+            .await;
+    }
     let readers = from.open().await?;
     let uid = readers.last().map(|r| r.index().uid).ok_or_else(|| no_imageset(from))?;
     check_configuration(&readers, is_configuration).await?;

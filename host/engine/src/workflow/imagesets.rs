@@ -7,6 +7,7 @@ use super::{WorkflowError, WorkflowErrorKind};
 use crate::archive::{ImagesetChunks, ImagesetFiles, Reader, find_imagesets, group_chunks};
 use crate::bucket::{Bucket, Object};
 use crate::content::positioned::ReadAt;
+use crate::predecessors::{self, Found};
 
 /// Imagesets that were made before.
 #[derive(Clone, Debug)]
@@ -32,6 +33,14 @@ impl Imagesets {
         }
     }
 
+    /// Opens what is there, if predecessors of this program made it. They knew directories only.
+    pub(super) fn of_predecessor(&self) -> Result<Option<Found>, WorkflowError> {
+        match self {
+            Self::Path(path) => Ok(predecessors::find(path)?),
+            Self::Bucket(_) => Ok(None),
+        }
+    }
+
     /// Lists them by their sequences, without opening any.
     pub(super) async fn list(&self) -> Result<Vec<ImagesetChunks>, WorkflowError> {
         match self {
@@ -45,6 +54,9 @@ impl Imagesets {
 
     /// Opens all of them, checking that there are some and that they belong together.
     pub(super) async fn open(&self) -> Result<Vec<Reader>, WorkflowError> {
+        if let Some(found) = self.of_predecessor()? {
+            return Err(WorkflowErrorKind::OnlyToPublish { path: self.name(), maker: found.maker() }.into());
+        }
         let mut readers: Vec<Reader> = Vec::new();
         for set in self.list().await? {
             let reader = Reader::open_chunks(&set).await?;

@@ -9,6 +9,7 @@ pub mod deletion;
 pub mod direct;
 mod error;
 pub mod from_disk;
+mod from_predecessor;
 mod guard;
 pub mod images;
 pub mod imagesets;

@@ -62,7 +62,8 @@ fn missing_of(catalog: &ImageEntry, others: &[&ImageEntry], failures: &[Failure]
     others.iter().filter(offers).filter(failed).count()
 }
 
-fn withheld(catalog: &ImageEntry, missing: usize) -> Failure {
+/// Says that a catalog is not published, for images that it offers are missing.
+pub(super) fn withheld(catalog: &ImageEntry, missing: usize) -> Failure {
     let images = if missing == 1 { "1 image that it offers is" } else { "images that it offers are" };
     let count = if missing == 1 { String::new() } else { format!("{missing} ") };
     Failure {

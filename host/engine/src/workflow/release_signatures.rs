@@ -49,6 +49,11 @@ pub(super) fn parse_path(path: &str) -> Option<(Digest, u32)> {
     (1..=MOST_SIGNATURES).contains(&number).then_some((digest, number))
 }
 
+/// Returns the path of a signature, as [`parse_path`] takes it apart.
+pub(super) fn path(digest: &Digest, number: u32) -> String {
+    format!("{DIRECTORY}/{}", path_of(digest, number))
+}
+
 fn path_of(digest: &Digest, number: u32) -> String {
     format!("{}={}/signature-{number}", digest.algorithm().as_str(), digest.hex())
 }
@@ -65,7 +70,7 @@ pub(super) async fn keep(workspace: &Workspace, destination: &Destination, found
     let mut warnings = Vec::new();
     for (digest, signatures) in found {
         for (number, bytes) in signatures {
-            let name = format!("{DIRECTORY}/{}", path_of(digest, *number));
+            let name = path(digest, *number);
             if let Err(error) = workspace.write(&name, bytes) {
                 warnings.push(super::prepare::chain_of(&error));
             }

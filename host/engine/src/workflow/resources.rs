@@ -8,6 +8,7 @@ use oc_mirror_model::report::RunReport;
 
 use super::from_disk::Destination;
 use super::prepare::Prepared;
+use super::release_signatures;
 use super::to_disk::CONFIGURATION;
 use super::{WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::Reader;
@@ -39,6 +40,24 @@ impl Brought {
             }
         }
         Ok(brought)
+    }
+
+    /// Makes it of what an archive of a predecessor has.
+    pub(super) fn of_archive(
+        configuration: &[u8],
+        signatures: &release_signatures::Found,
+        report: &mut RunReport,
+    ) -> Self {
+        let mut files = Files::new();
+        for (payload, messages) in signatures {
+            for (number, message) in messages {
+                let path = release_signatures::path(payload, *number);
+                if is_small(&path, message.len() as u64, report) {
+                    files.insert(path, message.clone());
+                }
+            }
+        }
+        Self { configuration: configuration.to_vec(), files }
     }
 
     /// Reads it from the files that sources of this run have made.

@@ -71,6 +71,7 @@ pub struct Rule {
     header: Option<(String, Regex)>,
     from: usize,
     until: usize,
+    every: usize,
     actions: Vec<Action>,
 }
 
@@ -83,6 +84,7 @@ impl Rule {
             header: None,
             from: 1,
             until: usize::MAX,
+            every: 1,
             actions: Vec::new(),
         }
     }
@@ -108,6 +110,12 @@ impl Rule {
     /// Acts on all matching requests after the first `count`.
     pub fn after(mut self, count: usize) -> Self {
         (self.from, self.until) = (count + 1, usize::MAX);
+        self
+    }
+
+    /// Acts on every `nth` of them only.
+    pub fn every(mut self, nth: usize) -> Self {
+        self.every = nth;
         self
     }
 
@@ -144,7 +152,7 @@ impl Table {
         for (rule, seen) in &mut self.rules {
             if rule.matches(method, path, headers) {
                 *seen += 1;
-                if (rule.from..=rule.until).contains(seen) {
+                if (rule.from..=rule.until).contains(seen) && *seen % rule.every == 0 {
                     actions.extend(rule.actions.iter().cloned());
                 }
             }

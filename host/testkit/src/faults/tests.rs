@@ -43,6 +43,14 @@ fn head_tells_the_length_and_range_is_passed_on() {
     assert_eq!(get(&faults.host(), &path, &[("Range", "bytes=100-199")]).unwrap().status, 200);
 }
 
+#[test]
+fn every_third_request_is_not_the_others() {
+    let (_registry, faults, path) = with_image();
+    faults.rule(Rule::on("GET", "/blobs/").every(3).then(Action::too_many_requests(0)));
+    let statuses: Vec<u16> = (0..6).map(|_| get(&faults.host(), &path, &[]).unwrap().status).collect();
+    assert_eq!(statuses, [200, 200, 429, 200, 200, 429]);
+}
+
 #[rstest]
 #[case::dropped(Action::DropAfter(100))]
 #[case::hung_up(Action::Hangup)]

@@ -71,7 +71,8 @@ impl Bench<'_> {
             );
         }
         let said = rounds.first().and_then(|runs| runs.get(1)).map_or("", |run| run.usage.printed.as_str());
-        println!("  said when nothing changed: {}", said.lines().next().unwrap_or("nothing at all"));
+        println!("  said when nothing changed:");
+        said.lines().for_each(|line| println!("    {line}"));
         let size = |position: usize| column(position, &|run| run.bytes as f64);
         let new = (larger.bytes() - set.bytes()) as f64;
         let mut verdicts = Vec::new();

@@ -59,7 +59,8 @@ impl Verdict {
     /// Returns one line.
     pub(super) fn line(&self) -> String {
         let verdict = if self.is_met() { "met    " } else { "NOT MET" };
-        format!("  {verdict}  {}: {:.3}{}, at most {}", self.what, self.value, self.unit, self.limit)
+        let digits = if self.limit.max(self.value) < 1e3 { 3 } else { 0 };
+        format!("  {verdict}  {}: {:.digits$}{}, at most {}", self.what, self.value, self.unit, self.limit)
     }
 }
 
