@@ -372,8 +372,8 @@ fn a_registry_that_does_not_say_is_a_failure_of_the_image(#[case] status: u16, #
     assert_eq!(failure.subject, name("team/app"));
     assert!(failure.message.contains(signed.digest.trim_start_matches("sha256:")), "{failure:?}");
     // As with any missing image: left out if that is what the user wants.
-    let run = lab.make(&[&args[..], &["--on-error", "drop"]].concat()).expect(8);
-    assert_eq!((run.outcomes(), run.report().dropped.len()), (vec![(1, "made")], 1));
+    let run = lab.make(&[&args[..], &["--on-error", "quarantine"]].concat()).expect(8);
+    assert_eq!((run.outcomes(), run.report().quarantined.len()), (vec![(1, "made")], 1));
     lab.publish("disk", &[]).expect(0);
     assert_eq!((lab.target.tags("team/app").len(), lab.target.tags("team/other").len()), (0, 1));
 }
@@ -389,10 +389,10 @@ fn a_signature_that_cannot_be_fetched_takes_its_image_along() {
     let faulty = FaultRegistry::before(&lab.source);
     faulty.rule(Rule::on("GET", &signature.layers[0].blob.digest).then(Action::status(404)));
     lab.configure(&["team/app", "team/other"].map(|r| format!("{}/{r}:v1", faulty.host())));
-    let args = ["--retry-times", "0", "--on-error", "drop"];
+    let args = ["--retry-times", "0", "--on-error", "quarantine"];
     for run in [lab.make(&args), direct(&lab, &format!("{}/direct", lab.target.host()), &args)] {
         let run = run.expect(8);
-        let [dropped] = run.report().dropped.as_slice() else { panic!("{:?}", run.report()) };
+        let [dropped] = run.report().quarantined.as_slice() else { panic!("{:?}", run.report()) };
         assert!(dropped.subject.ends_with("team/app:v1"), "{dropped:?}");
         assert!(dropped.message.contains(&tag(&image, "sig")), "{dropped:?}");
     }

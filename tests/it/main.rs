@@ -3,6 +3,7 @@
 //! One module for each workflow or promise. What the modules share is in [`lab`].
 
 mod access;
+mod archive_size;
 mod archives;
 mod archives_v1;
 mod archives_v2;
@@ -21,6 +22,7 @@ mod differential;
 mod dry_run;
 mod enclaves;
 mod examples;
+mod full_disk;
 mod hops;
 mod hostile;
 mod imageset;
@@ -30,6 +32,7 @@ mod lab;
 mod layouts;
 mod mirror_to_mirror;
 mod names;
+mod on_error;
 mod operator_loss;
 mod operator_opm;
 mod operator_oracle;

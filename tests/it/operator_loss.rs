@@ -24,7 +24,10 @@ fn a_missing_image_fails_the_run() {
     shop.want(json!([{ "catalog": catalog }]));
     let run = shop.lab.make(&["--retry-times", "0"]).expect(4);
     assert!(run.report().failures.iter().any(|f| f.subject.contains("foo/gone")), "{:?}", run.report());
-    assert!(!names_in(&shop.lab.path("disk")).iter().any(|name| name.contains("seq1")));
+    assert!(
+        !names_in(&shop.lab.path("disk")).iter().any(|name| name.starts_with("mirror_seq1")),
+        "no imageset"
+    );
 }
 
 #[test]
@@ -32,10 +35,10 @@ fn or_the_bundle_is_not_offered() {
     let (shop, catalog) = with_a_hole();
     shop.want(json!([{ "catalog": catalog, "packages": [
         { "name": "foo", "channels": [{ "name": "stable", "minVersion": "1.0.0" }] }, { "name": "bar" }] }]));
-    let run = shop.lab.make(&["--on-error", "drop", "--retry-times", "0"]).expect(4);
+    let run = shop.lab.make(&["--on-error", "quarantine", "--retry-times", "0"]).expect(4);
     assert_eq!(run.outcomes(), [(1, "made")]);
     let report = run.report();
-    assert!(report.failures.is_empty() && report.dropped.len() == 1, "{report:?}");
+    assert!(report.failures.is_empty() && report.quarantined.len() == 1, "{report:?}");
     assert!(
         report.warnings.iter().any(|w| w.contains("the bundle `foo.v1.2.0` is not offered")),
         "{report:?}"
@@ -45,7 +48,7 @@ fn or_the_bundle_is_not_offered() {
     assert_eq!(pulled.bundles(), ["bar.v0.2.0", "foo.v1.0.0", "foo.v1.1.0"]);
     assert_eq!(pulled.channels()["foo/stable"], ["foo.v1.1.0", "foo.v1.0.0"]);
     // The same again is nothing new, and still says what is not there.
-    let again = shop.lab.make(&["--on-error", "drop", "--retry-times", "0"]).expect(4);
+    let again = shop.lab.make(&["--on-error", "quarantine", "--retry-times", "0"]).expect(4);
     assert_eq!(again.outcomes(), [(1, "nothing new")]);
 }
 
@@ -55,7 +58,7 @@ fn a_package_without_a_whole_bundle_goes() {
     shop.want(json!([{ "catalog": catalog, "packages": [
         { "name": "foo", "channels": [{ "name": "stable" }] }, { "name": "bar" }] }]));
     let to = format!("docker://{}", shop.lab.target.host());
-    let args = ["-c", "isc.yaml", "--on-error", "drop", "--retry-times", "0", "--workspace"];
+    let args = ["-c", "isc.yaml", "--on-error", "quarantine", "--retry-times", "0", "--workspace"];
     shop.lab.run(&[&args[..], &[&shop.lab.file("w"), &to]].concat()).expect(4);
     let pulled = shop.pull("shop/index", "v1");
     assert_eq!((pulled.bundles(), pulled.default_channel("foo")), (vec!["bar.v0.2.0".to_owned()], None));
@@ -71,7 +74,7 @@ fn a_layer_that_is_gone_counts_as_well() {
     std::fs::remove_file(shop.lab.source.storage().join(path)).expect("it was there");
     shop.want(json!([{ "catalog": catalog, "packages": [{ "name": "foo" }] }]));
     shop.lab.make_in("failed", &["--retry-times", "0"]).expect(4);
-    let run = shop.lab.make(&["--on-error", "drop", "--retry-times", "0"]).expect(4);
+    let run = shop.lab.make(&["--on-error", "quarantine", "--retry-times", "0"]).expect(4);
     assert_eq!(run.outcomes(), [(1, "made")]);
     shop.lab.publish("disk", &[]).expect(0);
     assert_eq!(shop.pull("shop/index", "v4.20").bundles(), ["foo.v1.2.0"]);
@@ -111,7 +114,7 @@ fn an_additional_image_can_be_left_out_too() {
     let gone = shop.lab.source.reference("team/gone", "v1");
     shop.lab.configure(&[&there, &gone]);
     shop.lab.make_in("failed", &["--retry-times", "0"]).expect(8);
-    let run = shop.lab.make(&["--on-error", "drop", "--retry-times", "0"]).expect(8);
+    let run = shop.lab.make(&["--on-error", "quarantine", "--retry-times", "0"]).expect(8);
     assert_eq!(run.outcomes(), [(1, "made")]);
     assert_eq!(run.report().images.len(), 1);
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use oc_mirror_engine::net::{Proxies, Secret};
+use oc_mirror_model::Size;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -126,33 +127,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, CliError> {
         .ok_or_else(|| CliError::new(format!("`{text}` is not a duration")).hint("write 500ms, 2s, 1m or 1h"))
 }
 
-/// Reads a size such as `4.4GB`, `650MiB`, `500` (GiB, as `archiveSize` has it).
-pub(crate) fn size(text: &str) -> Result<u64, CliError> {
-    let invalid =
-        || CliError::new(format!("`{text}` is not a size")).hint("write 4.4GB, 650MiB, or 500 for 500 GiB");
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let factor: f64 = match text[end..].trim().to_ascii_lowercase().as_str() {
-        "" | "gib" | "g" => 1_073_741_824.0,
-        "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "tb" => 1e12,
-        "kib" | "k" => 1024.0,
-        "mib" | "m" => 1_048_576.0,
-        "tib" | "t" => 1_099_511_627_776.0,
-        _ => return Err(invalid()),
-    };
-    let number: f64 = text[..end].parse().map_err(|_| invalid())?;
-    let bytes = number * factor;
-    if (1.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err(invalid()) }
-}
-
 /// Reads a number of bytes per second: a plain number is one of bytes.
 pub(crate) fn rate(text: &str) -> Result<u64, CliError> {
     match text.parse() {
         Ok(bytes) => Ok(bytes),
-        Err(_) => size(text).map_err(|error| error.hint("write 500 or 0 for bytes per second, or 10KiB")),
+        Err(_) => text.parse::<Size>().map(Size::bytes).map_err(|error| {
+            CliError::from_error(&error).hint("write 500 or 0 for bytes per second, or 10KiB")
+        }),
     }
 }
 
@@ -168,19 +149,6 @@ mod tests {
     #[case("fast", None)]
     fn rates(#[case] text: &str, #[case] expected: Option<u64>) {
         assert_eq!(rate(text).ok(), expected);
-    }
-
-    #[rstest]
-    #[case("4.4GB", Some(4_400_000_000))]
-    #[case("650MiB", Some(681_574_400))]
-    #[case("2", Some(2 << 30))]
-    #[case("10 MB", Some(10_000_000))]
-    #[case("0", None)]
-    #[case("-1GB", None)]
-    #[case("1.2.3GB", None)]
-    #[case("5 stones", None)]
-    fn sizes(#[case] text: &str, #[case] expected: Option<u64>) {
-        assert_eq!(size(text).ok(), expected);
     }
 
     #[rstest]

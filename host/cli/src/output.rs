@@ -290,8 +290,8 @@ fn unsigned(report: &RunReport) -> String {
 
 /// Shows what failed in a run, on stderr.
 pub(crate) fn failures(report: &RunReport) {
-    for dropped in &report.dropped {
-        eprintln!("left out: {}: {}", clean(&dropped.subject), clean(&dropped.message));
+    for image in &report.quarantined {
+        eprintln!("quarantined: {}: {}", clean(&image.subject), clean(&image.message));
     }
     failed(&report.failures);
 }

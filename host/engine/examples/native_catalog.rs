@@ -132,7 +132,8 @@ fn run() -> Run {
         trusted: Default::default(),
         parallelism: Parallelism { images: 4, blobs: 5 },
         retry: Retry::default(),
-        on_error: OnError::Fail,
+        on_error: OnError::Finish,
+        image_timeout: None,
         companions: CarryCompanions::None,
         resources: Default::default(),
         events: Arc::new(Silence),
@@ -154,8 +155,8 @@ fn settings(run: &Run) -> NetworkSettings {
         registries: RegistriesConf::default(),
         retry: run.retry,
         max_requests: 20,
+        stall: Default::default(),
         events: run.events.clone(),
         profiles: Default::default(),
-        stall: Default::default(),
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::digest::Digest;
 use crate::dsse::KeyId;
-use crate::imageset::{FormatVersion, ImageEntry, Index, RefusedImage};
+use crate::imageset::{FormatVersion, ImageEntry, Index, QuarantinedImage, RefusedImage};
 use crate::manifest::Descriptor;
 use crate::request::{Destination, kind};
 
@@ -58,6 +58,9 @@ pub struct Description {
     pub images: Vec<Image>,
     /// Images that a policy refused; they are not in it.
     pub refused: Vec<RefusedImage>,
+    /// Images that are wanted and could not be had; they are not in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<QuarantinedImage>,
 }
 
 /// One chunk file.
@@ -317,6 +320,7 @@ pub fn describe(index: &Index, around: Surroundings) -> Description {
             })
             .collect(),
         refused: index.refused.clone(),
+        quarantined: index.quarantined.clone(),
     }
 }
 
@@ -391,6 +395,7 @@ mod tests {
             required: Vec::new(),
             refused: Vec::new(),
             signed_by: Vec::new(),
+            quarantined: Vec::new(),
         };
         let chunks = vec![Chunk { name: "x".to_owned(), bytes: 1000, fault: None }];
         let around = Surroundings { index: Digest::of(b""), verified: Vec::new(), chunks };

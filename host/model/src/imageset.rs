@@ -18,12 +18,9 @@ use crate::reference::Repository;
 use crate::request::{Destination, ImageRequest};
 use crate::tar::{header_len, padded};
 
-/// The format that this program writes.
-pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
-
-/// The format of imagesets that are signed, and the newest that this program reads: readers of 1.0 do not expect an entry
-/// between the index and what it speaks of.
-pub const SIGNED: FormatVersion = FormatVersion { major: 1, minor: 1 };
+/// The format that this program writes. With 1.1 came `quarantined`, whose images would be taken for ones that nobody wants any
+/// more, and signatures, an entry between the index and what it speaks of: whoever does not know them reads what is not there.
+pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
 /// The name of the index within a chunk.
 pub const INDEX_NAME: &str = "imageset.json";
@@ -43,15 +40,8 @@ pub struct FormatVersion {
 
 impl FormatVersion {
     /// Answers whether this program can read what was written with `self`.
-    // The comparison is absurd only as long as the minor version is 0.
-    #[allow(clippy::absurd_extreme_comparisons)]
     pub fn is_readable(self) -> bool {
         self.major == FORMAT.major && self.minor <= FORMAT.minor
-    }
-
-    /// Answers whether this program can read an imageset that was written with `self`.
-    pub fn is_readable_imageset(self) -> bool {
-        self.major == SIGNED.major && self.minor <= SIGNED.minor
     }
 }
 
@@ -111,6 +101,9 @@ pub struct Index {
     /// The keys that sign this index, in their order. With any, the envelope with their signatures follows the index.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<KeyId>,
+    /// Images that are wanted and could not be had; they are not in this imageset, and neither is what needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<QuarantinedImage>,
 }
 
 /// The first entry of every chunk but the first.
@@ -223,6 +216,18 @@ pub struct RefusedImage {
     pub details: BTreeMap<String, String>,
 }
 
+/// An image that is wanted and could not be had, or could not be published.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantinedImage {
+    /// The name users know it by.
+    pub origin: String,
+    /// What it is for.
+    pub kind: String,
+    /// What went wrong.
+    pub reason: String,
+}
+
 impl ChunkHeader {
     /// Returns the bytes that stand in the chunk.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -239,11 +244,6 @@ impl Index {
     pub fn chunk_header(&self, chunk: u32, identity: &Digest) -> ChunkHeader {
         let index = Some(identity.clone());
         ChunkHeader { format: self.format, uid: self.uid, sequence: self.sequence, chunk, index }
-    }
-
-    /// Returns the format of an imageset that these keys sign.
-    pub fn format_for(signed_by: &[KeyId]) -> FormatVersion {
-        if signed_by.is_empty() { FORMAT } else { SIGNED }
     }
 
     /// Returns the bytes of the entry with the signatures, header and padding included.

@@ -25,6 +25,7 @@ pub mod referrers;
 pub mod report;
 pub mod request;
 pub mod sequence;
+pub mod size;
 pub mod tar;
 pub mod version;
 
@@ -34,3 +35,4 @@ pub use manifest::{Descriptor, Manifest, RawManifest};
 pub use platform::Platform;
 pub use reference::{Reference, Repository, Tag};
 pub use request::ImageRequest;
+pub use size::Size;

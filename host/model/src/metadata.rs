@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::config::ApiVersion;
 use crate::digest::Digest;
-use crate::imageset::{FORMAT, FormatVersion};
+use crate::imageset::{FORMAT, FormatVersion, QuarantinedImage};
 use crate::manifest::Descriptor;
 use crate::reference::{Repository, Tag};
 use crate::request::{Destination, ImageRequest, kind, provenance};
@@ -115,6 +115,9 @@ pub struct ImagesetRecord {
     /// Files and cluster resources that plugins added, by their path in the imageset.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Digest>,
+    /// Images that were wanted and are not in `images`: they could not be had, or not be published at this target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<QuarantinedImage>,
 }
 
 /// One image of an imageset.
@@ -348,7 +351,8 @@ mod tests {
         let uid = Uuid::nil();
         let before = format!(r#"{{"format":"1.0","uid":"{uid}","imagesets":[],"blobs":{{}}}}"#);
         let mut chain: Chain = serde_json::from_str(&before).expect("a record from before it was kept");
-        assert_eq!(chain, Chain::new(uid));
+        assert!(chain.format < FORMAT, "{}", chain.format);
+        assert_eq!(chain, Chain { format: chain.format, ..Chain::new(uid) });
         assert_eq!(String::from_utf8(chain.to_bytes()).expect("text").trim_end(), before);
 
         let place =

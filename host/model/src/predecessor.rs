@@ -172,6 +172,7 @@ impl Metadata {
             images: self.images().into_values().filter_map(record).collect(),
             plugin_state: BTreeMap::new(),
             files: BTreeMap::new(),
+            quarantined: Vec::new(),
         });
         chain
     }

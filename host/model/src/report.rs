@@ -95,9 +95,10 @@ pub struct RunReport {
     /// What plugins want known that needs nothing done: why an image is there that nobody listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What could not be had and was left out as a whole, since the user asked for that.
+    /// What could not be had or published and was left out as a whole, since the user asked for that; on the far side also
+    /// what was left out when the imageset was made, which adds nothing to the exit code there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dropped: Vec<Failure>,
+    pub quarantined: Vec<Failure>,
     /// What could not be had or done.
     pub failures: Vec<Failure>,
     /// The clusters that were told of it.
@@ -128,6 +129,9 @@ pub struct TargetReport {
     pub warnings: Vec<String>,
     /// What could not be done there.
     pub failures: Vec<Failure>,
+    /// What was left out there alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<Failure>,
     /// Bytes and requests.
     pub totals: Totals,
 }
@@ -146,7 +150,7 @@ impl RunReport {
             refused: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),
-            dropped: Vec::new(),
+            quarantined: Vec::new(),
             failures: Vec::new(),
             clusters: Vec::new(),
             pruned: None,
@@ -157,7 +161,7 @@ impl RunReport {
 
     /// Returns the exit code that the failures add up to. What was left out counts: it is not there.
     pub fn exit_code(&self) -> u8 {
-        let images = self.failures.iter().chain(&self.dropped).map(|failure| failure.exit_code);
+        let images = self.failures.iter().chain(&self.quarantined).map(|failure| failure.exit_code);
         images
             .chain(self.clusters.iter().map(ClusterReport::exit_code))
             .fold(exit::OK, |all, code| all | code)

@@ -184,6 +184,7 @@ mod tests {
             required: Vec::new(),
             refused: Vec::new(),
             signed_by: Vec::new(),
+            quarantined: Vec::new(),
         }
     }
 
@@ -203,6 +204,7 @@ mod tests {
                 images: Vec::new(),
                 plugin_state: Default::default(),
                 files: Default::default(),
+                quarantined: Vec::new(),
             })
             .collect();
         Some(chain)

@@ -130,9 +130,13 @@ pub(crate) struct MirrorArgs {
     #[command(flatten)]
     pub bucket: BucketArgs,
 
-    /// What to do about images that cannot be had
-    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnError::Fail)]
+    /// What to do about images that cannot be had, or not be published
+    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnError::Finish)]
     pub on_error: OnError,
+
+    /// As --on-error quarantine
+    #[arg(long, conflicts_with = "on_error")]
+    pub continue_on_error: bool,
 
     /// Leave out signatures, attestations, SBOMs and other referrers of images
     #[arg(long)]
@@ -159,12 +163,8 @@ pub(crate) struct MirrorArgs {
     #[command(flatten)]
     pub resources: ResourceArgs,
 
-    /// Accepted for oc-mirror v1: as --on-error drop
-    #[arg(long, hide = true)]
-    pub continue_on_error: bool,
-
-    /// Accepted for oc-mirror v1: as --on-error drop
-    #[arg(long, hide = true)]
+    /// Accepted for oc-mirror v1: as --on-error quarantine
+    #[arg(long, hide = true, conflicts_with = "on_error")]
     pub skip_missing: bool,
 
     /// Mirror releases whether they are signed or not
@@ -205,6 +205,12 @@ pub(crate) struct MirrorArgs {
     /// Wait this long before trying again, such as 2s [default: 1s, doubling]
     #[arg(long, value_name = "DURATION")]
     pub retry_delay: Option<String>,
+
+    /// Give an image up that has been under way for this long, such as 90m, with all its retries [default: as long as it takes]
+    ///
+    /// Its time runs while something of it moves, and not while it waits for its turn. 0 is as long as it takes.
+    #[arg(long, value_name = "DURATION")]
+    pub image_timeout: Option<String>,
 
     /// How to print the result
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
@@ -306,10 +312,14 @@ pub(crate) enum Format {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnError {
-    /// Find all that is wrong, then end without an imageset
-    Fail,
-    /// Leave out whole images, and operator bundles that need them, and mirror the rest
-    Drop,
+    /// Do the rest, then end without an imageset or record; the same command goes on from there
+    #[value(alias = "fail")]
+    Finish,
+    /// End at the first failure; the same command goes on from there
+    Stop,
+    /// Leave out whole images, and operator bundles that need them; the imageset says what it lacks
+    #[value(alias = "drop")]
+    Quarantine,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -104,6 +104,9 @@ fn print(found: &Description) {
         ]
     });
     indented(&table(&["IMAGE", "KIND", "DIGEST", "SIZE", "NEW HERE"], images.collect()));
+    for image in &found.quarantined {
+        output::line(&format!("  quarantined: {}: {}", clean(&image.origin), clean(&image.reason)));
+    }
     for refused in &found.refused {
         output::line(&format!("  refused: {}: {}", clean(&refused.origin), clean(&refused.message)));
     }

@@ -12,7 +12,7 @@ use oc_mirror_engine::workflow::from_disk::Destination;
 use oc_mirror_engine::workflow::imagesets::Imagesets;
 use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_engine::workflow::stock::Stock;
-use oc_mirror_engine::workflow::to_disk::{ToDisk, mirror_to_disk};
+use oc_mirror_engine::workflow::to_disk::{ChunkLimit, ToDisk, mirror_to_disk};
 use oc_mirror_engine::workflow::{
     CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace, direct, from_disk,
 };
@@ -20,6 +20,7 @@ use oc_mirror_model::bucket::{BucketUrl, InvalidBucket};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
 use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::{RunReport, exit};
+use oc_mirror_model::size::{InvalidSize, Size};
 use uuid::Uuid;
 
 use crate::applying::Applying;
@@ -84,7 +85,14 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
         }
     };
     let runtime = super::runtime()?;
-    let mut report = runtime.block_on(execute(args, &way, configured, &workspace, (run, network)))?;
+    let mut report = match runtime.block_on(execute(args, &way, configured, &workspace, (run, network))) {
+        Ok(report) => report,
+        Err(error) => {
+            // Whatever is still at work on the disk can be cut off at any point, and nobody wants to wait for it.
+            runtime.shutdown_background();
+            return Err(error);
+        }
+    };
     workspace.keep_report(&report)?;
     if let (Some(applying), Way::FromDisk { targets, .. } | Way::Direct { targets }) = (applying, &way)
         && let [target] = targets.as_slice()
@@ -536,8 +544,14 @@ fn to_disk(
         dir: dir.to_owned(),
         bucket,
         chunk_limit: match &args.archive_size {
-            Some(text) => environment::size(text)?,
-            None => configured.configuration.archive_size_bytes(),
+            Some(text) => {
+                let size = text.parse().map_err(|e: InvalidSize| CliError::from_error(&e).hint(e.hint()))?;
+                ChunkLimit { size, is_argument: true }
+            }
+            None => {
+                let size = Size::in_gib(configured.configuration.archive_size_bytes());
+                ChunkLimit { size, is_argument: false }
+            }
         },
         strict: args.strict_archive,
         since,
@@ -562,10 +576,17 @@ fn settings(args: &MirrorArgs, events: SharedEvents, trusted: TrustedKeys) -> Re
         new_uid: args.uid.unwrap_or_else(Uuid::new_v4),
         dry_run: args.dry_run,
         on_error: match args.on_error {
-            _ if args.continue_on_error || args.skip_missing => OnError::Drop,
-            args::OnError::Fail => OnError::Fail,
-            args::OnError::Drop => OnError::Drop,
+            _ if args.continue_on_error || args.skip_missing => OnError::Quarantine,
+            args::OnError::Finish => OnError::Finish,
+            args::OnError::Stop => OnError::Stop,
+            args::OnError::Quarantine => OnError::Quarantine,
         },
+        image_timeout: args
+            .image_timeout
+            .as_deref()
+            .map(environment::duration)
+            .transpose()?
+            .filter(|d| !d.is_zero()),
         resources: args.resources.preferences()?,
         companions: if args.remove_signatures { CarryCompanions::None } else { CarryCompanions::All },
         prune: args.prune,

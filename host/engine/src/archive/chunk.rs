@@ -228,7 +228,7 @@ fn check_format(path: &Path, document: &[u8]) -> Result<(), ArchiveError> {
         let kind = ArchiveErrorKind::Index("it names no format".to_owned());
         ArchiveError::with_source(path, kind, error)
     })?;
-    if !format.is_readable_imageset() {
+    if !format.is_readable() {
         return Err(ArchiveError::new(path, ArchiveErrorKind::Format { found: format }));
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use oc_mirror_model::dsse::Distrust;
-use oc_mirror_model::imageset::{FormatVersion, SIGNED};
+use oc_mirror_model::imageset::{FORMAT, FormatVersion};
 use oc_mirror_model::tar::InvalidHeader;
 
 use crate::content::{ContentError, ContentErrorKind};
@@ -38,6 +38,9 @@ pub enum ArchiveErrorKind {
         /// What there is.
         available: u64,
     },
+    /// There was no space left in the middle of something small.
+    #[error("the disk is full")]
+    NoSpace,
     /// Another process works in the directory.
     #[error("another run is writing here")]
     Locked,
@@ -67,7 +70,7 @@ pub enum ArchiveErrorKind {
     #[error("the imageset was not finished")]
     Unfinished,
     /// It was written by a newer or a very old program.
-    #[error("the imageset has format {found}, this program reads format {SIGNED}")]
+    #[error("the imageset has format {found}, this program reads format {FORMAT}")]
     Format {
         /// Its version.
         found: FormatVersion,
@@ -161,7 +164,11 @@ impl ArchiveError {
     }
 
     pub(super) fn disk(path: impl Into<PathBuf>, what: &str, source: io::Error) -> Self {
-        Self::with_source(path, ArchiveErrorKind::Disk(what.to_owned()), source)
+        let kind = match fsx::is_full(&source) {
+            true => ArchiveErrorKind::NoSpace,
+            false => ArchiveErrorKind::Disk(what.to_owned()),
+        };
+        Self::with_source(path, kind, source)
     }
 
     /// Returns the file or directory it is about.
@@ -186,8 +193,13 @@ impl ArchiveError {
     /// Returns what to do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match &self.kind {
-            ArchiveErrorKind::Full { needed, .. } => {
-                format!("free {needed} bytes there, or write to another disk; what is finished is kept")
+            ArchiveErrorKind::Full { needed, available } => format!(
+                "free {} bytes there, or write to another disk; what is finished is kept",
+                needed.saturating_sub(*available)
+            ),
+            ArchiveErrorKind::NoSpace => {
+                "free some space there; what is finished is kept, and the same command goes on from there"
+                    .to_owned()
             }
             ArchiveErrorKind::Locked => "wait for it to end, or stop it".to_owned(),
             ArchiveErrorKind::Exists { .. } => {
@@ -200,7 +212,7 @@ impl ArchiveError {
             ArchiveErrorKind::Unfinished | ArchiveErrorKind::Incomplete { .. } => {
                 "run the command that makes it again: it goes on where it stopped".to_owned()
             }
-            ArchiveErrorKind::Format { found } if *found > SIGNED => {
+            ArchiveErrorKind::Format { found } if *found > FORMAT => {
                 "use the oc-mirror that made it, or a newer one".to_owned()
             }
             ArchiveErrorKind::Chunks(problems)
@@ -244,6 +256,7 @@ impl From<ArchiveError> for ContentError {
         let subject = error.path.display().to_string();
         let kind = match &error.kind {
             ArchiveErrorKind::Disk(what) => ContentErrorKind::Disk(what.clone()),
+            ArchiveErrorKind::NoSpace => ContentErrorKind::Disk(error.kind.to_string()),
             ArchiveErrorKind::Store(kind) => kind.clone(),
             ArchiveErrorKind::NoEntry(_) | ArchiveErrorKind::NotFound => ContentErrorKind::NotFound,
             other => ContentErrorKind::Invalid(other.to_string()),

@@ -117,11 +117,22 @@ pub(super) fn find_leftovers(dir: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
     Ok(leftovers.map(|(_, path)| path).collect())
 }
 
+/// Lists the directories with what was set aside of unfinished imagesets, in the order in which that was done.
+pub(super) fn left_dirs(dir: &Path) -> Result<Vec<(u64, PathBuf)>, ArchiveError> {
+    let mut found: Vec<((u64, usize), PathBuf)> = list(dir)?
+        .into_iter()
+        .filter_map(|(name, path)| Some((parse_left(&name)?, path)))
+        .filter(|(_, path)| path.is_dir())
+        .collect();
+    found.sort();
+    Ok(found.into_iter().map(|((sequence, _), path)| (sequence, path)).collect())
+}
+
 fn has_partial(dir: &Path) -> bool {
     find_leftovers(dir).is_ok_and(|leftovers| !leftovers.is_empty())
 }
 
-fn list(dir: &Path) -> Result<Vec<(String, PathBuf)>, ArchiveError> {
+pub(super) fn list(dir: &Path) -> Result<Vec<(String, PathBuf)>, ArchiveError> {
     let failed = |source| ArchiveError::disk(dir, "the directory cannot be read", source);
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
@@ -142,6 +153,23 @@ pub(super) fn journal_name(sequence: u64) -> String {
     format!(".mirror_seq{sequence}.journal")
 }
 
+/// Returns the number of what is set aside next: higher than any there is.
+pub(super) fn next_left(dir: &Path, sequence: u64) -> Result<usize, ArchiveError> {
+    let numbers = list(dir)?.into_iter().filter_map(|(name, _)| parse_left(&name));
+    Ok(numbers.filter(|(of, _)| *of == sequence).map(|(_, number)| number + 1).max().unwrap_or(0))
+}
+
+/// The directory with what was set aside of an unfinished imageset.
+pub(super) fn left_name(sequence: u64, number: usize) -> String {
+    format!(".mirror_seq{sequence}.left-{number}")
+}
+
+fn parse_left(name: &str) -> Option<(u64, usize)> {
+    let (sequence, number) = name.strip_prefix(".mirror_seq")?.split_once(".left-")?;
+    let (sequence, number) = (sequence.parse().ok()?, number.parse().ok()?);
+    (left_name(sequence, number) == name).then_some((sequence, number))
+}
+
 /// Reads `mirror_seqN_NNNNNN.tar`; only the exact spelling counts, so that no two names mean one chunk.
 fn parse_chunk(name: &str) -> Option<(u64, u32)> {
     let (sequence, chunk) = name.strip_prefix("mirror_seq")?.strip_suffix(".tar")?.split_once('_')?;
@@ -149,13 +177,23 @@ fn parse_chunk(name: &str) -> Option<(u64, u32)> {
     (Index::chunk_name(sequence, chunk) == name).then_some((sequence, chunk))
 }
 
+/// Reads the name of a partial chunk: its sequence and number.
+pub(super) fn parse_partial(name: &str) -> Option<(u64, u32)> {
+    name.strip_prefix('.').and_then(|n| n.strip_suffix(".partial")).and_then(parse_chunk)
+}
+
+/// Reads the name of a journal: its sequence.
+pub(super) fn parse_journal(name: &str) -> Option<u64> {
+    let sequence = name.strip_prefix(".mirror_seq").and_then(|n| n.strip_suffix(".journal"));
+    sequence.and_then(|n| n.parse().ok()).filter(|n| journal_name(*n) == name)
+}
+
 fn is_partial(name: &str) -> bool {
-    name.strip_prefix('.').and_then(|n| n.strip_suffix(".partial")).and_then(parse_chunk).is_some()
+    parse_partial(name).is_some()
 }
 
 fn is_journal(name: &str) -> bool {
-    let sequence = name.strip_prefix(".mirror_seq").and_then(|n| n.strip_suffix(".journal"));
-    sequence.and_then(|n| n.parse().ok()).is_some_and(|n| journal_name(n) == name)
+    parse_journal(name).is_some()
 }
 
 #[cfg(test)]

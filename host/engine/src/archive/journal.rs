@@ -126,7 +126,7 @@ impl Notes {
 }
 
 /// Every line ends with a check of itself, since a torn line may look whole.
-fn line(text: &str) -> String {
+pub(super) fn line(text: &str) -> String {
     format!("{text} {}\n", check_of(text))
 }
 

@@ -16,6 +16,7 @@ mod on_disk;
 mod prepare;
 mod reader;
 mod recover;
+mod salvage;
 mod table;
 mod writer;
 
@@ -24,7 +25,7 @@ pub use documents::layout_documents;
 pub use error::{ArchiveError, ArchiveErrorKind, ChunkProblem};
 pub use files::{ImagesetChunks, ImagesetFiles, find_imagesets, group_chunks, remove};
 pub use keys::{KeyError, KeyFile, PublicKey, SigningKey, SigningKeys, TrustedKeys};
-pub use prepare::interrupted;
+pub use prepare::{interrupted, room_needed};
 pub use reader::Reader;
 pub use writer::Writer;
 

@@ -17,8 +17,9 @@ use super::files::{find_imagesets, find_leftovers, journal_name, partial_name};
 use super::journal::{Journal, Record};
 use super::reader::Reader;
 use super::recover::{Recovered, recover};
+use super::salvage::{self, Found, Into, Leftovers, allocated_unfinished};
 use super::table::headers;
-use crate::fsx;
+use crate::fsx::{self, FilePool};
 
 /// What the writer starts from.
 pub(super) struct Prepared {
@@ -75,24 +76,62 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     let earlier = find_earlier(plan, record.as_ref())?;
     let ours = record.filter(|r| r.identity == *plan.identity);
     if matches!(earlier, Earlier::Sealed) {
-        clean_up(plan, &BTreeSet::new())?;
+        clean_up(plan)?;
         let recovered = Recovered::all(plan.index, true);
         return Ok(Prepared { paths: sealed_paths(plan.dir, plan.index), first, recovered, journal: None });
     }
-    let Some(record) = ours else {
-        clean_up(plan, &BTreeSet::new())?;
-        let recovered = Recovered::all(plan.index, false);
-        let journal = Journal::create(&journal_path, plan.identity)
-            .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be made", e))?;
-        let paths = make_chunks(plan, &firsts, mtime, false)?.0;
-        return Ok(Prepared { paths, first, recovered, journal: Some(journal) });
+    let mut leftovers = Leftovers::gather(plan.dir, ours.as_ref().map(|_| plan.index.sequence))?;
+    remove_surplus(plan)?;
+    let chunks = find_chunks(plan, &firsts, matches!(earlier, Earlier::HalfSealed));
+    let mut recovered = match &ours {
+        Some(record) => recover(plan.index, record, &chunks.kept, &chunks.paths, &first),
+        None => Recovered::all(plan.index, false),
     };
-    clean_up(plan, &own_names(plan))?;
-    let journal = Journal::resume(&journal_path, &record)
-        .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be written", e))?;
-    let (paths, kept) = make_chunks(plan, &firsts, mtime, matches!(earlier, Earlier::HalfSealed))?;
-    let recovered = recover(plan.index, &record, &kept, &paths, &first);
-    Ok(Prepared { paths, first, recovered, journal: Some(journal) })
+    let wanted = leftovers.wanted(plan.index, &recovered.done);
+    let wanted = make_room(plan, &chunks, &mut leftovers, wanted)?;
+    let journal = match &ours {
+        Some(record) => Journal::resume(&journal_path, record)
+            .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be written", e)),
+        None => Journal::create(&journal_path, plan.identity)
+            .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be made", e)),
+    };
+    let mut journal = journal?;
+    if wanted.is_empty() {
+        reserve(plan.dir, &chunks)?;
+        write_headers(plan, &firsts, mtime, &chunks.paths)?;
+    } else {
+        // Space is reserved when what was left has moved, since it comes out of the same room.
+        make_sparse(&chunks)?;
+        write_headers(plan, &firsts, mtime, &chunks.paths)?;
+        let files = FilePool::writing(chunks.paths.clone());
+        let mut into = Into { index: plan.index, first: &first, files: &files, journal: &mut journal };
+        leftovers.copy(&wanted, &mut into)?.into_iter().for_each(|number| recovered.done[number] = true);
+        reserve(plan.dir, &Chunks { kept: vec![true; chunks.kept.len()], ..chunks.clone() })?;
+    }
+    fsx::fsync_dir(plan.dir).map_err(|e| ArchiveError::disk(plan.dir, "it cannot be made durable", e))?;
+    Ok(Prepared { paths: chunks.paths, first, recovered, journal: Some(journal) })
+}
+
+/// Returns how many more bytes it takes in a directory to make an imageset there, given what unfinished ones have there already:
+/// that is taken over, or makes room.
+pub fn room_needed(dir: &Path, index: &Index) -> Result<u64, ArchiveError> {
+    if !dir.is_dir() {
+        return Ok(length_of(index));
+    }
+    let bytes = length_of(index);
+    Ok(bytes.saturating_sub(allocated_unfinished(dir)?))
+}
+
+/// Returns the bytes of all chunks of an imageset.
+fn length_of(index: &Index) -> u64 {
+    let bytes = index.to_bytes();
+    let numbers = 0..index.chunks.len() as u32;
+    let identity = Digest::of(&bytes);
+    let stored = IndexBytes { bytes: &bytes, identity: &identity, envelope: None };
+    let firsts = numbers.map(|n| first_entry(index, stored, n, 0).len() as u64);
+    firsts
+        .zip(&index.chunks)
+        .fold(index.signature_room(), |sum, (first, chunk)| sum.saturating_add(first + chunk.size))
 }
 
 /// What bears the final names of this sequence.
@@ -118,7 +157,8 @@ fn find_earlier(plan: &Plan<'_>, record: Option<&Record>) -> Result<Earlier, Arc
         // Chunk 0 gets its name last: without it, these are not an imageset yet.
         return match record.filter(|r| r.sealing) {
             Some(record) if record.identity == *plan.identity => Ok(Earlier::HalfSealed),
-            Some(_) => remove_all(files.chunks.values()).map(|()| Earlier::Nothing),
+            // Set aside with the rest of what that run left.
+            Some(_) => Ok(Earlier::Nothing),
             None => exists("chunks without the one that holds the index".to_owned()),
         };
     };
@@ -138,19 +178,24 @@ pub(super) fn sealed_paths(dir: &Path, index: &Index) -> Vec<PathBuf> {
     (0..index.chunks.len() as u32).map(|n| dir.join(Index::chunk_name(sequence, n))).collect()
 }
 
-fn own_names(plan: &Plan<'_>) -> BTreeSet<PathBuf> {
+/// Removes partial chunks past the last one of the plan, which no plan with this journal has made.
+fn remove_surplus(plan: &Plan<'_>) -> Result<(), ArchiveError> {
     let sequence = plan.index.sequence;
     let partials = (0..plan.index.chunks.len() as u32).map(|n| partial_name(sequence, n));
-    partials.chain([journal_name(sequence)]).map(|name| plan.dir.join(name)).collect()
-}
-
-/// Removes what dead runs left, except what this one goes on with.
-fn clean_up(plan: &Plan<'_>, keep: &BTreeSet<PathBuf>) -> Result<(), ArchiveError> {
+    let keep: BTreeSet<PathBuf> =
+        partials.chain([journal_name(sequence)]).map(|name| plan.dir.join(name)).collect();
     let mut leftovers = find_leftovers(plan.dir)?;
     leftovers.retain(|path| !keep.contains(path));
+    remove_all(leftovers.iter())
+}
+
+/// Removes everything that dead runs left.
+fn clean_up(plan: &Plan<'_>) -> Result<(), ArchiveError> {
+    let mut leftovers = find_leftovers(plan.dir)?;
     // The journal of a run goes after its chunks, as without it nobody knows what they are.
     leftovers.sort_by_key(|path| path.extension().is_some_and(|e| e == "journal"));
-    remove_all(leftovers.iter())
+    remove_all(leftovers.iter())?;
+    salvage::remove_all(plan.dir)
 }
 
 fn remove_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), ArchiveError> {
@@ -160,57 +205,99 @@ fn remove_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), Archiv
     Ok(())
 }
 
-/// Makes the chunks that are not there, reserves their space and writes all headers. Tells which were there.
-fn make_chunks(
-    plan: &Plan<'_>,
-    firsts: &[Vec<u8>],
-    mtime: u64,
-    half_sealed: bool,
-) -> Result<(Vec<PathBuf>, Vec<bool>), ArchiveError> {
-    let length = |n: usize| firsts[n].len() as u64 + plan.index.chunks[n].size;
-    let sealed = sealed_paths(plan.dir, plan.index);
+/// The chunk files of a plan as they are named now.
+#[derive(Clone, Debug)]
+struct Chunks {
+    paths: Vec<PathBuf>,
+    lengths: Vec<u64>,
+    /// Which of them were there.
+    kept: Vec<bool>,
+}
+
+fn find_chunks(plan: &Plan<'_>, firsts: &[Vec<u8>], half_sealed: bool) -> Chunks {
+    let lengths: Vec<u64> =
+        firsts.iter().zip(&plan.index.chunks).map(|(first, chunk)| first.len() as u64 + chunk.size).collect();
     let mut paths: Vec<PathBuf> =
         (0..firsts.len() as u32).map(|n| plan.dir.join(partial_name(plan.index.sequence, n))).collect();
     if half_sealed {
-        for (partial, sealed) in paths.iter_mut().zip(sealed) {
+        for (partial, sealed) in paths.iter_mut().zip(sealed_paths(plan.dir, plan.index)) {
             if !partial.exists() && sealed.exists() {
                 *partial = sealed;
             }
         }
     }
-    let kept: Vec<bool> = (0..paths.len())
-        .map(|n| std::fs::symlink_metadata(&paths[n]).is_ok_and(|m| m.is_file() && m.len() == length(n)))
-        .collect();
-    let missing: Vec<(PathBuf, u64)> =
-        (0..paths.len()).filter(|n| !kept[*n]).map(|n| (paths[n].clone(), length(n))).collect();
-    reserve(plan.dir, &missing)?;
-    write_headers(plan, firsts, mtime, &paths)?;
-    fsx::fsync_dir(plan.dir).map_err(|e| ArchiveError::disk(plan.dir, "it cannot be made durable", e))?;
-    Ok((paths, kept))
+    let is_kept = |(path, length): (&PathBuf, &u64)| {
+        std::fs::symlink_metadata(path).is_ok_and(|m| m.is_file() && m.len() == *length)
+    };
+    let kept = paths.iter().zip(&lengths).map(is_kept).collect();
+    Chunks { paths, lengths, kept }
 }
 
-/// Creates files of the given lengths, or none of them if the disk is too small.
-fn reserve(dir: &Path, files: &[(PathBuf, u64)]) -> Result<(), ArchiveError> {
-    let needed = files.iter().fold(0_u64, |sum, (_, len)| sum.saturating_add(*len));
-    let available =
-        || fsx::available_space(dir).map_err(|e| ArchiveError::disk(dir, "its free space is unknown", e));
-    remove_all(files.iter().map(|(path, _)| path))?;
-    if needed > available()? {
-        let kind = ArchiveErrorKind::Full { needed, available: available()? };
-        return Err(ArchiveError::new(dir, kind));
+impl Chunks {
+    fn all(&self) -> impl Iterator<Item = (&PathBuf, u64, bool)> {
+        self.paths
+            .iter()
+            .zip(&self.lengths)
+            .zip(&self.kept)
+            .map(|((path, length), kept)| (path, *length, *kept))
     }
-    for (path, len) in files {
-        let made = create_new(path).and_then(|file| fsx::preallocate(&file, *len));
-        if let Err(error) = made {
-            remove_all(files.iter().map(|(path, _)| path))?;
+
+    /// Returns the bytes that are still to be reserved.
+    fn needed(&self) -> u64 {
+        let there = |path: &PathBuf, kept: bool| if kept { fsx::allocated(path).unwrap_or(0) } else { 0 };
+        self.all().fold(0, |sum: u64, (path, length, kept)| {
+            sum.saturating_add(length.saturating_sub(there(path, kept)))
+        })
+    }
+}
+
+fn available(dir: &Path) -> Result<u64, ArchiveError> {
+    fsx::available_space(dir).map_err(|e| ArchiveError::disk(dir, "its free space is unknown", e))
+}
+
+/// Fails before anything is made if the disk is too small; gives up what was left if it is just large enough without.
+fn make_room(
+    plan: &Plan<'_>,
+    chunks: &Chunks,
+    leftovers: &mut Leftovers,
+    wanted: Vec<Found>,
+) -> Result<Vec<Found>, ArchiveError> {
+    // Of the wrong length, they are made anew.
+    remove_all(chunks.all().filter(|(_, _, kept)| !kept).map(|(path, ..)| path))?;
+    let (needed, available) = (chunks.needed(), available(plan.dir)?);
+    let wanted = leftovers.make_room(needed, available, wanted)?;
+    wanted.ok_or_else(|| ArchiveError::new(plan.dir, ArchiveErrorKind::Full { needed, available }))
+}
+
+/// Creates the files that are not there and reserves the space of all. If there is too little, what was created is removed.
+fn reserve(dir: &Path, chunks: &Chunks) -> Result<(), ArchiveError> {
+    let needed = chunks.needed();
+    for (path, length, kept) in chunks.all() {
+        let open = if kept { open_again(path) } else { create_new(path) };
+        if let Err(error) = open.and_then(|file| fsx::preallocate(&file, length)) {
+            remove_all(chunks.all().filter(|(_, _, kept)| !kept).map(|(path, ..)| path))?;
             if fsx::is_full(&error) {
-                let kind = ArchiveErrorKind::Full { needed, available: available()? };
+                let kind = ArchiveErrorKind::Full { needed, available: available(dir)? };
                 return Err(ArchiveError::with_source(dir, kind, error));
             }
             return Err(ArchiveError::disk(path, "it cannot be made", error));
         }
     }
     Ok(())
+}
+
+/// Creates the files that are not there, without any space.
+fn make_sparse(chunks: &Chunks) -> Result<(), ArchiveError> {
+    for (path, length, _) in chunks.all().filter(|(_, _, kept)| !kept) {
+        let made = create_new(path).and_then(|file| file.set_len(length));
+        made.map_err(|e| ArchiveError::disk(path, "it cannot be made", e))?;
+    }
+    Ok(())
+}
+
+fn open_again(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    OpenOptions::new().write(true).custom_flags(flags).open(path)
 }
 
 fn create_new(path: &Path) -> io::Result<File> {
@@ -228,8 +315,7 @@ fn write_headers(
     for (chunk, path) in paths.iter().enumerate() {
         let base = firsts[chunk].len() as u64;
         let failed = |e| ArchiveError::disk(path, "it cannot be written", e);
-        let flags = OFlags::NOFOLLOW.bits().cast_signed();
-        let file = OpenOptions::new().write(true).custom_flags(flags).open(path).map_err(failed)?;
+        let file = open_again(path).map_err(failed)?;
         fsx::write_all_at(&file, &firsts[chunk], 0).map_err(failed)?;
         // Entries come in the order of chunks, so each chunk is opened once.
         while let Some((_, offset, _, name, size)) = entries.next_if(|(at, ..)| *at == chunk) {

@@ -82,7 +82,7 @@ enum Progress {
 impl Writer {
     /// Begins the imageset of `index` in a directory, or goes on with it where an earlier run stopped.
     ///
-    /// What a dead run with another plan left is removed. A sealed imageset of the same sequence is refused, unless
+    /// What a dead run with another plan has finished is taken over, wherever this plan has its place. A sealed imageset of the same sequence is refused, unless
     /// it is this very one: then everything is already there, and [`Writer::seal`] returns its files.
     pub fn create_or_resume(dir: &Path, index: Index) -> Result<Self, ArchiveError> {
         Self::create_or_resume_signed(dir, index, &SigningKeys::default())
@@ -442,7 +442,8 @@ impl Inner {
             }
         }
         let path = self.dir.join(journal_name(self.index.sequence));
-        fsx::remove_if_there(&path).map_err(|e| ArchiveError::disk(path, "it cannot be removed", e))
+        fsx::remove_if_there(&path).map_err(|e| ArchiveError::disk(path, "it cannot be removed", e))?;
+        super::salvage::remove_all(&self.dir)
     }
 }
 

@@ -77,9 +77,22 @@ pub enum ContentErrorKind {
     /// The disk failed.
     #[error("{0}")]
     Disk(String),
+    /// The images that need it have had the time that they were given.
+    #[error("it was not there within the {} that the image was given", in_words(*.0))]
+    OutOfTime(Duration),
     /// The run is being stopped.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// Writes a duration as users write it.
+fn in_words(time: Duration) -> String {
+    match (time.as_secs(), time.subsec_millis()) {
+        (seconds, 0) if seconds >= 3600 && seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        (seconds, 0) if seconds >= 60 && seconds % 60 == 0 => format!("{}m", seconds / 60),
+        (seconds, 0) => format!("{seconds}s"),
+        _ => format!("{}ms", time.as_millis()),
+    }
 }
 
 impl ContentErrorKind {

@@ -74,10 +74,45 @@ pub fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<(
     FileExt::read_exact_at(file, bytes, offset)
 }
 
+/// Gives the space of a part of a file back; the part reads as zeros from then on. `Unsupported` where the file system
+/// cannot do that.
+pub fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+    loop {
+        match rustix::fs::fallocate(file, flags, offset, len) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Err(io::ErrorKind::Unsupported.into()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Returns how many bytes of a disk a file takes, which may be less than its length.
+pub fn allocated(path: &Path) -> io::Result<u64> {
+    // `st_blocks` counts in 512 bytes whatever the file system's blocks are.
+    Ok(std::fs::symlink_metadata(path)?.blocks().saturating_mul(512))
+}
+
 /// Returns how many bytes an ordinary user may still write below a directory.
 pub fn available_space(dir: &Path) -> io::Result<u64> {
     let stat = rustix::fs::statvfs(dir)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    // File systems that know no such number say that they have no blocks at all.
+    Ok(if stat.f_blocks == 0 { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) })
+}
+
+/// Returns which file system a path is on, or would be on: that of the nearest directory above it that there is.
+pub fn device(path: &Path) -> io::Result<(u64, PathBuf)> {
+    let mut there = path.to_owned();
+    loop {
+        match std::fs::metadata(&there) {
+            Ok(found) => return Ok((found.dev(), there)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && there != parent(&there) => {
+                there = parent(&there);
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Makes what was written to the files durable.
@@ -143,6 +178,29 @@ mod tests {
         assert_eq!(file.metadata().expect("open").len(), 10);
         let error = preallocate(&file, 1 << 60).expect_err("no disk is so large");
         assert!(is_full(&error) || error.kind() == io::ErrorKind::FileTooLarge, "{error:?}");
+    }
+
+    #[test]
+    fn what_is_given_back_reads_as_zeros() {
+        let mut made = tempfile::NamedTempFile::new().expect("a file");
+        made.write_all(&[1; 1 << 16]).expect("written");
+        made.as_file().sync_all().expect("durable");
+        let before = allocated(made.path()).expect("there");
+        match punch(made.as_file(), 1 << 12, 1 << 15) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => return,
+            punched => punched.expect("given back"),
+        }
+        assert!(allocated(made.path()).expect("there") < before);
+        let mut bytes = vec![9; 1 << 16];
+        read_exact_at(made.as_file(), &mut bytes, 0).expect("the length is the same");
+        assert_eq!((bytes[0], bytes[1 << 12], bytes[(1 << 16) - 1]), (1, 0, 1));
+    }
+
+    #[test]
+    fn a_directory_that_is_to_be_made_is_on_the_file_system_above_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (device_of, there) = device(&dir.path().join("a/b/c")).expect("known");
+        assert_eq!((device_of, there.as_path()), (device(dir.path()).expect("known").0, dir.path()));
     }
 
     #[test]

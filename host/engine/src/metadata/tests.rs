@@ -38,6 +38,7 @@ async fn behaves(store: &dyn MetadataStore) {
         images: Vec::new(),
         plugin_state: Default::default(),
         files: Default::default(),
+        quarantined: Vec::new(),
     });
     store.commit(&chain, Some(&found)).await.expect("second commit");
     assert!(matches!(store.commit(&chain, Some(&found)).await, Err(MetadataError::Conflict { .. })));
@@ -160,6 +161,7 @@ fn changed(uid: Uuid, word: &str) -> Chain {
         images: Vec::new(),
         plugin_state: Default::default(),
         files: Default::default(),
+        quarantined: Vec::new(),
     });
     chain
 }

@@ -135,6 +135,7 @@ mod tests {
             images: images.iter().map(|i| recorded(chain, i)).collect(),
             plugin_state: BTreeMap::new(),
             files: BTreeMap::new(),
+            quarantined: Vec::new(),
         };
         chain.imagesets.push(record);
         keep(chain, sequence, images, prefixed, configuration, &files_of(files));
@@ -155,6 +156,7 @@ mod tests {
             required: Vec::new(),
             refused: Vec::new(),
             signed_by: Vec::new(),
+            quarantined: Vec::new(),
         };
         let after = advance(&Chain::new(chain.uid), &index, None, prefixed, Extras::default());
         after.imagesets[0].images[0].clone()

@@ -125,19 +125,20 @@ pub enum LayoutError {
 }
 
 impl LayoutError {
-    /// Returns what to do about it.
-    pub fn hint(&self) -> Option<String> {
+    /// Returns the limit that is enough, where a larger one is.
+    pub fn needed(&self) -> Option<u64> {
         match self {
-            Self::TooLarge { needed, .. } => Some(format!(
-                "set `archiveSize` to at least {} GiB, or run without --strict-archive",
-                needed.div_ceil(1 << 30)
-            )),
-            Self::LimitTooSmall { needed, .. } => {
-                Some(format!("set `archiveSize` to at least {} GiB", needed.div_ceil(1 << 30)))
-            }
-            Self::TooManyChunks { .. } => Some("set a larger `archiveSize`".to_owned()),
+            Self::TooLarge { needed, .. } | Self::LimitTooSmall { needed, .. } => Some(*needed),
             _ => None,
         }
+    }
+
+    /// Says that another limit is enough.
+    fn with_needed(mut self, enough: u64) -> Self {
+        if let Self::TooLarge { needed, .. } | Self::LimitTooSmall { needed, .. } = &mut self {
+            *needed = enough;
+        }
+        self
     }
 }
 
@@ -168,14 +169,36 @@ pub fn order(files: Vec<Item>, images: &[ImageEntry], carried: impl Fn(&Digest) 
 /// Completes an index whose `chunks` and `entries` are still to be filled in.
 ///
 /// The index is itself in chunk 0, so its length and the layout depend on one another. Room for it is only ever
-/// enlarged until it fits, which ends: the room is bounded by the limit.
+/// enlarged until it fits, which ends: the room is bounded by the limit. Where the limit is too small, the error names one
+/// that is enough for everything, index and undivided items alike.
 pub fn finish(
     index: Index,
     items: &[Item],
     chunk_limit: Option<u64>,
     strict: bool,
 ) -> Result<Index, LayoutError> {
-    let mut index = Index { chunks: Vec::new(), entries: Vec::new(), ..index };
+    let error = match within(&index, items, chunk_limit, strict) {
+        Ok(finished) => return Ok(finished),
+        Err(error) => error,
+    };
+    // How long the index is depends on where things lie, which depends on the limit: a few attempts tell.
+    let mut needed = error.needed();
+    while let Some(limit) = needed {
+        match within(&index, items, Some(limit), strict) {
+            Err(again) if again.needed().is_some_and(|more| more > limit) => needed = again.needed(),
+            _ => return Err(error.with_needed(limit)),
+        }
+    }
+    Err(error)
+}
+
+fn within(
+    index: &Index,
+    items: &[Item],
+    chunk_limit: Option<u64>,
+    strict: bool,
+) -> Result<Index, LayoutError> {
+    let mut index = Index { chunks: Vec::new(), entries: Vec::new(), ..index.clone() };
     let any = Digest::of(b"");
     let header_len = index.chunk_header(u32::MAX, &any).to_bytes().len() as u64;
     let signature_room = index.signature_room();

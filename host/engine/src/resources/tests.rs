@@ -32,6 +32,7 @@ fn chain(imagesets: &[&[&str]]) -> Chain {
             images: lines.iter().map(|line| image(line)).collect(),
             plugin_state: BTreeMap::new(),
             files: BTreeMap::new(),
+            quarantined: Vec::new(),
         });
     }
     chain

@@ -7,8 +7,9 @@ use futures_util::{StreamExt, stream};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::reference::Repository;
 
+use super::image_time::within;
 use super::resume::resuming;
-use super::{Retry, retrying};
+use super::{ImageTime, Retry, retrying};
 use crate::content::verify::verified;
 use crate::content::{BlobStream, ContentError, ContentRead, ContentWrite};
 use crate::report::{Event, SharedEvents};
@@ -35,27 +36,36 @@ pub struct Missing {
 
 /// Fetches blobs into `to`, at most `parallel` at a time, and returns those that could not be had.
 ///
-/// A blob that `to` has already is not fetched again, which is how a run that was cut off goes on.
+/// A blob that `to` has already is not fetched again, which is how a run that was cut off goes on. With a blob of which
+/// `is_enough` says so, all ends: what is still under way is given up.
 pub async fn fetch(
     wanted: Vec<Wanted>,
     to: Arc<dyn ContentWrite>,
     parallel: usize,
     retry: Retry,
     events: SharedEvents,
+    time: Option<&Arc<ImageTime>>,
+    is_enough: &(dyn Fn(&Missing) -> bool + Sync),
 ) -> Vec<Missing> {
-    stream::iter(wanted)
+    let mut outcomes = stream::iter(wanted)
         .map(|item| {
             let (to, events) = (to.clone(), events.clone());
             async move {
-                let outcome =
-                    retrying(retry, events.as_ref(), || fetch_one(&item, to.as_ref(), retry, &events)).await;
+                let fetching =
+                    retrying(retry, events.as_ref(), || fetch_one(&item, to.as_ref(), retry, &events));
+                let outcome = within(time, &item.blob.digest, fetching).await;
                 outcome.err().map(|error| Missing { blob: item.blob, error })
             }
         })
-        .buffer_unordered(parallel.max(1))
-        .filter_map(std::future::ready)
-        .collect()
-        .await
+        .buffer_unordered(parallel.max(1));
+    let mut missing = Vec::new();
+    while let Some(outcome) = outcomes.next().await {
+        missing.extend(outcome);
+        if missing.last().is_some_and(is_enough) {
+            break;
+        }
+    }
+    missing
 }
 
 async fn fetch_one(

@@ -5,6 +5,7 @@
 //! registry to registry are the same code.
 
 pub mod fetch;
+mod image_time;
 pub mod publish;
 mod referrers;
 mod resume;
@@ -12,6 +13,7 @@ mod retry;
 mod schedule;
 pub mod shared;
 
+pub use image_time::ImageTime;
 pub use referrers::ReferrersOf;
 pub use retry::{Retry, retrying};
 

@@ -13,9 +13,10 @@ use oc_mirror_model::reference::{Repository, Selector, Tag};
 use oc_mirror_model::report::Totals;
 
 use super::fetch::{open, take_back};
+use super::image_time::within;
 use super::referrers::ReferrersOf;
 use super::schedule::Schedule;
-use super::{Parallelism, Retry, retrying};
+use super::{ImageTime, Parallelism, Retry, retrying};
 use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, TagStore};
 use crate::report::{Event, SharedEvents};
 
@@ -78,6 +79,8 @@ pub struct Publisher {
     may_hold_more: bool,
     /// Repositories that the record, or a tag there, says to hold something.
     inhabited: Mutex<HashSet<Repository>>,
+    stops: bool,
+    time: Option<Arc<ImageTime>>,
 }
 
 /// It is always asked for blobs of this size before they are sent: a request costs less than sending them in vain.
@@ -106,6 +109,8 @@ impl Publisher {
             parallelism,
             retry,
             events,
+            stops: false,
+            time: None,
         }
     }
 
@@ -115,19 +120,45 @@ impl Publisher {
         Self { may_hold_more: false, ..self }
     }
 
-    /// Publishes images, several at a time; returns those that failed. What goes wrong with one does not stop the others.
+    /// Gives up images that take too long.
+    pub fn within(self, time: Option<Arc<ImageTime>>) -> Self {
+        Self { time, ..self }
+    }
+
+    /// Ends at the first image that fails; what is under way with others is given up.
+    pub fn stopping(self, stops: bool) -> Self {
+        Self { stops, ..self }
+    }
+
+    /// Answers whether the first image that fails is the last.
+    pub fn stops(&self) -> bool {
+        self.stops
+    }
+
+    /// Publishes images, several at a time; returns those that failed. What goes wrong with one does not stop the others, unless
+    /// it is to.
     pub async fn publish(&self, images: &[PublishImage]) -> Vec<(PublishImage, ContentError)> {
         let (lists, plain): (Vec<_>, Vec<_>) = images.iter().partition(|image| image.referrers.is_some());
         let plain: Vec<PublishImage> = plain.into_iter().cloned().collect();
         let mut failed = self.publish_plain(&plain).await;
-        let outcomes = stream::iter(lists).map(|image| async move {
-            let Some(of) = &image.referrers else { return None };
-            let outcome = self.publish_referrers(image, of).await;
-            self.tell(image, outcome).err().map(|error| (image.clone(), error))
-        });
-        let outcomes = outcomes.buffer_unordered(self.parallelism.images.max(1));
-        failed.extend(outcomes.filter_map(std::future::ready).collect::<Vec<_>>().await);
+        let mut outcomes = stream::iter(lists)
+            .map(|image| async move {
+                let Some(of) = &image.referrers else { return None };
+                let outcome = self.publish_referrers(image, of).await;
+                self.tell(image, outcome).err().map(|error| (image.clone(), error))
+            })
+            .buffer_unordered(self.parallelism.images.max(1));
+        while !self.is_enough(&failed)
+            && let Some(outcome) = outcomes.next().await
+        {
+            failed.extend(outcome);
+        }
+        drop(outcomes);
         failed
+    }
+
+    fn is_enough<T>(&self, failed: &[T]) -> bool {
+        self.stops && !failed.is_empty()
     }
 
     async fn publish_plain(&self, images: &[PublishImage]) -> Vec<(PublishImage, ContentError)> {
@@ -141,15 +172,19 @@ impl Publisher {
                 other => self.tell(image, other.map(drop)).map(|()| true),
             }
         });
-        let looked: Vec<Result<bool, ContentError>> = looked.buffered(parallel).collect().await;
+        let mut looked = looked.buffered(parallel).enumerate();
         let mut failed = Vec::new();
         let mut is_wanted = vec![false; images.len()];
-        for (number, outcome) in looked.into_iter().enumerate() {
+        while let Some((number, outcome)) = looked.next().await {
             match outcome {
                 Ok(is_in_place) => is_wanted[number] = !is_in_place,
                 Err(error) => failed.push((images[number].clone(), error)),
             }
+            if self.is_enough(&failed) {
+                return failed;
+            }
         }
+        drop(looked);
         let more = Schedule::new(self, images, &is_wanted).run(parallel).await;
         failed.extend(more.into_iter().map(|(number, error)| {
             let image = &images[number as usize];
@@ -341,7 +376,8 @@ impl Publisher {
             None => (self.find_at_target(image, blob).await?, true),
         };
         let steady = !refetched && self.supply.is_steady();
-        retrying(self.retry, self.events.as_ref(), || self.put(image, blob, &place, steady)).await?;
+        let putting = retrying(self.retry, self.events.as_ref(), || self.put(image, blob, &place, steady));
+        within(self.time.as_ref(), &blob.digest, putting).await?;
         self.note(&blob.digest, &image.repository);
         self.count(|t| {
             t.blobs += 1;

@@ -108,7 +108,16 @@ impl<'a> Schedule<'a> {
 
     /// Does it all, so many things at a time. Returns the images that failed, by number.
     pub(super) async fn run(self, parallel: usize) -> Vec<(u32, ContentError)> {
-        join_all((0..parallel.max(1)).map(|_| self.work())).await;
+        let all = join_all((0..parallel.max(1)).map(|_| self.work()));
+        if self.publisher.stops() {
+            tokio::select! {
+                _ = all => {}
+                // What is under way is given up.
+                () = self.first_failure() => {}
+            }
+        } else {
+            all.await;
+        }
         let mut failures = std::mem::take(&mut self.state().failures);
         failures.sort_by_key(|(number, _)| *number);
         failures
@@ -116,6 +125,17 @@ impl<'a> Schedule<'a> {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder of this lock panics")
+    }
+
+    async fn first_failure(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if !self.state().failures.is_empty() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     async fn work(&self) {
@@ -238,6 +258,7 @@ fn is_of_source(error: &ContentError) -> bool {
             | ContentErrorKind::WrongSize { .. }
             | ContentErrorKind::Lost(_)
             | ContentErrorKind::Disk(_)
+            | ContentErrorKind::OutOfTime(_)
             | ContentErrorKind::Cancelled
     )
 }

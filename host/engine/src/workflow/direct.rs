@@ -17,16 +17,19 @@ use super::companions::of_image;
 use super::deletion;
 use super::from_disk::{Destination, add_totals, note_reads};
 use super::images::{Origin, Origins, RunImages};
-use super::prepare::{Prepared, Request, do_without, file_records, image_reports};
+use super::on_error::{do_without, published_without, quarantined};
+use super::prepare::{Prepared, Request, file_records, image_reports};
 use super::publishing::publish;
 use super::release_signatures;
 use super::resources::{self, Brought};
+use super::space::{self, Need};
 use super::targets::Targets;
-use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
+use super::{OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::content::{BlobStream, ContentError, ContentRead};
 use crate::metadata::Stored;
 use crate::plan::imageset::{Extras, advance, is_unchanged};
 use crate::report::Event;
+use crate::transfer::ImageTime;
 use crate::transfer::publish::{Place, PublishImage, Publisher, Supply};
 use crate::transfer::shared::{Seat, Sharing};
 
@@ -91,12 +94,16 @@ pub async fn mirror_to_mirror(
                     let before = site.remote.as_ref().map_or_else(|| Chain::new(uid), |r| r.chain.clone());
                     let after =
                         advance(&before, &index, None, |r| site.destination.place(r), Extras::default());
-                    own.dropped.clone_from(&report.dropped);
                     deletion::prune(run, &site.destination, workspace, &after, own).await?;
                 }
             }
             return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
         }
+        if run.on_error == OnError::Stop && !report.failures.is_empty() {
+            return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
+        }
+        let blobs = prepared.entries.iter().map(|image| image.blobs.len()).sum::<usize>() + chain.blobs.len();
+        space::check(&[Need::of_workspace(workspace.dir(), prepared.entries.len(), blobs)])?;
         copy_to_all(run, workspace, &prepared, &mut sites, &mut report).await;
         let everywhere = failed_everywhere(&sites);
         // A catalog that was withheld is made again without what it misses.
@@ -114,7 +121,12 @@ pub async fn mirror_to_mirror(
             workspace.write_below(&resources, name, document.as_bytes())?;
         }
     }
-    if report.failures.is_empty() && sites.iter().any(Site::is_good) {
+    let wanted = index(run, &chain, &prepared, &report);
+    let published: Vec<Option<Index>> = match report.failures.is_empty() {
+        true => sites.iter_mut().map(|site| site.published(run, &wanted)).collect(),
+        false => Vec::new(),
+    };
+    if published.iter().any(Option::is_some) {
         let brought = Brought::of_run(&prepared, &wishes.configuration, &mut report)?;
         let finish = Finish {
             run,
@@ -124,8 +136,10 @@ pub async fn mirror_to_mirror(
             local: local.as_ref(),
             prepared: &prepared,
             brought: &brought,
+            wanted: &wanted,
+            published: &published,
         };
-        finish.finish(&mut sites, &report).await?;
+        finish.finish(&mut sites).await?;
     }
     targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect())
 }
@@ -182,12 +196,17 @@ impl Site {
     }
 
     /// Answers whether nothing had to be moved, and the record says what it would say again.
-    fn is_unchanged(&self, prepared: &Prepared) -> bool {
-        let Ok(own) = &self.outcome else { return false };
+    fn is_unchanged(&self, prepared: &Prepared, published: Option<&Index>) -> bool {
+        let (Ok(own), Some(index)) = (&self.outcome, published) else { return false };
         let last = self.chain().and_then(Chain::last);
+        // A record that says that something is not there is to be told when nothing is missing any more.
+        let lacked = last.is_some_and(|last| !last.quarantined.is_empty());
+        if lacked && index.quarantined.is_empty() {
+            return false;
+        }
         let moved = own.totals.blobs + own.totals.mounted_blobs + own.totals.manifests;
-        let entries = || placed(&prepared.entries, &self.destination);
-        moved == 0 && last.is_some() && is_unchanged(&entries(), &file_records(prepared), last)
+        let entries = placed(&index.images, &self.destination);
+        moved == 0 && last.is_some() && is_unchanged(&entries, &file_records(prepared), last)
     }
 
     async fn copy(&mut self, run: &Run, workspace: &Workspace, prepared: &Prepared, supply: Arc<dyn Supply>) {
@@ -206,10 +225,18 @@ impl Site {
             run.parallelism,
             run.retry,
             run.events.clone(),
-        );
+        )
+        .stopping(run.on_error == OnError::Stop)
+        .within(ImageTime::of(run.image_timeout, &prepared.entries));
         let publisher = if was_cut_off { publisher } else { publisher.trusting_the_record() };
         own.failures.extend(publish(&publisher, &self.destination, &prepared.entries).await);
         add_totals(&mut own.totals, publisher.totals());
+    }
+
+    /// Leaves out what this target did not take, if the user wants that. Returns what it has; nothing if that is no sequence.
+    fn published(&mut self, run: &Run, index: &Index) -> Option<Index> {
+        let own = self.outcome.as_mut().ok()?;
+        published_without(run, index, own)
     }
 }
 
@@ -266,6 +293,10 @@ struct Finish<'a> {
     local: Option<&'a Stored>,
     prepared: &'a Prepared,
     brought: &'a Brought,
+    /// The sequence that is made.
+    wanted: &'a Index,
+    /// What of it each target has.
+    published: &'a [Option<Index>],
 }
 
 impl Finish<'_> {
@@ -286,33 +317,30 @@ impl Finish<'_> {
     }
 
     /// Commits to the workspace, and then to each target that has all of it.
-    async fn finish(&self, sites: &mut [Site], report: &RunReport) -> Result<(), WorkflowError> {
+    async fn finish(&self, sites: &mut [Site]) -> Result<(), WorkflowError> {
         let signatures = self.signatures()?;
-        // What was left out of a run is not what nobody wants.
-        sites
-            .iter_mut()
-            .flat_map(|site| &mut site.outcome)
-            .for_each(|own| own.dropped.clone_from(&report.dropped));
         for site in sites.iter_mut().filter(|site| site.is_good()) {
             let kept = release_signatures::keep(self.workspace, &site.destination, &signatures).await;
             site.outcome.iter_mut().for_each(|own| own.warnings.extend(kept.clone()));
         }
-        if sites.iter().filter(|site| site.is_good()).all(|site| site.is_unchanged(self.prepared)) {
+        let mut good = sites.iter().zip(self.published).filter(|(site, _)| site.is_good());
+        if good.all(|(site, published)| site.is_unchanged(self.prepared, published.as_ref())) {
             for site in sites.iter_mut() {
                 self.note_unchanged(site).await?;
             }
             return self.end(sites);
         }
         self.workspace.write("resolved-config.yaml", &(self.wishes.pinned)(&self.prepared.entries))?;
-        let index = index(self.run, self.chain, self.prepared, report);
+        let index = self.wanted;
         // The workspace first: a target that is ahead of its workspace would be refused by the next run.
         let state = self.prepared.plugin_state.clone();
         let extras = Extras { state, files: file_records(self.prepared) };
-        let after = advance(self.chain, &index, None, Repository::clone, extras.clone());
+        let after = advance(self.chain, index, None, Repository::clone, extras.clone());
         self.workspace.commit_record(&after, self.local).await?;
         let extras = Extras { state: Default::default(), ..extras };
-        for site in sites.iter_mut().filter(|site| site.is_good()) {
-            let committed = self.commit(site, &index, extras.clone()).await;
+        for (site, published) in sites.iter_mut().zip(self.published).filter(|(site, _)| site.is_good()) {
+            let Some(index) = published else { continue };
+            let committed = self.commit(site, index, extras.clone()).await;
             if let Err(error) = committed {
                 site.outcome = Err(error);
             }
@@ -322,8 +350,13 @@ impl Finish<'_> {
 
     /// Notes which targets have all in their records.
     fn end(&self, sites: &[Site]) -> Result<(), WorkflowError> {
-        let mut good = sites.iter().filter(|site| site.is_good());
-        good.try_for_each(|site| self.workspace.end_publishing(&site.destination.target))
+        // Of what a target did not take, it may have some.
+        let is_whole = |index: &Option<Index>| {
+            index.as_ref().is_some_and(|index| index.images.len() == self.wanted.images.len())
+        };
+        let good = sites.iter().zip(self.published).filter(|(site, _)| site.is_good());
+        let mut whole = good.filter(|(_, published)| is_whole(published));
+        whole.try_for_each(|(site, _)| self.workspace.end_publishing(&site.destination.target))
     }
 
     async fn note_unchanged(&self, site: &mut Site) -> Result<(), WorkflowError> {
@@ -345,10 +378,10 @@ impl Finish<'_> {
         let destination = &site.destination;
         let before = site.chain().cloned().unwrap_or_else(|| Chain::new(index.uid));
         let mut after = advance(&before, index, None, |r| destination.place(r), extras);
-        self.brought.keep(&mut after, index.sequence, &self.prepared.entries, destination);
+        self.brought.keep(&mut after, index.sequence, &index.images, destination);
         destination.records.commit(&after, site.remote.as_ref()).await?;
         self.workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
-        destination.keep_mapping(self.workspace, &after, &self.prepared.entries)?;
+        destination.keep_mapping(self.workspace, &after, &index.images)?;
         let Ok(own) = &mut site.outcome else { return Ok(()) };
         resources::write(self.workspace, destination, &after, &self.run.resources)?.tell(own);
         own.imagesets.push(line(index.sequence, "published"));
@@ -382,6 +415,7 @@ fn index(run: &Run, chain: &Chain, prepared: &Prepared, report: &RunReport) -> I
         required: Vec::new(),
         refused: report.refused.clone(),
         signed_by: Vec::new(),
+        quarantined: quarantined(report),
     }
 }
 

@@ -7,9 +7,11 @@ use uuid::Uuid;
 
 use super::preflight::Unfit;
 use super::stock::NotInStock;
+use super::to_disk::ChunkLimit;
 use crate::archive::ArchiveError;
 use crate::bucket::Fault;
 use crate::content::{ContentError, ContentErrorKind};
+use crate::fsx;
 use crate::metadata::MetadataError;
 use crate::plan::imageset::Collision;
 use crate::plan::layout::LayoutError;
@@ -172,8 +174,27 @@ pub enum WorkflowErrorKind {
     #[error(transparent)]
     Collision(#[from] Collision),
     /// The content does not fit into chunks.
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
+    #[error("the imageset does not fit archives of {}{}", .limit.size, of_image(.image.as_deref()))]
+    Layout {
+        /// The limit, as the user wrote it.
+        limit: ChunkLimit,
+        /// The image whose content is too large, if it is that.
+        image: Option<String>,
+        /// Why.
+        source: LayoutError,
+    },
+    /// A disk has not enough room for what the run is going to write.
+    #[error("{needed} bytes are needed for {what} in `{path}`, and {available} are free")]
+    NoRoom {
+        /// A directory on that disk.
+        path: String,
+        /// What is going to be there.
+        what: String,
+        /// How much that is.
+        needed: u64,
+        /// What there is.
+        available: u64,
+    },
     /// The imageset cannot be written or read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -227,6 +248,10 @@ pub enum WorkflowErrorKind {
     },
 }
 
+fn of_image(image: Option<&str>) -> String {
+    image.map_or_else(String::new, |image| format!(" because of image `{image}`"))
+}
+
 fn others(more: usize) -> String {
     if more == 0 { String::new() } else { format!(", and {more} more") }
 }
@@ -241,6 +266,9 @@ impl WorkflowError {
     /// Returns what to do about it.
     pub fn hint(&self) -> Option<String> {
         match self.kind.as_ref() {
+            WorkflowErrorKind::Workspace { source, .. } if fsx::is_full(source) => Some(
+                "free some space there; the same command goes on from there".to_owned(),
+            ),
             WorkflowErrorKind::Workspace { .. } => {
                 Some("name a directory that can be written with --workspace file://DIR".to_owned())
             }
@@ -299,7 +327,11 @@ impl WorkflowError {
             WorkflowErrorKind::Collision(_) => {
                 Some("give one of them another name with `targetRepo` or `targetTag`".to_owned())
             }
-            WorkflowErrorKind::Layout(error) => error.hint(),
+            WorkflowErrorKind::Layout { limit, source, .. } => limit.hint(source),
+            WorkflowErrorKind::NoRoom { needed, available, .. } => Some(format!(
+                "free {} bytes there, or use another disk; nothing was written, and what earlier runs have finished is kept",
+                needed.saturating_sub(*available)
+            )),
             WorkflowErrorKind::Archive(error) => error.hint().or_else(|| fault_hint(error)),
             WorkflowErrorKind::Metadata(MetadataError::Content { source, .. }) => content_hint(source),
             WorkflowErrorKind::Metadata(error) => error.hint().map(str::to_owned),
@@ -370,6 +402,9 @@ pub(super) fn content_hint(error: &ContentError) -> Option<String> {
         }
         ContentErrorKind::Denied => {
             "the account may not do this here; ask for the right to, or use another --authfile"
+        }
+        ContentErrorKind::OutOfTime(_) => {
+            "give images longer with --image-timeout, or leave that out; the same command goes on from where this one stopped"
         }
         ContentErrorKind::Throttled { .. } => "try again later, or with a lower --parallel-images",
         ContentErrorKind::Unavailable(_) => {

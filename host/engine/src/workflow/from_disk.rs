@@ -10,7 +10,7 @@ use oc_mirror_model::imageset::{ImageEntry, Index};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::{Repository, Target};
-use oc_mirror_model::report::{ImagesetReport, RunReport, Totals, Workflow};
+use oc_mirror_model::report::{ImagesetReport, RunReport, Totals, Workflow, exit};
 use oc_mirror_model::sequence::{Admission, Refusal, admit};
 use uuid::Uuid;
 
@@ -18,22 +18,25 @@ use super::companions::referrers_of;
 use super::deletion;
 use super::from_predecessor;
 use super::imagesets::Imagesets;
+use super::on_error::{note_made_without, published_without};
 use super::preflight::Examine;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
 use super::release_signatures;
 use super::repair::{still_there, thorough};
 use super::resources::{self, Brought, Remarks};
+use super::space::{self, Need};
 use super::targets::Targets;
 use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::workspace::TRUST;
-use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
+use super::{OnError, Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::Reader;
 use crate::content::{ContentDelete, ContentRead};
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
 use crate::plan::names::Names;
 use crate::report::Event;
+use crate::transfer::ImageTime;
 use crate::transfer::publish::{Endpoint, Place, PublishImage, Publisher, Supply};
 use crate::transfer::shared::{Reads, Seat, Sharing};
 
@@ -161,6 +164,14 @@ pub async fn disk_to_mirror(
     let readers = from.open(&run.trusted).await?;
     let uid = readers.last().map(|r| r.index().uid).ok_or_else(|| no_imageset(from))?;
     check_configuration(&readers, is_configuration).await?;
+    if !run.dry_run {
+        let resources =
+            readers.iter().flat_map(|r| &r.index().entries).filter(|e| e.path.starts_with(RESOURCES));
+        let resources =
+            Need { dir: workspace.dir(), bytes: resources.map(|e| e.size).sum(), what: "resources" };
+        let images = readers.iter().map(|r| r.index().images.len()).sum();
+        space::check(&[resources, Need::of_workspace(workspace.dir(), images, 0)])?;
+    }
     let publishing = Publishing { run, workspace, readers: &readers, uid };
     if let [destination] = destinations {
         let planned = publishing.plan(destination).await?;
@@ -296,20 +307,26 @@ impl Publishing<'_> {
                     let brought = Brought::of_imageset(reader, &mut report).await?;
                     let (images, seat) = (&index.images, seat.as_ref());
                     self.publish_one(reader, destination, images, seat, found.as_ref(), &mut report).await?;
-                    if !report.failures.is_empty() {
+                    let Some(there) = published_without(run, index, &mut report) else {
                         line.outcome = "failed".to_owned();
                         report.imagesets.push(line);
                         remarks.tell(&mut report);
                         return Ok(report);
-                    }
+                    };
+                    // An earlier imageset of this run may have lacked it.
+                    let is_there = |name: &str| there.images.iter().any(|image| image.request.origin == name);
+                    report.quarantined.retain(|failure| !is_there(&failure.subject));
                     let signatures =
                         release_signatures::keep(workspace, destination, &signatures(reader).await?).await;
                     report.warnings.extend(signatures);
                     let stored =
-                        commit(destination, index, reader.identity(), &brought, found.as_ref()).await?;
-                    workspace.end_publishing(&destination.target)?;
+                        commit(destination, &there, reader.identity(), &brought, found.as_ref()).await?;
+                    // Of what the target did not take, it may have some.
+                    if there.images.len() == index.images.len() {
+                        workspace.end_publishing(&destination.target)?;
+                    }
                     workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
-                    destination.keep_mapping(workspace, &stored.chain, &index.images)?;
+                    destination.keep_mapping(workspace, &stored.chain, &there.images)?;
                     remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
                     found = Some(stored);
                     line.outcome = "published".to_owned();
@@ -355,7 +372,9 @@ impl Publishing<'_> {
             let places = required.repositories.iter().map(|r| destination.place(r));
             known.entry(required.descriptor.digest.clone()).or_default().extend(places);
         }
-        let supply: Arc<dyn Supply> = Arc::new(FromImageset { reader: Arc::new(reader.clone()) });
+        let others = self.readers.iter().filter(|other| other.identity() != reader.identity());
+        let others = others.map(|other| Arc::new(other.clone())).collect();
+        let supply: Arc<dyn Supply> = Arc::new(FromImageset { reader: Arc::new(reader.clone()), others });
         let supply = seat.map_or_else(|| supply.clone(), |seat| seat.supply(supply.clone()));
         let publisher = Publisher::new(
             destination.endpoint.clone(),
@@ -364,7 +383,9 @@ impl Publishing<'_> {
             run.parallelism,
             run.retry,
             run.events.clone(),
-        );
+        )
+        .stopping(run.on_error == OnError::Stop)
+        .within(ImageTime::of(run.image_timeout, images));
         // What was published before and is repaired begins nothing that could be cut off.
         let is_again = found.is_some_and(|f| f.chain.imageset(index.sequence).is_some());
         let is_doubtful = is_again || self.workspace.begin_publishing(&destination.target)? || run.repair;
@@ -391,6 +412,9 @@ fn note_images(report: &mut RunReport, reader: &Reader, step: Step) {
     let new = index.refused.iter().filter(|refused| !report.refused.contains(refused));
     let new: Vec<_> = new.cloned().collect();
     report.refused.extend(new);
+    // Only the newest one says what is missing now.
+    report.quarantined.retain(|failure| failure.exit_code != exit::OK);
+    note_made_without(report, index);
 }
 
 /// Reads the signatures of releases that an imageset has.
@@ -447,6 +471,8 @@ fn admit_all(
                 chain = Some(advance(&before, index, Some(identity), Repository::clone, extras(index)));
                 Step::Publish
             }
+            // What was left out at the target is tried again as long as nothing followed.
+            Ok(Admission::AlreadyPublished) if lacks_something(index, chain.as_ref()) => Step::Publish,
             Ok(Admission::AlreadyPublished) => Step::AlreadyPublished,
             Err(Refusal::Gap { target, .. }) if is_cured(target, &readers[place + 1..]) => Step::PassOver,
             Err(Refusal::Older { sequence, .. })
@@ -459,6 +485,12 @@ fn admit_all(
         steps.push(step);
     }
     Ok(steps)
+}
+
+/// Answers whether an imageset is the last one at a target that could not take all of it.
+fn lacks_something(index: &Index, chain: Option<&Chain>) -> bool {
+    let last = chain.and_then(Chain::last).filter(|last| last.sequence == index.sequence);
+    last.is_some_and(|last| last.quarantined.iter().any(|image| !index.quarantined.contains(image)))
 }
 
 /// Answers whether a later imageset closes the gap after the sequence the target is at.
@@ -478,7 +510,9 @@ async fn commit(
     brought: &Brought,
     found: Option<&Stored>,
 ) -> Result<Stored, WorkflowError> {
-    let before = found.map_or_else(|| Chain::new(index.uid), |f| f.chain.clone());
+    let mut before = found.map_or_else(|| Chain::new(index.uid), |f| f.chain.clone());
+    // It was there in part.
+    before.imagesets.retain(|published| published.sequence != index.sequence);
     let mut after = advance(&before, index, Some(identity), |r| destination.place(r), extras(index));
     brought.keep(&mut after, index.sequence, &index.images, destination);
     destination.records.commit(&after, found).await?;
@@ -509,15 +543,18 @@ pub(super) fn add_totals(sum: &mut Totals, more: Totals) {
     sum.manifests += more.manifests;
 }
 
-/// Supplies what the imageset carries.
+/// Supplies what the imageset carries; and what it relies on, where an earlier one that is at hand has it. The target may
+/// have lost that, or never have taken it.
 struct FromImageset {
     reader: Arc<Reader>,
+    others: Vec<Arc<Reader>>,
 }
 
 impl Supply for FromImageset {
     fn supply(&self, image: &PublishImage, content: &Descriptor) -> Option<Place> {
-        let reader: Arc<dyn ContentRead> = self.reader.clone();
-        self.reader.holds(&content.digest).then(|| (reader, image.repository.clone()))
+        let mut all = std::iter::once(&self.reader).chain(&self.others);
+        let reader: Arc<dyn ContentRead> = all.find(|reader| reader.holds(&content.digest))?.clone();
+        Some((reader, image.repository.clone()))
     }
 
     fn is_steady(&self) -> bool {

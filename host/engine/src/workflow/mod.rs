@@ -18,6 +18,7 @@ pub mod imagesets;
 mod kept;
 mod mirrored;
 pub mod network;
+mod on_error;
 mod outgoing;
 mod preflight;
 mod prepare;
@@ -28,6 +29,7 @@ mod repair;
 mod resolve;
 mod resources;
 pub mod serving;
+mod space;
 pub mod stock;
 mod targets;
 pub mod to_disk;
@@ -35,12 +37,14 @@ mod workspace;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use oc_mirror_model::imageset::ImageEntry;
 use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
 pub use guard::Guard;
+pub use on_error::OnError;
 pub use preflight::{Examine, Finding, Unfit};
 pub use workspace::{
     ResourcesOf, Workspace, cache_in, directory_of_workspace, resources_in, trusted_keys_in,
@@ -72,6 +76,8 @@ pub struct Run {
     pub retry: Retry,
     /// What to do about images that cannot be had.
     pub on_error: OnError,
+    /// How long one image may be under way; nothing: as long as it takes.
+    pub image_timeout: Option<Duration>,
     /// What to do about signatures and other things beside images.
     pub companions: CarryCompanions,
     /// Whether what has left the configuration is deleted from the target once all is published.
@@ -86,16 +92,6 @@ pub struct Run {
     pub events: SharedEvents,
     /// Set when the run is to stop.
     pub cancelled: Arc<AtomicBool>,
-}
-
-/// What a run does about images that cannot be had. Whatever it does, an image is in wholly or not at all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnError {
-    /// Go on to find all that is wrong, then end without an imageset.
-    #[default]
-    Fail,
-    /// Leave out what cannot be had, and with it every operator bundle that needs it; releases are never left out.
-    Drop,
 }
 
 /// What a run does about signatures, attestations, bills of materials and other referrers of the images it mirrors.

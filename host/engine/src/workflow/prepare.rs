@@ -21,6 +21,7 @@ use super::companions::{self, Beside, Carried, Companions, Table};
 use super::error::content_hint;
 use super::images::{Guarded, Origin, Origins, RunImages};
 use super::kept::{self, Kept};
+use super::on_error::{can_be_left_out, note_quarantined, unavailable};
 use super::resolve::{ResolvedImage, resolve};
 use super::to_disk::RESOURCES;
 use super::{CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
@@ -114,7 +115,11 @@ impl Request<'_> {
                 Some(failure) => Err(failure.clone()),
                 None => collect(sources, place, &info, &services).await,
             };
+            let is_enough = self.stops() && collected.is_err();
             wanted.push(collected);
+            if is_enough {
+                break;
+            }
         }
         let mut refused: Vec<RefusedImage> = Vec::new();
         let parallel = self.run.parallelism.images * self.run.parallelism.blobs;
@@ -126,7 +131,10 @@ impl Request<'_> {
             if requests.is_empty() && wanted.iter().all(Result::is_ok) && is_first {
                 return Err(WorkflowErrorKind::NothingSelected.into());
             }
-            let found = self.find(&images, &judge, &companions, requests).await;
+            let found = match self.stops() && wanted.iter().any(Result::is_err) {
+                true => Found::default(),
+                false => self.find(&images, &judge, &companions, requests).await,
+            };
             let news = self.news(&found, &services.unavailable, report);
             refused
                 .extend(found.refused.iter().filter(|r| !refused.contains(r)).cloned().collect::<Vec<_>>());
@@ -147,6 +155,11 @@ impl Request<'_> {
             }
         }
         unreachable!("the loop ends by returning")
+    }
+
+    /// Answers whether the first failure is the end.
+    fn stops(&self) -> bool {
+        self.run.on_error == OnError::Stop
     }
 
     fn phase(&self, name: &str, items: Option<u64>) {
@@ -181,6 +194,9 @@ impl Request<'_> {
         let (resolved, unverified): (Vec<_>, Vec<_>) =
             resolved.into_iter().partition(|image| self.admits(image));
         failures.extend(unverified.iter().map(not_verified));
+        if self.stops() && !failures.is_empty() {
+            return Found { resolved, refused, failures, carried: Vec::new() };
+        }
         let parallel = self.run.parallelism.images * self.run.parallelism.blobs;
         let (resolved, more) = judge.images(resolved, parallel).await;
         refused.extend(more);
@@ -206,10 +222,11 @@ impl Request<'_> {
             reason: Reason::Refused,
             message: format!("{} ({}, {})", image.message, image.policy, image.code),
         });
-        let drop = self.run.on_error == OnError::Drop;
-        let missing: Vec<_> = found.failures.iter().filter(|f| drop && can_be_dropped(&f.kind)).collect();
+        let leave_out = self.run.on_error == OnError::Quarantine;
+        let missing: Vec<_> =
+            found.failures.iter().filter(|f| leave_out && can_be_left_out(&f.kind)).collect();
         for failure in &missing {
-            note_dropped(report, (*failure).clone());
+            note_quarantined(report, (*failure).clone());
         }
         let missing = missing.into_iter().map(unavailable);
         refused.chain(missing).filter(|new| !known.iter().any(|k| k.origin == new.origin)).collect()
@@ -217,8 +234,8 @@ impl Request<'_> {
 
     /// Reports what is left of the failures: all of them, or those that nothing can be done without.
     fn settle(&self, failures: Vec<Failure>, report: &mut RunReport) {
-        let drop = self.run.on_error == OnError::Drop;
-        let left = failures.into_iter().filter(|f| !(drop && can_be_dropped(&f.kind)));
+        let leave_out = self.run.on_error == OnError::Quarantine;
+        let left = failures.into_iter().filter(|f| !(leave_out && can_be_left_out(&f.kind)));
         extend(&mut report.failures, left);
     }
 
@@ -306,42 +323,12 @@ fn note_origins(origins: &mut HashMap<Digest, Origin>, image: &ImageEntry, from:
 }
 
 /// What became of the wishes of all sources.
+#[derive(Default)]
 struct Found {
     resolved: Vec<ResolvedImage>,
     carried: Vec<Carried>,
     refused: Vec<RefusedImage>,
     failures: Vec<Failure>,
-}
-
-/// Answers whether the rest makes sense without it: a release without one of its images does not, nor do bundles without
-/// their catalog.
-fn can_be_dropped(kind: &str) -> bool {
-    !matches!(kind, "" | kind::RELEASE | kind::RELEASE_CONTENT | kind::GRAPH | kind::CATALOG)
-}
-
-/// Returns what to do without in another attempt, if the user wants that and all that failed can be done without.
-pub(super) fn do_without(
-    run: &Run,
-    failures: &[Failure],
-    report: &mut RunReport,
-) -> Option<Vec<Unavailable>> {
-    if run.on_error != OnError::Drop || !failures.iter().all(|f| can_be_dropped(&f.kind)) {
-        return None;
-    }
-    failures.iter().for_each(|failure| note_dropped(report, failure.clone()));
-    Some(failures.iter().map(unavailable).collect())
-}
-
-/// Says that an image is missing, to a source that may do without it.
-fn unavailable(failure: &Failure) -> Unavailable {
-    Unavailable { origin: failure.subject.clone(), reason: Reason::Missing, message: failure.message.clone() }
-}
-
-/// Notes something that is left out, once.
-fn note_dropped(report: &mut RunReport, failure: Failure) {
-    if !report.dropped.iter().any(|f| (&f.subject, &f.kind) == (&failure.subject, &failure.kind)) {
-        report.dropped.push(failure);
-    }
 }
 
 /// Adds to a list what it does not have yet: a run that is planned again says most things again.
@@ -390,7 +377,7 @@ fn requests(wanted: &[Result<Wanted, Failure>], unavailable: &[Unavailable]) -> 
     let missing: HashSet<&str> =
         unavailable.iter().filter(|u| u.reason == Reason::Missing).map(|u| u.origin.as_str()).collect();
     let of = |w: &Wanted| -> Vec<_> {
-        let is_missing = |i: &ImageRequest| missing.contains(i.origin.as_str()) && can_be_dropped(&i.kind);
+        let is_missing = |i: &ImageRequest| missing.contains(i.origin.as_str()) && can_be_left_out(&i.kind);
         let there = w.collected.images.iter().filter(|i| !is_missing(i));
         there.map(|request| (w.plugin.clone(), request.clone())).collect()
     };
@@ -411,23 +398,25 @@ async fn resolve_all(
     requests: Vec<(String, ImageRequest)>,
 ) -> (Vec<ResolvedImage>, Vec<Failure>) {
     let parallel = (run.parallelism.images * run.parallelism.blobs).max(1);
-    let outcomes: Vec<_> = stream::iter(requests)
+    let mut outcomes = stream::iter(requests)
         .map(|(plugin, request)| async move {
             let (origin, kind) = (request.origin.clone(), request.kind.clone());
             let outcome = resolve(images, &plugin, request).await;
             run.events.event(Event::ItemDone { name: &origin });
             outcome.map_err(|error| image_failure(&origin, &kind, &error))
         })
-        .buffered(parallel)
-        .collect()
-        .await;
+        .buffered(parallel);
     let (mut resolved, mut failures) = (Vec::new(), Vec::new());
-    for outcome in outcomes {
+    while let Some(outcome) = outcomes.next().await {
         match outcome {
             Ok(image) => resolved.push(image),
             Err(failure) => failures.push(failure),
         }
+        if run.on_error == OnError::Stop && !failures.is_empty() {
+            break;
+        }
     }
+    drop(outcomes);
     (resolved, failures)
 }
 

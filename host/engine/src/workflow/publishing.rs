@@ -24,10 +24,17 @@ pub(super) async fn publish(
         images.into_iter().partition(|i| i.request.kind == kind::CATALOG);
     // What is beside an image that a catalog offers is missed by whoever checks it, and fails the run; but the catalog
     // offers nothing that is not there.
-    let mut failures = all(publisher, destination, &attached).await;
-    failures.extend(all(publisher, destination, &others).await);
+    let mut failures = Vec::new();
     // A list may take over the tag of an image, which has another one by now.
-    failures.extend(all(publisher, destination, &lists).await);
+    for some in [&attached, &others, &lists] {
+        if publisher.stops() && !failures.is_empty() {
+            return failures;
+        }
+        failures.extend(all(publisher, destination, some).await);
+    }
+    if publisher.stops() && !failures.is_empty() {
+        return failures;
+    }
     let (whole, broken): (Vec<_>, Vec<_>) =
         catalogs.into_iter().partition(|catalog| missing_of(catalog, &others, &failures) == 0);
     let withheld = broken.iter().map(|catalog| withheld(catalog, missing_of(catalog, &others, &failures)));

@@ -46,6 +46,7 @@ impl Targets {
         report.warnings.extend(own.warnings);
         report.notes.extend(own.notes);
         report.failures.extend(own.failures);
+        report.quarantined.extend(own.quarantined);
         report.pruned = own.pruned;
         add_totals(&mut report.totals, own.totals);
         Ok(report)
@@ -83,10 +84,16 @@ fn add(report: &mut RunReport, directory: Option<&str>, target: String, own: Run
     report.refused.extend(only_new(own.refused, &report.refused));
     report.notes.extend(own.notes.iter().map(of_target));
     report.warnings.extend(own.warnings.iter().map(of_target));
-    report.failures.extend(own.failures.iter().map(|failure| match failure.subject == target {
+    let there = |failure: &Failure| match failure.subject == target {
         true => failure.clone(),
         false => Failure { message: of_target(&failure.message), ..failure.clone() },
-    }));
+    };
+    report.failures.extend(own.failures.iter().map(there));
+    // What no target can have, since the imageset lacks it, is said once.
+    let (made_without, left_out): (Vec<_>, Vec<_>) =
+        own.quarantined.iter().partition(|failure| failure.exit_code == 0);
+    report.quarantined.extend(only_new(made_without.into_iter().cloned().collect(), &report.quarantined));
+    report.quarantined.extend(left_out.into_iter().map(there));
     add_totals(&mut report.totals, own.totals.clone());
     report.targets.push(TargetReport {
         target,
@@ -94,6 +101,7 @@ fn add(report: &mut RunReport, directory: Option<&str>, target: String, own: Run
         imagesets: own.imagesets,
         warnings: own.warnings,
         failures: own.failures,
+        quarantined: own.quarantined,
         totals: own.totals,
     });
 }
@@ -156,6 +164,7 @@ mod tests {
             imagesets,
             warnings: Vec::new(),
             failures: Vec::new(),
+            quarantined: Vec::new(),
             totals: Default::default(),
         };
         let a = target(vec![imageset(1, "published"), imageset(2, "published"), imageset(3, "published")]);

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use oc_mirror_model::Size;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::Index;
+use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::Repository;
@@ -15,18 +16,21 @@ use uuid::Uuid;
 use super::companions::of_image;
 use super::images::Origins;
 use super::imagesets::Imagesets;
+use super::on_error::{as_failure, do_without, quarantined};
 use super::outgoing::Outgoing;
-use super::prepare::{Prepared, Request, do_without, file_records, image_failure, image_reports, mapping};
-use super::{Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
+use super::prepare::{Prepared, Request, chain_of, file_records, image_failure, image_reports, mapping};
+use super::space::{self, Need};
+use super::{OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::{self, ImagesetChunks, Reader, SigningKeys, Writer};
 use crate::bucket::Bucket;
-use crate::content::{ContentError, ContentWrite};
+use crate::content::{ContentError, ContentErrorKind, ContentWrite};
 use crate::metadata::{MetadataError, Stored};
 use crate::plan::imageset::{Content, Extras, advance, content, is_unchanged};
-use crate::plan::layout::{Item, finish, order};
+use crate::plan::layout::{Item, LayoutError, finish, order};
 use crate::report::Event;
 use crate::source::Artifact;
-use crate::transfer::fetch::{Wanted, fetch};
+use crate::transfer::ImageTime;
+use crate::transfer::fetch::{Missing, Wanted, fetch};
 
 /// Where the configuration is, as it was written.
 pub const CONFIGURATION: &str = "files/imageset-config.yaml";
@@ -43,8 +47,8 @@ pub struct ToDisk {
     pub dir: PathBuf,
     /// Where they go from there.
     pub bucket: Option<Arc<Bucket>>,
-    /// No chunk is larger, in bytes.
-    pub chunk_limit: u64,
+    /// No chunk is larger.
+    pub chunk_limit: ChunkLimit,
     /// Whether to refuse to split a blob at the end of a chunk.
     pub strict: bool,
     /// The sequence to build on, if not on the last one.
@@ -53,6 +57,36 @@ pub struct ToDisk {
     pub uid: Option<Uuid>,
     /// The keys that sign it; none: it is not signed.
     pub keys: SigningKeys,
+}
+
+/// How large a chunk may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkLimit {
+    /// The size.
+    pub size: Size,
+    /// Whether it was asked for with `--archive-size`, and not by `archiveSize`.
+    pub is_argument: bool,
+}
+
+impl ChunkLimit {
+    /// Returns what to do about an imageset that does not fit.
+    pub(super) fn hint(&self, error: &LayoutError) -> Option<String> {
+        let strict = matches!(error, LayoutError::TooLarge { .. });
+        let otherwise = if strict { ", or leave out --strict-archive" } else { "" };
+        let enough = match error {
+            LayoutError::TooManyChunks { .. } => "a larger size".to_owned(),
+            _ => {
+                let enough = self.size.at_least(error.needed()?);
+                let shown =
+                    if self.is_argument { enough.to_string() } else { enough.whole_gib().to_string() };
+                format!("at least {shown}")
+            }
+        };
+        Some(match self.is_argument {
+            true => format!("give --archive-size {enough}{otherwise}").replace("at least ", ""),
+            false => format!("set `archiveSize` to {enough}{otherwise}"),
+        })
+    }
 }
 
 /// Makes an imageset of what is new, and commits it to the workspace's record.
@@ -89,37 +123,46 @@ pub async fn mirror_to_disk(
     };
     let mut missing = Vec::new();
     // A blob that cannot be had is noticed only when it is fetched; where the user can do without its image, the
-    // imageset is planned again. That is another imageset, for which all is fetched again.
+    // imageset is planned again. That is another imageset, which takes over all that was fetched for the one before.
     let (prepared, content, index, writer) = loop {
         let prepared = request.prepare(&missing, &mut report).await?;
         let content = content(&prepared.entries, &chain, base);
         let new: HashSet<Digest> = content.new.iter().map(|d| d.digest.clone()).collect();
         report.images = image_reports(&prepared.entries, |digest| new.contains(digest));
         prepared.note_mirrors(&mut report.images);
+        let making = Making { run, wishes, workspace, to, chain: &chain, base };
         if run.dry_run {
-            return dry_run(workspace, &chain, base, &prepared, &content, report);
+            return making.imagine(&prepared, &content, report);
         }
-        if !report.failures.is_empty() {
-            // What can be had is brought all the same by the next run; an imageset with holes is not made.
+        let has_failed = !report.failures.is_empty();
+        if has_failed && (run.on_error == OnError::Stop || content.new.is_empty()) {
             return Ok(report);
         }
-        if to.since.is_none()
+        let is_whole = report.quarantined.is_empty();
+        if !has_failed
+            && to.since.is_none()
             && content.new.is_empty()
             && is_unchanged(&prepared.entries, &file_records(&prepared), chain.last())
+            && !(is_whole && lacks_something(&chain))
         {
             report.imagesets.push(imageset_report(last, base, None, Vec::new(), 0, &content, "nothing new"));
             return Ok(report);
         }
 
-        let pinned = (wishes.pinned)(&prepared.entries);
-        let files = files(wishes, &prepared, pinned.clone());
-        let items = order(files.iter().map(File::item).collect(), &prepared.entries, |d| new.contains(d));
-        let draft = draft(run, to, &chain, base, &prepared, &content, &report)?;
-        let index = finish(draft, &items, Some(to.chunk_limit), to.strict)?;
-        workspace.write("resolved-config.yaml", &pinned)?;
-        let writer = Arc::new(Writer::create_or_resume_signed(&to.dir, index.clone(), &to.keys)?);
-        write_files(&writer, &files).await?;
-        let failures = bring(run, &prepared, &content, writer.clone()).await?;
+        let made = making.fill(&prepared, &content, &report).await;
+        let (index, writer, failures) = match made {
+            // What is wrong with images is told even where the rest comes to nothing.
+            Err(error) if has_failed => {
+                report.failures.push(as_failure("the rest", &error));
+                return Ok(report);
+            }
+            made => made?,
+        };
+        if has_failed {
+            // An imageset with holes is not made. What can be had was brought all the same, for the next run to go on from.
+            report.failures.extend(failures);
+            return Ok(report);
+        }
         if failures.is_empty() {
             break (prepared, content, index, writer);
         }
@@ -356,37 +399,143 @@ fn files(wishes: &Wishes, prepared: &Prepared, pinned: Vec<u8>) -> Vec<File> {
     files
 }
 
-/// The index but for where things lie.
-fn draft(
-    run: &Run,
-    to: &ToDisk,
-    chain: &Chain,
+/// Answers whether the last imageset says that it lacks something that was wanted.
+fn lacks_something(chain: &Chain) -> bool {
+    chain.last().is_some_and(|last| !last.quarantined.is_empty())
+}
+
+/// What an imageset is made with.
+struct Making<'a> {
+    run: &'a Run,
+    wishes: &'a Wishes,
+    workspace: &'a Workspace,
+    to: &'a ToDisk,
+    chain: &'a Chain,
     base: u64,
-    prepared: &Prepared,
-    content: &Content,
-    report: &RunReport,
-) -> Result<Index, WorkflowError> {
-    let sequence = chain.sequence() + 1;
-    // A run that goes on where another one was cut off keeps that one's time, or nothing would match.
-    let created = archive::interrupted(&to.dir, sequence)?
-        .filter(|pending| !run.created_is_fixed && pending.uid == chain.uid)
-        .map_or_else(|| run.created.clone(), |pending| pending.created);
-    let signed_by = to.keys.ids();
-    Ok(Index {
-        format: Index::format_for(&signed_by),
-        uid: chain.uid,
-        sequence,
-        base,
-        previous: chain.last().and_then(|i| i.index.clone()),
-        created,
-        created_by: run.program.clone(),
-        chunks: Vec::new(),
-        entries: Vec::new(),
-        images: prepared.entries.clone(),
-        required: content.required.clone(),
-        refused: report.refused.clone(),
-        signed_by,
-    })
+}
+
+impl Making<'_> {
+    /// Plans the imageset, and brings everything into its place that can be had. Returns what could not.
+    async fn fill(
+        &self,
+        prepared: &Prepared,
+        content: &Content,
+        report: &RunReport,
+    ) -> Result<(Index, Arc<Writer>, Vec<Failure>), WorkflowError> {
+        let pinned = (self.wishes.pinned)(&prepared.entries);
+        let files = files(self.wishes, prepared, pinned.clone());
+        let index = self.plan(prepared, content, report, &files)?;
+        self.check_room(&index, content)?;
+        self.workspace.write("resolved-config.yaml", &pinned)?;
+        let (dir, planned, keys) = (self.to.dir.clone(), index.clone(), self.to.keys.clone());
+        // What an earlier run left is copied there, which may take a while.
+        let making = move || Writer::create_or_resume_signed(&dir, planned, &keys);
+        let writer = tokio::task::spawn_blocking(making).await;
+        let writer = Arc::new(writer.expect("making chunks does not panic and is not aborted")?);
+        write_files(&writer, &files).await?;
+        let failures = bring(self.run, prepared, content, writer.clone(), &self.to.dir).await?;
+        Ok((index, writer, failures))
+    }
+
+    /// Decides where everything is going to lie.
+    fn plan(
+        &self,
+        prepared: &Prepared,
+        content: &Content,
+        report: &RunReport,
+        files: &[File],
+    ) -> Result<Index, WorkflowError> {
+        let new: HashSet<&Digest> = content.new.iter().map(|d| &d.digest).collect();
+        let items = order(files.iter().map(File::item).collect(), &prepared.entries, |d| new.contains(d));
+        self.lay_out(self.draft(prepared, content, report)?, &items, prepared)
+    }
+
+    /// Looks whether the disks are large enough for what is going to be written.
+    fn check_room(&self, index: &Index, content: &Content) -> Result<(), WorkflowError> {
+        let blobs = self.chain.blobs.len() + content.new.len();
+        let bytes = archive::room_needed(&self.to.dir, index)?;
+        space::check(&[
+            Need { dir: &self.to.dir, bytes, what: "the imageset" },
+            Need::of_workspace(self.workspace.dir(), index.images.len(), blobs),
+        ])
+    }
+
+    /// Reports what would be made, and what would be in its way.
+    fn imagine(
+        &self,
+        prepared: &Prepared,
+        content: &Content,
+        mut report: RunReport,
+    ) -> Result<RunReport, WorkflowError> {
+        let lines = mapping(&prepared.entries, |image| {
+            format!("file://{}:{}", image.destination.repository, image.destination.tag)
+        });
+        self.workspace.write("dry-run/mapping.txt", lines.as_bytes())?;
+        if report.failures.is_empty() {
+            let files = files(self.wishes, prepared, (self.wishes.pinned)(&prepared.entries));
+            let index = self.plan(prepared, content, &report, &files)?;
+            if let Err(error) = self.check_room(&index, content) {
+                report.warnings.push(chain_of(&error));
+            }
+        }
+        let (sequence, bytes) = (self.chain.sequence() + 1, content.new_bytes());
+        report.imagesets.push(imageset_report(
+            sequence,
+            self.base,
+            None,
+            Vec::new(),
+            bytes,
+            content,
+            "planned",
+        ));
+        Ok(report)
+    }
+
+    fn lay_out(&self, draft: Index, items: &[Item], prepared: &Prepared) -> Result<Index, WorkflowError> {
+        let limit = self.to.chunk_limit;
+        finish(draft, items, Some(limit.size.bytes()), self.to.strict).map_err(|source| {
+            let of = |path: &str| {
+                let has = |image: &&ImageEntry| image.blobs.iter().any(|b| b.digest.layout_path() == path);
+                prepared.entries.iter().find(has).map(|image| image.request.origin.clone())
+            };
+            let image = match &source {
+                LayoutError::TooLarge { path, .. } => of(path),
+                _ => None,
+            };
+            WorkflowErrorKind::Layout { limit, image, source }.into()
+        })
+    }
+
+    /// The index but for where things lie.
+    fn draft(
+        &self,
+        prepared: &Prepared,
+        content: &Content,
+        report: &RunReport,
+    ) -> Result<Index, WorkflowError> {
+        let (run, chain) = (self.run, self.chain);
+        let sequence = chain.sequence() + 1;
+        // A run that goes on where another one was cut off keeps that one's time, or nothing would match.
+        let created = archive::interrupted(&self.to.dir, sequence)?
+            .filter(|pending| !run.created_is_fixed && pending.uid == chain.uid)
+            .map_or_else(|| run.created.clone(), |pending| pending.created);
+        Ok(Index {
+            format: FORMAT,
+            uid: chain.uid,
+            sequence,
+            base: self.base,
+            previous: chain.last().and_then(|i| i.index.clone()),
+            created,
+            created_by: run.program.clone(),
+            chunks: Vec::new(),
+            entries: Vec::new(),
+            images: prepared.entries.clone(),
+            required: content.required.clone(),
+            refused: report.refused.clone(),
+            quarantined: quarantined(report),
+            signed_by: self.to.keys.ids(),
+        })
+    }
 }
 
 async fn write_files(writer: &Writer, files: &[File]) -> Result<(), WorkflowError> {
@@ -405,6 +554,7 @@ async fn bring(
     prepared: &Prepared,
     content: &Content,
     writer: Arc<Writer>,
+    dir: &Path,
 ) -> Result<Vec<Failure>, WorkflowError> {
     let (manifests, blobs): (Vec<&Descriptor>, Vec<&Descriptor>) =
         content.new.iter().partition(|d| d.is_manifest());
@@ -424,9 +574,20 @@ async fn bring(
         })
         .collect();
     let parallel = run.parallelism.images * run.parallelism.blobs;
-    let missing = fetch(wanted, writer, parallel, run.retry, run.events.clone()).await;
+    let is_ours = |error: &ContentError| {
+        matches!(error.kind(), ContentErrorKind::Disk(_)) && Path::new(error.subject()).starts_with(dir)
+    };
+    let stops = run.on_error == OnError::Stop;
+    let time = ImageTime::of(run.image_timeout, &prepared.entries);
+    let is_enough = |missing: &Missing| stops || is_ours(&missing.error);
+    let missing =
+        fetch(wanted, writer, parallel, run.retry, run.events.clone(), time.as_ref(), &is_enough).await;
     let mut failures = Vec::new();
     for missing in missing {
+        if is_ours(&missing.error) {
+            // The disk has failed, and no image has.
+            return Err(missing.error.into());
+        }
         note_missing(&missing.blob, &missing.error, prepared, &mut failures);
     }
     Ok(failures)
@@ -442,24 +603,6 @@ fn note_missing(blob: &Descriptor, error: &ContentError, prepared: &Prepared, fa
             failures.push(failure);
         }
     }
-}
-
-fn dry_run(
-    workspace: &Workspace,
-    chain: &Chain,
-    base: u64,
-    prepared: &Prepared,
-    content: &Content,
-    mut report: RunReport,
-) -> Result<RunReport, WorkflowError> {
-    let lines = mapping(&prepared.entries, |image| {
-        format!("file://{}:{}", image.destination.repository, image.destination.tag)
-    });
-    workspace.write("dry-run/mapping.txt", lines.as_bytes())?;
-    let sequence = chain.sequence() + 1;
-    let bytes = content.new_bytes();
-    report.imagesets.push(imageset_report(sequence, base, None, Vec::new(), bytes, content, "planned"));
-    Ok(report)
 }
 
 fn imageset_report(

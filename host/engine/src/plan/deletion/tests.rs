@@ -84,6 +84,7 @@ fn chain(imagesets: Vec<Vec<(ImageRecord, Vec<String>)>>) -> Chain {
             images: images.into_iter().map(|(record, _)| record).collect(),
             plugin_state: BTreeMap::new(),
             files: BTreeMap::new(),
+            quarantined: Vec::new(),
         });
     }
     chain

@@ -72,9 +72,15 @@ pub(super) async fn prune(
     chain: &Chain,
     report: &mut RunReport,
 ) -> Result<(), WorkflowError> {
-    if !report.dropped.is_empty() {
-        let text = "nothing was pruned: what was left out of this run would be taken for something that nobody wants";
-        report.warnings.push(text.to_owned());
+    if let Some(newest) = chain.last().filter(|newest| !newest.quarantined.is_empty()) {
+        let count = newest.quarantined.len();
+        let images = if count == 1 { "1 image is".to_owned() } else { format!("{count} images are") };
+        // What was left out takes other images along, such as those of a whole bundle, so nobody can tell what may go.
+        report.warnings.push(format!(
+            "nothing was pruned: {images} missing from sequence {}, `{}` for one, and what was left out would be taken for \
+             something that nobody wants",
+            newest.sequence, newest.quarantined[0].origin
+        ));
         return Ok(());
     }
     let mut chains = load(destination).await?;

@@ -81,7 +81,8 @@ fn run() -> Run {
         dry_run: false,
         parallelism: Parallelism::default(),
         retry: Retry::default(),
-        on_error: OnError::Fail,
+        on_error: OnError::Finish,
+        image_timeout: None,
         companions: CarryCompanions::All,
         prune: false,
         repair: false,
@@ -155,6 +156,7 @@ async fn lab(greedy: bool) -> (Arc<Memory>, Destination, Chain) {
         required: Vec::new(),
         refused: Vec::new(),
         signed_by: Vec::new(),
+        quarantined: Vec::new(),
     };
     let chain = advance(&Chain::new(Uuid::nil()), &index, None, Repository::clone, Extras::default());
     let records = Arc::new(InRegistry::new(memory.clone(), None));

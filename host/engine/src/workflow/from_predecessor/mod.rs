@@ -35,12 +35,13 @@ use super::publishing;
 use super::release_signatures;
 use super::resources::{self, Brought, Remarks};
 use super::targets::Targets;
-use super::{Run, WorkflowError, WorkflowErrorKind, Workspace};
+use super::{OnError, Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::content::{ContentError, ContentErrorKind, ContentRead};
 use crate::metadata::Stored;
 use crate::plan::imageset::{Extras, advance, is_offered_by, merge};
 use crate::predecessors::{Found, Wanted};
 use crate::report::Event;
+use crate::transfer::ImageTime;
 use crate::transfer::publish::Publisher;
 
 /// Where charts are put, in the workspace.
@@ -274,6 +275,7 @@ impl Publishing<'_> {
             required: Vec::new(),
             refused: Vec::new(),
             signed_by: Vec::new(),
+            quarantined: Vec::new(),
         }
     }
 
@@ -461,7 +463,9 @@ impl Publishing<'_> {
             run.parallelism,
             run.retry,
             run.events.clone(),
-        );
+        )
+        .stopping(run.on_error == OnError::Stop)
+        .within(ImageTime::of(run.image_timeout, &index.images));
         run.events.event(Event::Phase {
             name: "publishing",
             items: Some(index.images.len() as u64),
