@@ -101,5 +101,6 @@ fn index(images: Vec<ImageEntry>) -> Index {
         required: Vec::new(),
         refused: Vec::new(),
         quarantined: Vec::new(),
+        signed_by: Vec::new(),
     }
 }

@@ -429,3 +429,20 @@ fn two_publishers_at_once_lose_nothing_unnoticed() {
         assert_eq!(again(1 - winner).output.code, 1);
     }
 }
+
+#[test]
+fn imagesets_in_a_bucket_are_checked_and_described() {
+    let Some(store) = Store::start() else { return };
+    store.push(1, 150_000, "v1");
+    store.configure(&["v1"]);
+    store.make(&["--archive-size", "100KB"]).expect(0);
+    let output = store.lab.context.run(&["check", BUCKET]).expect_code(0);
+    assert!(output.stdout.contains("imageset 1: whole, 1 image, "), "{}", output.snapshot());
+    let output = store.lab.context.run(&["describe", BUCKET]).expect_code(0);
+    assert!(output.stdout.contains("mirror_seq1_000001.tar"), "{}", output.snapshot());
+    let mut bytes = store.moto.object("mirror", "prod/mirror_seq1_000001.tar");
+    bytes[5000] ^= 1;
+    store.moto.put("mirror", "prod/mirror_seq1_000001.tar", &bytes);
+    let output = store.lab.context.run(&["check", BUCKET]).expect_code(8);
+    assert!(output.stdout.contains("mirror_seq1_000001.tar"), "{}", output.snapshot());
+}

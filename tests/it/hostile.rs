@@ -227,6 +227,21 @@ fn a_target_with_all_faults_at_once_gets_everything() {
 }
 
 #[test]
+fn a_busy_target_is_sent_the_record_until_it_takes_it() {
+    let source = Registry::start();
+    fill(&source, &IMAGES[..1]);
+    let host = source.host();
+    let lab = lab(source, &host, &IMAGES[..1]);
+    lab.make(&["--uid", UID]).expect(0);
+    let busy = FaultRegistry::before(&lab.target);
+    // Everything else has been published by then.
+    busy.rule(Rule::on("PUT", "/v2/oc-mirror/blobs/").first(5).then(Action::too_many_requests(0)));
+    let to = format!("docker://{}", busy.host());
+    lab.run(&["--from", &lab.file("disk"), &to, "--retry-delay", "10ms"]).expect(0);
+    assert_eq!(lab.chains("oc-mirror"), [UID]);
+}
+
+#[test]
 fn a_target_that_never_takes_one_layer_gets_all_images_without_it() {
     let source = Registry::start();
     fill(&source, small_images());

@@ -9,13 +9,13 @@ use oc_mirror_engine::workflow::{WorkflowError, Workspace};
 use oc_mirror_model::bucket::BucketUrl;
 use oc_mirror_model::config::{StorageConfig, fault_of_endpoint};
 
-use crate::args::MirrorArgs;
+use crate::args::{BucketArgs, MirrorArgs};
 use crate::environment;
 use crate::error::CliError;
 
 /// Opens a bucket. What the configuration says of its own holds for others too, unless an argument says something else.
 pub(crate) fn open(
-    args: &MirrorArgs,
+    args: &BucketArgs,
     network: &Network,
     url: &BucketUrl,
     storage: Option<&StorageConfig>,
@@ -30,7 +30,7 @@ pub(crate) fn open(
         }
         _ => (None, None, true),
     };
-    let endpoint = args.bucket.s3_endpoint.clone().or(endpoint).or(around.endpoint);
+    let endpoint = args.s3_endpoint.clone().or(endpoint).or(around.endpoint);
     if let Some(reason) = endpoint.as_deref().and_then(fault_of_endpoint) {
         return Err(CliError::new(format!("the URL of the object store cannot be used: {reason}")).hint(
             "give a URL such as `https://s3.example.com:9000` with --s3-endpoint or in AWS_ENDPOINT_URL",
@@ -41,7 +41,7 @@ pub(crate) fn open(
     let place = BucketPlace {
         url: url.clone(),
         endpoint,
-        region: args.bucket.s3_region.clone().or(region).or(around.region),
+        region: args.s3_region.clone().or(region).or(around.region),
         path_style,
         credentials: if is_aws { credentials } else { credentials.without_machine() },
     };
@@ -63,7 +63,7 @@ pub(crate) fn with_records(
             Ok(workspace.with_records(records))
         }
         Some(StorageConfig::S3 { bucket, .. }) => {
-            let bucket = open(args, network, bucket, storage, args.network.dest_tls_verify)?;
+            let bucket = open(&args.bucket, network, bucket, storage, args.network.dest_tls_verify)?;
             Ok(workspace.with_records(Arc::new(InBucket::new(bucket))))
         }
         Some(StorageConfig::Local { .. }) | None => Ok(workspace),

@@ -11,6 +11,7 @@ mod cluster_output;
 mod commands;
 mod environment;
 mod error;
+mod keys;
 mod logging;
 mod network;
 mod operators;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
         Some(Command::Clusters(args)) => commands::clusters::run(args),
         Some(Command::Schema(args)) => commands::schema::run(args),
         Some(Command::List(args)) => commands::list::run(args),
+        Some(Command::Check(args)) => commands::check::run(args),
+        Some(Command::Describe(args)) => commands::describe::run(args),
+        Some(Command::Key(args)) => commands::key::run(args),
         Some(Command::Serve(args)) => commands::serve::run(args),
         Some(Command::Delete(args)) => commands::delete::run(args),
         Some(Command::Debug(args)) => commands::debug::run(args),

@@ -128,6 +128,8 @@ fn run() -> Run {
         new_uid: Default::default(),
         dry_run: true,
         prune: false,
+        repair: false,
+        trusted: Default::default(),
         parallelism: Parallelism { images: 4, blobs: 5 },
         retry: Retry::default(),
         on_error: OnError::Finish,

@@ -2,24 +2,34 @@
 //!
 //! An imageset is one or more tar files, *chunks*. The index is the first entry of chunk 0; every other chunk starts
 //! with a [`ChunkHeader`] under the same name. All offsets count from the end of that first entry (its padding
-//! included), so the index need not know its own length.
+//! included), so the index need not know its own length. Where the imageset is signed, the signature lies right behind the
+//! index and counts as part of it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::checksum::with_checksum;
 use crate::digest::Digest;
+use crate::dsse::{Envelope, KeyId};
 use crate::manifest::Descriptor;
 use crate::reference::Repository;
 use crate::request::{Destination, ImageRequest};
+use crate::tar::{header_len, padded};
 
-/// The format that this program writes. With 1.1 came `quarantined`: whoever does not know it would take such images for
-/// ones that nobody wants any more.
-pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
+/// The format that this program writes, unless it has to be the newest.
+pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
+
+/// The format of what is signed or says that it lacks something, and the newest that this program reads. Readers of 1.0 do not
+/// expect an entry between the index and what it speaks of, and take what is in quarantine for what nobody wants any more.
+pub const NEWEST: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
 /// The name of the index within a chunk.
 pub const INDEX_NAME: &str = "imageset.json";
+
+/// The name of the envelope with signatures of the index.
+pub const SIGNATURE_NAME: &str = "imageset.json.sig";
 
 /// `major.minor` of a stored format: another major cannot be read, a newer minor is refused and never rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,7 +44,7 @@ pub struct FormatVersion {
 impl FormatVersion {
     /// Answers whether this program can read what was written with `self`.
     pub fn is_readable(self) -> bool {
-        self.major == FORMAT.major && self.minor <= FORMAT.minor
+        self.major == NEWEST.major && self.minor <= NEWEST.minor
     }
 }
 
@@ -94,6 +104,9 @@ pub struct Index {
     /// Images that are wanted and could not be had; they are not in this imageset, and neither is what needs them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<QuarantinedImage>,
+    /// The keys that sign this index, in their order. With any, the envelope with their signatures follows the index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<KeyId>,
 }
 
 /// The first entry of every chunk but the first.
@@ -108,6 +121,10 @@ pub struct ChunkHeader {
     pub sequence: u64,
     /// Which chunk this is, from 0.
     pub chunk: u32,
+    /// The SHA-256 of the index, so that chunks of two imagesets of one sequence are told apart. Nothing in imagesets from
+    /// before it was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<Digest>,
 }
 
 /// One chunk file.
@@ -225,9 +242,27 @@ impl ChunkHeader {
 }
 
 impl Index {
-    /// Returns what the given chunk starts with, unless it is chunk 0, which starts with this index.
-    pub fn chunk_header(&self, chunk: u32) -> ChunkHeader {
-        ChunkHeader { format: self.format, uid: self.uid, sequence: self.sequence, chunk }
+    /// Returns what the given chunk starts with, unless it is chunk 0, which starts with this index. `identity` is the SHA-256
+    /// of [`Index::to_bytes`]; whatever it is, the header has the same length.
+    pub fn chunk_header(&self, chunk: u32, identity: &Digest) -> ChunkHeader {
+        let index = Some(identity.clone());
+        ChunkHeader { format: self.format, uid: self.uid, sequence: self.sequence, chunk, index }
+    }
+
+    /// Returns the format of an imageset that these keys sign, and that lacks these images.
+    pub fn format_for(signed_by: &[KeyId], quarantined: &[QuarantinedImage]) -> FormatVersion {
+        if signed_by.is_empty() && quarantined.is_empty() { FORMAT } else { NEWEST }
+    }
+
+    /// Returns the bytes of the entry with the signatures, header and padding included.
+    pub fn signature_room(&self) -> u64 {
+        match self.signed_by.as_slice() {
+            [] => 0,
+            keys => {
+                let len = Envelope::len_of(keys);
+                header_len(SIGNATURE_NAME, len) + padded(len)
+            }
+        }
     }
 
     /// Returns the file name of a chunk: `mirror_seqN_NNNNNN.tar`.
@@ -241,11 +276,12 @@ impl Index {
         self.entries.iter().find(|e| e.path == path)
     }
 
-    /// Returns the canonical bytes of this document, which its digest and its signature are over.
+    /// Returns the canonical bytes of this document, which its digest and its signature are over. They begin with a checksum
+    /// of their own.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes =
             serde_json::to_vec_pretty(self).expect("a document of strings and numbers serialises");
         bytes.push(b'\n');
-        bytes
+        with_checksum(&bytes)
     }
 }

@@ -4,11 +4,15 @@
 //! (a digest's grammar, a tag's length) is parsed once at the edge and trusted afterwards.
 
 pub mod bucket;
+pub mod check;
+pub mod checksum;
 pub mod cluster_report;
 pub mod clusters;
 pub mod config;
 pub mod deletion;
+pub mod describe;
 pub mod digest;
+pub mod dsse;
 pub mod imageset;
 pub mod manifest;
 pub mod media_type;

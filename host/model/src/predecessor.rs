@@ -269,7 +269,7 @@ mod tests {
     fn order_and_what_follows_change_nothing() {
         let [a, b] = two();
         let one = document(2, &[a.clone(), b.clone()], &[a.clone(), b.clone()]);
-        let other = format!("{}{{\"rest\":", document(2, &[b.clone(), a.clone()], &[b.clone()]));
+        let other = format!("{}{{\"rest\":", document(2, &[b.clone(), a.clone()], std::slice::from_ref(&b)));
         let (one, other) = (Metadata::parse(one.as_bytes()), Metadata::parse(other.as_bytes()));
         let (one, other) = (one.expect("metadata"), other.expect("metadata, with a rest of a longer one"));
         assert_eq!(one.identity(), other.identity());

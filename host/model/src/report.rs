@@ -197,7 +197,7 @@ pub struct ImagesetReport {
     pub bytes: u64,
     /// Content that it need not carry, since earlier sequences did.
     pub saved_bytes: u64,
-    /// `made`, `published`, `already published`, `not needed`, `nothing new`, `planned`, `failed`; `varies` where it is not
+    /// `made`, `published`, `already published`, `repaired`, `not needed`, `nothing new`, `planned`, `failed`; `varies` where it is not
     /// the same at all targets.
     pub outcome: String,
 }

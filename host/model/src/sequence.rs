@@ -48,6 +48,18 @@ pub enum Refusal {
         /// The identity of the one at hand.
         offered: Digest,
     },
+    /// The imageset follows another one than the target has.
+    #[error("imageset {sequence} follows {named}, but imageset {before} at the target is {published}")]
+    OtherBefore {
+        /// The imageset.
+        sequence: u64,
+        /// The sequence before it.
+        before: u64,
+        /// The identity that it names.
+        named: Digest,
+        /// The identity of what was published.
+        published: Digest,
+    },
     /// A full imageset would take a chain back that has gone on.
     #[error(
         "imageset {sequence} is a full one, but the target is already at sequence {target} of the same chain"
@@ -91,6 +103,9 @@ impl Refusal {
             Self::Fork { .. } => {
                 "two imagesets were made with one sequence; keep the one that was published, and continue the chain in its workspace"
                     .to_owned()
+            }
+            Self::OtherBefore { .. } => {
+                "it was made in another workspace than what the target has; continue the chain in the workspace of that one".to_owned()
             }
             Self::GoneOn { target, .. } => {
                 format!("nothing of it is needed; publish the imagesets that follow sequence {target}")
@@ -137,6 +152,13 @@ pub fn admit(
     if index.base > at {
         return Err(Refusal::Gap { sequence, base: index.base, target: at });
     }
+    let before = target.and_then(|t| t.imageset(sequence - 1)).and_then(|record| record.index.as_ref());
+    if let (Some(named), Some(published)) = (&index.previous, before)
+        && named != published
+    {
+        let (named, published) = (named.clone(), published.clone());
+        return Err(Refusal::OtherBefore { sequence, before: sequence - 1, named, published });
+    }
     Ok(Admission::Publish)
 }
 
@@ -162,6 +184,7 @@ mod tests {
             required: Vec::new(),
             refused: Vec::new(),
             quarantined: Vec::new(),
+            signed_by: Vec::new(),
         }
     }
 
@@ -235,6 +258,18 @@ mod tests {
             admit(&other, &identity(&other), target.as_ref(), None),
             Err(Refusal::GoneOn { .. })
         ));
+    }
+
+    #[test]
+    fn another_history() {
+        let first = index(1, 1, 0);
+        let target = target(std::slice::from_ref(&first));
+        let mut next = index(1, 2, 1);
+        next.previous = Some(identity(&first));
+        assert_eq!(admit(&next, &identity(&next), target.as_ref(), None), Ok(Admission::Publish));
+        next.previous = Some(Digest::of(b"another"));
+        let refusal = admit(&next, &identity(&next), target.as_ref(), None).expect_err("refused");
+        assert!(matches!(refusal, Refusal::OtherBefore { before: 1, .. }), "{refusal}");
     }
 
     #[test]

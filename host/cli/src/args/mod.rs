@@ -2,9 +2,11 @@
 
 mod apply;
 mod bucket;
+mod check;
 mod cluster_access;
 mod clusters;
 mod delete;
+mod keys;
 mod resources;
 mod serve;
 
@@ -15,10 +17,12 @@ use uuid::Uuid;
 
 pub(crate) use apply::{ApplyArgs, ApplyOptions};
 pub(crate) use bucket::BucketArgs;
+pub(crate) use check::{CheckArgs, DescribeArgs};
 use cluster_access::HEADING as CLUSTERS;
 pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 pub(crate) use delete::DeleteArgs;
+pub(crate) use keys::{KeyArgs, KeyCommand, SignArgs, VerifyArgs};
 pub(crate) use resources::ResourceArgs;
 pub(crate) use serve::ServeArgs;
 
@@ -53,6 +57,12 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Delete images from a registry, in two phases
     Delete(DeleteArgs),
+    /// Check that imagesets, or what was published, are whole
+    Check(CheckArgs),
+    /// Print what imagesets hold
+    Describe(DescribeArgs),
+    /// Make keys that sign imagesets, and tell of them
+    Key(KeyArgs),
     /// Serve a directory or an imageset as a registry
     Serve(ServeArgs),
     /// Tell clusters where mirrored content is
@@ -139,6 +149,16 @@ pub(crate) struct MirrorArgs {
     /// Accepted for oc-mirror v1: nothing is pruned without --prune
     #[arg(long, hide = true, conflicts_with = "prune")]
     pub skip_pruning: bool,
+
+    /// Ask the target for all that the imagesets hold, those published before included, and send what it lacks
+    #[arg(long)]
+    pub repair: bool,
+
+    #[command(flatten)]
+    pub sign: SignArgs,
+
+    #[command(flatten)]
+    pub verify: VerifyArgs,
 
     #[command(flatten)]
     pub resources: ResourceArgs,
@@ -553,7 +573,7 @@ pub(crate) enum DebugCommand {
         cache: PathBuf,
 
         #[command(flatten)]
-        network: NetworkArgs,
+        network: Box<NetworkArgs>,
     },
 }
 

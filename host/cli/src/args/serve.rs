@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::VerifyArgs;
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Beyond the loopback interface, a directory is served over TLS and to users of the password file;
@@ -51,6 +53,9 @@ pub(crate) struct ServeArgs {
     /// Let everybody read
     #[arg(long)]
     pub anonymous_read: bool,
+
+    #[command(flatten)]
+    pub verify: VerifyArgs,
 
     /// Listen beyond the loopback interface even without TLS or a password file
     #[arg(long)]

@@ -287,6 +287,8 @@ fn settings(args: &DeleteArgs) -> Result<Run, CliError> {
         parallelism: Parallelism { images: args.parallel_images.into(), ..Parallelism::default() },
         retry: Retry { times: args.retry_times, delay: delay.filter(|delay| !delay.is_zero()) },
         prune: false,
+        repair: false,
+        trusted: Default::default(),
         resources: args.resources.preferences()?,
         events,
         cancelled: Arc::new(AtomicBool::new(false)),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use oc_mirror_engine::archive::TrustedKeys;
 use oc_mirror_engine::bucket::Bucket;
 use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
@@ -27,7 +28,7 @@ use crate::args::{self, Format, MirrorArgs};
 use crate::error::CliError;
 use crate::output::{self, Console};
 use crate::plugins::{self, Lent};
-use crate::{bucket, cluster_output, environment, logging, network, signatures, stock};
+use crate::{bucket, cluster_output, environment, keys, logging, network, signatures, stock};
 
 /// Which way, and from where to where.
 enum Way {
@@ -69,10 +70,11 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
     let configured = args.config.as_deref().map(|path| configuration(path, args.quiet)).transpose()?;
     let workspace = workspace_of(args, workspace, configured.as_ref())?;
     note_accepted(args);
+    let trusted = keys::trusted(&args.verify, Some(&workspace))?;
     let workspace = Workspace::open(&workspace)?;
     logging::start(workspace.dir(), args.log_level)?;
     let events: SharedEvents = Arc::new(Console { quiet: args.quiet });
-    let run = settings(args, events)?;
+    let run = settings(args, events, trusted)?;
     let network = network::open(&args.network, &run)?;
     let workspace = match way {
         // What is published is recorded where it is published to.
@@ -162,7 +164,7 @@ async fn execute(
 ) -> Result<RunReport, CliError> {
     let stop = run.cancelled.clone();
     let storage = configured.as_ref().and_then(|c| c.configuration.storage.clone());
-    let given = Given { args, network: &network, storage: storage.as_ref() };
+    let given = Given { args, trusted: &run.trusted, network: &network, storage: storage.as_ref() };
     let work = async {
         match way {
             Way::ToDisk { dir, from } => {
@@ -176,7 +178,7 @@ async fn execute(
             Way::ToBucket { bucket, from } => {
                 let mut configured = configured.ok_or_else(no_configuration)?;
                 let verify = args.network.dest_tls_verify;
-                let bucket = bucket::open(args, &network, bucket, storage.as_ref(), verify)?;
+                let bucket = bucket::open(&args.bucket, &network, bucket, storage.as_ref(), verify)?;
                 let to = to_disk(args, &workspace.outgoing(), Some(bucket), &configured)?;
                 let stock = given.stock(from.as_ref(), &mut configured).await?;
                 let origins = stock::origins(stock.as_ref(), &network, args.online);
@@ -298,6 +300,7 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
         return Err(CliError::new("--prune is for publishing, and nothing is published here")
             .hint("give it with a destination docker://HOST"));
     }
+    check_keys(args, is_bucket || destination.starts_with("file://"))?;
     if is_bucket {
         let bucket = destination.parse().map_err(|e: InvalidBucket| CliError::from_error(&e).hint(FORMS))?;
         let from = source_of(args, |from| matches!(from, From::Bucket(from) if *from == bucket))?;
@@ -342,6 +345,24 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
         }
         None => Ok((Way::Direct { targets }, None)),
     }
+}
+
+/// Refuses keys, and repairs, where there is nothing to do for them.
+fn check_keys(args: &MirrorArgs, makes_imageset: bool) -> Result<(), CliError> {
+    if !args.sign.sign_key.is_empty() && !makes_imageset {
+        return Err(CliError::new("--sign-key is for making an imageset, and none is made here")
+            .hint("give it with a destination file://DIR or s3://BUCKET; --verify-key is for publishing"));
+    }
+    let verifies = !args.verify.verify_key.is_empty() || args.verify.verify_threshold.is_some();
+    if verifies && args.from.is_none() {
+        return Err(CliError::new("--verify-key is for imagesets that are read, and none is")
+            .hint("give it with --from; --sign-key signs an imageset that is made"));
+    }
+    if args.repair && (makes_imageset || args.from.is_none()) {
+        return Err(CliError::new("--repair is for publishing imagesets")
+            .hint("give it with --from file://DIR and a destination docker://HOST"));
+    }
+    Ok(())
 }
 
 /// Reads the registries to mirror to, each of them once.
@@ -404,6 +425,7 @@ fn is_same_place(from: &Path, dir: &Path) -> bool {
 /// What imagesets are opened with.
 struct Given<'a> {
     args: &'a MirrorArgs,
+    trusted: &'a TrustedKeys,
     network: &'a Arc<Network>,
     storage: Option<&'a StorageConfig>,
 }
@@ -414,7 +436,7 @@ impl Given<'_> {
             From::Path(path) => Imagesets::Path(path.clone()),
             From::Bucket(url) => {
                 let verify = self.args.network.src_tls_verify;
-                Imagesets::Bucket(bucket::open(self.args, self.network, url, self.storage, verify)?)
+                Imagesets::Bucket(bucket::open(&self.args.bucket, self.network, url, self.storage, verify)?)
             }
         })
     }
@@ -426,7 +448,7 @@ impl Given<'_> {
         configured: &mut Configured,
     ) -> Result<Option<Arc<Stock>>, CliError> {
         let Some(from) = from else { return Ok(None) };
-        let stock = Stock::open(&self.imagesets(from)?).await?;
+        let stock = Stock::open(&self.imagesets(from)?, self.trusted).await?;
         stock::complete(&mut configured.configuration, &stock);
         Ok(Some(Arc::new(stock)))
     }
@@ -534,10 +556,11 @@ fn to_disk(
         strict: args.strict_archive,
         since,
         uid: args.uid,
+        keys: Arc::new(keys::signing(&args.sign, args.quiet)?),
     })
 }
 
-fn settings(args: &MirrorArgs, events: SharedEvents) -> Result<Run, CliError> {
+fn settings(args: &MirrorArgs, events: SharedEvents, trusted: TrustedKeys) -> Result<Run, CliError> {
     for (name, value) in
         [("--parallel-images", args.parallel_images), ("--parallel-layers", args.parallel_layers)]
     {
@@ -567,6 +590,8 @@ fn settings(args: &MirrorArgs, events: SharedEvents) -> Result<Run, CliError> {
         resources: args.resources.preferences()?,
         companions: if args.remove_signatures { CarryCompanions::None } else { CarryCompanions::All },
         prune: args.prune,
+        repair: args.repair,
+        trusted,
         parallelism: Parallelism { images: args.parallel_images, blobs: args.parallel_layers },
         retry: Retry {
             times: args.retry_times,

@@ -1,9 +1,12 @@
 //! One module for each command.
 
 pub(crate) mod apply;
+pub(crate) mod check;
 pub(crate) mod clusters;
 pub(crate) mod debug;
 pub(crate) mod delete;
+pub(crate) mod describe;
+pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod mirror;
 pub(crate) mod schema;

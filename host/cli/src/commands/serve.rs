@@ -12,7 +12,7 @@ use oc_mirror_engine::workflow::{directory_of_workspace, serving};
 use super::interrupted;
 use crate::args::ServeArgs;
 use crate::error::CliError;
-use crate::{environment, output};
+use crate::{environment, keys, output};
 
 /// Serves a directory or an imageset until somebody stops the program.
 pub(crate) fn run(args: &ServeArgs) -> Result<u8, CliError> {
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<u8, CliError> {
     super::runtime()?.block_on(async {
         // Nothing is made for what is refused.
         refuse_exposed(args, !is_imageset(&args.dir))?;
-        let backend = backend(&args.dir).await?;
+        let backend = backend(args).await?;
         let failed = |error: std::io::Error| {
             CliError::caused(format!("cannot listen on {}", args.listen), &error)
                 .hint("name another address with --listen ADDRESS:PORT; port 0 takes a free one")
@@ -120,7 +120,12 @@ fn self_signed(args: &ServeArgs, port: u16) -> Result<Tls, CliError> {
 }
 
 fn authority_dir(args: &ServeArgs) -> Result<PathBuf, CliError> {
-    let parent = match &args.workspace {
+    Ok(directory_of_workspace(&workspace(args)?).join("serve"))
+}
+
+/// Returns the directory that the workspace is in.
+fn workspace(args: &ServeArgs) -> Result<PathBuf, CliError> {
+    Ok(match &args.workspace {
         Some(workspace) => {
             let dir = workspace.strip_prefix("file://").filter(|dir| !dir.is_empty());
             PathBuf::from(dir.ok_or_else(|| {
@@ -130,8 +135,7 @@ fn authority_dir(args: &ServeArgs) -> Result<PathBuf, CliError> {
         }
         None if args.dir.is_file() => args.dir.parent().map(Path::to_owned).unwrap_or_default(),
         None => args.dir.clone(),
-    };
-    Ok(directory_of_workspace(&parent).join("serve"))
+    })
 }
 
 /// Returns what clients may call the server: what the user says, the address that is listened on, this machine's name, and
@@ -148,9 +152,14 @@ fn names(args: &ServeArgs) -> Vec<String> {
 }
 
 /// A chunk file, or a directory that holds one, is an imageset; anything else is a directory of images.
-async fn backend(dir: &Path) -> Result<Arc<dyn Backend>, CliError> {
+async fn backend(args: &ServeArgs) -> Result<Arc<dyn Backend>, CliError> {
+    let dir = args.dir.as_path();
     if is_imageset(dir) {
-        return Ok(Arc::new(serving::imagesets(dir).await?));
+        let trusted = keys::trusted(&args.verify, Some(&workspace(args)?))?;
+        return Ok(Arc::new(serving::imagesets(dir, &trusted).await?));
+    }
+    if !args.verify.verify_key.is_empty() || args.verify.verify_threshold.is_some() {
+        return Err(CliError::new("--verify-key is for imagesets, and there is none").hint("leave it out"));
     }
     let layout = Layout::create(dir).map_err(|error| {
         CliError::caused(format!("`{}` cannot be served", dir.display()), &error)

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use oc_mirror_model::checksum::{self, Checksum};
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{ChunkHeader, FormatVersion, INDEX_NAME, Index};
+use oc_mirror_model::dsse::{Envelope, KeyId};
+use oc_mirror_model::imageset::{ChunkHeader, FormatVersion, INDEX_NAME, Index, SIGNATURE_NAME};
 use oc_mirror_model::tar::{BLOCK, END_MARKER, header, padded, parse};
 use serde::Deserialize;
 
 use super::error::{ArchiveError, ArchiveErrorKind, read_failed};
+use super::keys::TrustedKeys;
 use super::on_disk::{FileAt, at_once};
 use crate::content::positioned::ReadAt;
 use crate::fsx::FilePool;
@@ -19,20 +22,36 @@ const MAX_INDEX: u64 = 512 << 20;
 /// A chunk's header document has about a hundred bytes.
 const MAX_CHUNK_HEADER: u64 = 64 << 10;
 
+/// An envelope of a thousand signatures has a quarter of this.
+const MAX_SIGNATURE: u64 = 1 << 20;
+
+/// What an index began with before it had a checksum.
+const WITHOUT_CHECKSUM: &[u8] = b"{\n  \"format\": ";
+
 /// The bytes that end every chunk.
 pub(super) const END: [u8; END_MARKER as usize] = [0; END_MARKER as usize];
 
-/// Makes the first tar entry of a chunk, padding included. `index_bytes` is the index as it is stored.
-pub(super) fn first_entry(index: &Index, index_bytes: &[u8], chunk: u32, mtime: u64) -> Vec<u8> {
-    let own;
-    let document = match chunk {
-        0 => index_bytes,
-        n => {
-            own = index.chunk_header(n).to_bytes();
-            &own
-        }
-    };
-    let mut bytes = header(INDEX_NAME, document.len() as u64, mtime);
+/// The index of an imageset as it is stored, and what is stored with it.
+#[derive(Clone, Copy)]
+pub(super) struct IndexBytes<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) identity: &'a Digest,
+    /// The envelope with its signatures, if there are any.
+    pub(super) envelope: Option<&'a [u8]>,
+}
+
+/// Makes what a chunk begins with: its first tar entry, and behind an index its signature; padding included.
+pub(super) fn first_entry(index: &Index, stored: IndexBytes<'_>, chunk: u32, mtime: u64) -> Vec<u8> {
+    if chunk > 0 {
+        return entry(INDEX_NAME, &index.chunk_header(chunk, stored.identity).to_bytes(), mtime);
+    }
+    let mut bytes = entry(INDEX_NAME, stored.bytes, mtime);
+    bytes.extend(stored.envelope.into_iter().flat_map(|envelope| entry(SIGNATURE_NAME, envelope, mtime)));
+    bytes
+}
+
+fn entry(name: &str, document: &[u8], mtime: u64) -> Vec<u8> {
+    let mut bytes = header(name, document.len() as u64, mtime);
     bytes.extend_from_slice(document);
     bytes.resize(bytes.len().next_multiple_of(BLOCK as usize), 0);
     bytes
@@ -44,20 +63,27 @@ pub(super) fn mtime(index: &Index) -> Option<u64> {
     created.ok().map(|t| u64::try_from(t.unix_timestamp()).unwrap_or(0))
 }
 
-/// The first entry of a chunk.
+/// The first entry of a chunk, or the one with the signature.
 pub(super) struct First {
+    header: Vec<u8>,
     /// The document in it.
     pub(super) document: Vec<u8>,
     /// How long the whole entry is: header, document, padding.
     pub(super) len: u64,
 }
 
+impl First {
+    /// Answers whether its header is exactly the one that it was written with.
+    pub(super) fn has_header(&self, name: &str, mtime: u64) -> bool {
+        self.header == header(name, self.document.len() as u64, mtime)
+    }
+}
+
 /// Reads the first entry of a chunk of so many bytes.
 async fn read_first(chunk: &dyn ReadAt, size: u64, path: &Path, max: u64) -> Result<First, ArchiveError> {
     let index = |reason: String| ArchiveError::new(path, ArchiveErrorKind::Index(reason));
-    let cut_off = || index("the file ends within it".to_owned());
     if size < BLOCK {
-        return Err(cut_off());
+        return Err(index("the file ends within it".to_owned()));
     }
     let block = chunk.read(0, BLOCK as usize).await.map_err(|e| read_failed(path, e))?;
     let parsed = parse(&block).map_err(|e| ArchiveError::new(path, ArchiveErrorKind::Header(e)))?;
@@ -67,46 +93,115 @@ async fn read_first(chunk: &dyn ReadAt, size: u64, path: &Path, max: u64) -> Res
             parsed.name.escape_debug()
         )));
     }
+    read_document(chunk, (0, size), path, (block, parsed.size), max).await
+}
+
+/// Reads the entry behind the index, if it is the one with the signature.
+async fn read_signature(
+    chunk: &dyn ReadAt,
+    (at, size): (u64, u64),
+    path: &Path,
+) -> Result<Option<First>, ArchiveError> {
+    if size < at + BLOCK {
+        return Ok(None);
+    }
+    let block = chunk.read(at, BLOCK as usize).await.map_err(|e| read_failed(path, e))?;
+    match parse(&block) {
+        Ok(header) if header.name == SIGNATURE_NAME => {
+            read_document(chunk, (at, size), path, (block, header.size), MAX_SIGNATURE).await.map(Some)
+        }
+        // Whether there has to be one, the index says.
+        _ => Ok(None),
+    }
+}
+
+/// Reads what follows a header at a place of a chunk of so many bytes.
+async fn read_document(
+    chunk: &dyn ReadAt,
+    (at, size): (u64, u64),
+    path: &Path,
+    (header, len): (Vec<u8>, u64),
+    max: u64,
+) -> Result<First, ArchiveError> {
+    let index = |reason: String| ArchiveError::new(path, ArchiveErrorKind::Index(reason));
     // The chunk's own length bounds what is allocated on the word of a header.
-    if parsed.size > max.min(size - BLOCK) {
-        return Err(index(format!("it is said to have {} bytes", parsed.size)));
+    let room = size - at - BLOCK;
+    if len > max.min(room) {
+        return Err(index(format!("it is said to have {len} bytes")));
     }
-    let len = BLOCK + padded(parsed.size);
-    if len > size {
-        return Err(cut_off());
+    if padded(len) > room {
+        return Err(index("the file ends within it".to_owned()));
     }
-    let wanted = usize::try_from(padded(parsed.size)).expect("bounded above");
-    let mut document = chunk.read(BLOCK, wanted).await.map_err(|e| read_failed(path, e))?;
-    let size = usize::try_from(parsed.size).expect("bounded above");
-    if document.drain(size..).any(|b| b != 0) {
+    let wanted = usize::try_from(padded(len)).expect("bounded above");
+    let mut document = chunk.read(at + BLOCK, wanted).await.map_err(|e| read_failed(path, e))?;
+    let end = usize::try_from(len).expect("bounded above");
+    if document.drain(end..).any(|b| b != 0) {
         return Err(index("there is something behind it where nothing should be".to_owned()));
     }
-    Ok(First { document, len })
+    Ok(First { header, document, len: BLOCK + padded(len) })
+}
+
+/// What chunk 0 begins with.
+pub(super) struct IndexRead {
+    pub(super) index: Index,
+    /// The SHA-256 of the index as it is stored.
+    pub(super) identity: Digest,
+    /// How long all of it is, up to the first entry that the index speaks of.
+    pub(super) len: u64,
+    /// The time that all headers bear.
+    pub(super) mtime: u64,
+    /// The trusted keys whose signatures hold.
+    pub(super) verified: Vec<KeyId>,
 }
 
 /// Reads the index of a chunk 0 on disk; see [`read_index`].
-pub(super) fn read_index_file(path: &Path) -> Result<(Index, Digest, First), ArchiveError> {
+pub(super) fn read_index_file(path: &Path) -> Result<IndexRead, ArchiveError> {
     let file = FileAt::new(Arc::new(FilePool::reading(vec![path.to_owned()])), 0);
     at_once(async {
         let size = file.size().await.map_err(|e| read_failed(path, e))?;
-        read_index(&file, size, path).await
+        read_index(&file, size, path, &TrustedKeys::default()).await
     })
 }
 
-/// Reads the index of a chunk 0, with its identity; a format that this program does not know is refused first.
+/// Reads the index of a chunk 0, with its identity. Nothing in it is looked at, but for its format, until its checksum and its
+/// signatures are known to hold; a format that this program does not know is refused first.
 pub(super) async fn read_index(
     chunk: &dyn ReadAt,
     size: u64,
     path: &Path,
-) -> Result<(Index, Digest, First), ArchiveError> {
+    trusted: &TrustedKeys,
+) -> Result<IndexRead, ArchiveError> {
     let first = read_first(chunk, size, path, MAX_INDEX).await?;
-    let invalid = |error: serde_json::Error| {
-        ArchiveError::with_source(path, ArchiveErrorKind::Index("it cannot be parsed".to_owned()), error)
-    };
+    let fault = |why: &str| ArchiveError::new(path, ArchiveErrorKind::Index(why.to_owned()));
+    if checksum::check(&first.document) == Checksum::Wrong {
+        return Err(fault("its bytes have changed"));
+    }
     check_format(path, &first.document)?;
-    let index: Index = serde_json::from_slice(&first.document).map_err(invalid)?;
+    let has_none = checksum::check(&first.document) == Checksum::Absent;
+    if has_none && !first.document.starts_with(WITHOUT_CHECKSUM) {
+        return Err(fault("its bytes have changed"));
+    }
+    let signature = read_signature(chunk, (first.len, size), path).await?;
+    let envelope = signature.as_ref().map(|s| Envelope::parse(&s.document)).transpose();
+    let envelope = envelope.map_err(|why| fault(&format!("its signature is damaged: {why}")))?;
+    let verified = trusted
+        .judge(&first.document, envelope.as_ref())
+        .map_err(|distrust| ArchiveError::new(path, ArchiveErrorKind::Distrusted(distrust)))?;
+    let index: Index = serde_json::from_slice(&first.document).map_err(|error| {
+        ArchiveError::with_source(path, ArchiveErrorKind::Index("it cannot be parsed".to_owned()), error)
+    })?;
+    let signers = envelope.iter().flat_map(|envelope| &envelope.signatures).map(|signature| &signature.keyid);
+    if !signers.eq(&index.signed_by) {
+        return Err(fault("its signatures are not those that it was made with"));
+    }
+    let mtime = mtime(&index).ok_or_else(|| fault("it does not say when it was made"))?;
+    let headers = [(Some(&first), INDEX_NAME), (signature.as_ref(), SIGNATURE_NAME)];
+    if headers.iter().any(|(entry, name)| entry.is_some_and(|entry| !entry.has_header(name, mtime))) {
+        return Err(fault("bytes of its tar header have changed"));
+    }
+    let len = first.len + signature.as_ref().map_or(0, |signature| signature.len);
     let identity = Digest::of(&first.document);
-    Ok((index, identity, first))
+    Ok(IndexRead { index, identity, len, mtime, verified })
 }
 
 /// Reads what a chunk other than 0 says about itself.

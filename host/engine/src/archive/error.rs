@@ -4,7 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use oc_mirror_model::imageset::{FORMAT, FormatVersion};
+use oc_mirror_model::dsse::Distrust;
+use oc_mirror_model::imageset::{FormatVersion, NEWEST};
 use oc_mirror_model::tar::InvalidHeader;
 
 use crate::content::{ContentError, ContentErrorKind};
@@ -69,7 +70,7 @@ pub enum ArchiveErrorKind {
     #[error("the imageset was not finished")]
     Unfinished,
     /// It was written by a newer or a very old program.
-    #[error("the imageset has format {found}, this program reads format {FORMAT}")]
+    #[error("the imageset has format {found}, this program reads format {NEWEST}")]
     Format {
         /// Its version.
         found: FormatVersion,
@@ -80,6 +81,9 @@ pub enum ArchiveErrorKind {
     /// The index is no index, or contradicts itself.
     #[error("its index is not valid: {0}")]
     Index(String),
+    /// It is not signed as was asked for.
+    #[error("the imageset is not trusted: {0}")]
+    Distrusted(Distrust),
     /// Chunks are missing, cut off, or of another imageset: all of them are listed.
     #[error("{}", list(.0))]
     Chunks(Vec<ChunkProblem>),
@@ -208,7 +212,7 @@ impl ArchiveError {
             ArchiveErrorKind::Unfinished | ArchiveErrorKind::Incomplete { .. } => {
                 "run the command that makes it again: it goes on where it stopped".to_owned()
             }
-            ArchiveErrorKind::Format { found } if *found > FORMAT => {
+            ArchiveErrorKind::Format { found } if *found > NEWEST => {
                 "use the oc-mirror that made it, or a newer one".to_owned()
             }
             ArchiveErrorKind::Chunks(problems)
@@ -222,6 +226,7 @@ impl ArchiveError {
             | ArchiveErrorKind::Index(_) => {
                 "copy the named files from the connected side again, and run `oc-mirror check`".to_owned()
             }
+            ArchiveErrorKind::Distrusted(distrust) => distrust.hint().to_owned(),
             ArchiveErrorKind::Format { .. }
             | ArchiveErrorKind::Disk(_)
             | ArchiveErrorKind::Store(_)

@@ -7,11 +7,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::Index;
+use oc_mirror_model::imageset::{INDEX_NAME, Index};
 use oc_mirror_model::tar;
 use rustix::fs::OFlags;
 
-use super::chunk::{END, first_entry, mtime, read_index_file};
+use super::chunk::{END, IndexBytes, first_entry, mtime, read_index_file};
 use super::error::{ArchiveError, ArchiveErrorKind};
 use super::files::{find_imagesets, find_leftovers, journal_name, partial_name};
 use super::journal::{Journal, Record};
@@ -39,6 +39,8 @@ pub(super) struct Plan<'a> {
     pub(super) index: &'a Index,
     pub(super) bytes: &'a [u8],
     pub(super) identity: &'a Digest,
+    /// The envelope with signatures of the index.
+    pub(super) envelope: Option<&'a [u8]>,
 }
 
 /// Finds an imageset of this sequence that was begun and not sealed, so that its plan can be taken up again.
@@ -49,10 +51,10 @@ pub fn interrupted(dir: &Path, sequence: u64) -> Result<Option<Index>, ArchiveEr
     let candidates = [dir.join(partial_name(sequence, 0)), dir.join(Index::chunk_name(sequence, 0))];
     for path in candidates.iter().filter(|p| p.is_file()) {
         // What cannot be read was cut off while it was made; then there is nothing to take up.
-        if let Ok((index, identity, _)) = read_index_file(path)
-            && identity == record.identity
+        if let Ok(read) = read_index_file(path)
+            && read.identity == record.identity
         {
-            return Ok(Some(index));
+            return Ok(Some(read.index));
         }
     }
     Ok(None)
@@ -68,14 +70,15 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     let record = Journal::read(&journal_path)
         .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be read", e))?;
     let numbers = 0..plan.index.chunks.len() as u32;
-    let firsts: Vec<Vec<u8>> = numbers.map(|n| first_entry(plan.index, plan.bytes, n, mtime)).collect();
+    let stored = IndexBytes { bytes: plan.bytes, identity: plan.identity, envelope: plan.envelope };
+    let firsts: Vec<Vec<u8>> = numbers.map(|n| first_entry(plan.index, stored, n, mtime)).collect();
     let first: Vec<u64> = firsts.iter().map(|f| f.len() as u64).collect();
     let earlier = find_earlier(plan, record.as_ref())?;
     let ours = record.filter(|r| r.identity == *plan.identity);
     if matches!(earlier, Earlier::Sealed) {
         clean_up(plan)?;
         let recovered = Recovered::all(plan.index, true);
-        return Ok(Prepared { paths: sealed_paths(plan), first, recovered, journal: None });
+        return Ok(Prepared { paths: sealed_paths(plan.dir, plan.index), first, recovered, journal: None });
     }
     let mut leftovers = Leftovers::gather(plan.dir, ours.as_ref().map(|_| plan.index.sequence))?;
     remove_surplus(plan)?;
@@ -121,9 +124,14 @@ pub fn room_needed(dir: &Path, index: &Index) -> Result<u64, ArchiveError> {
 
 /// Returns the bytes of all chunks of an imageset.
 fn length_of(index: &Index) -> u64 {
-    let bytes = index.to_bytes();
+    let entry = |len: usize| tar::header_len(INDEX_NAME, len as u64) + tar::padded(len as u64);
+    // Whatever the digest is, the header has the same length.
+    let any = Digest::of(b"");
     let numbers = 0..index.chunks.len() as u32;
-    let firsts = numbers.map(|n| first_entry(index, &bytes, n, 0).len() as u64);
+    let firsts = numbers.map(|n| match n {
+        0 => entry(index.to_bytes().len()) + index.signature_room(),
+        n => entry(index.chunk_header(n, &any).to_bytes().len()),
+    });
     firsts.zip(&index.chunks).fold(0_u64, |sum, (first, chunk)| sum.saturating_add(first + chunk.size))
 }
 
@@ -156,19 +164,19 @@ fn find_earlier(plan: &Plan<'_>, record: Option<&Record>) -> Result<Earlier, Arc
         };
     };
     match read_index_file(index) {
-        Ok((_, identity, _)) if identity == *plan.identity => {
+        Ok(read) if read.identity == *plan.identity => {
             let whole = Reader::open_files(&files).is_ok();
             // Damaged or not all there: it is made again, and the same names get the same content.
             Ok(if whole { Earlier::Sealed } else { Earlier::Nothing })
         }
-        Ok((_, identity, _)) => exists(identity.to_string()),
+        Ok(read) => exists(read.identity.to_string()),
         Err(_) => exists("one that cannot be read".to_owned()),
     }
 }
 
-pub(super) fn sealed_paths(plan: &Plan<'_>) -> Vec<PathBuf> {
-    let sequence = plan.index.sequence;
-    (0..plan.index.chunks.len() as u32).map(|n| plan.dir.join(Index::chunk_name(sequence, n))).collect()
+pub(super) fn sealed_paths(dir: &Path, index: &Index) -> Vec<PathBuf> {
+    let sequence = index.sequence;
+    (0..index.chunks.len() as u32).map(|n| dir.join(Index::chunk_name(sequence, n))).collect()
 }
 
 /// Removes partial chunks past the last one of the plan, which no plan with this journal has made.
@@ -213,7 +221,7 @@ fn find_chunks(plan: &Plan<'_>, firsts: &[Vec<u8>], half_sealed: bool) -> Chunks
     let mut paths: Vec<PathBuf> =
         (0..firsts.len() as u32).map(|n| plan.dir.join(partial_name(plan.index.sequence, n))).collect();
     if half_sealed {
-        for (partial, sealed) in paths.iter_mut().zip(sealed_paths(plan)) {
+        for (partial, sealed) in paths.iter_mut().zip(sealed_paths(plan.dir, plan.index)) {
             if !partial.exists() && sealed.exists() {
                 *partial = sealed;
             }

@@ -3,7 +3,6 @@
 //! Opening checks the index, all chunk files and their lengths; opening an entry checks its headers. Content is
 //! checked by whoever reads it, as always (`content::verify`), or all at once by `check`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,14 +10,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{Entry, Index};
+use oc_mirror_model::dsse::KeyId;
+use oc_mirror_model::imageset::{Entry, INDEX_NAME, Index};
 use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
 use oc_mirror_model::tar;
 
-use super::chunk::{read_chunk_header, read_index};
+use super::chunk::{IndexRead, read_chunk_header, read_index};
 use super::error::{ArchiveError, ArchiveErrorKind, ChunkProblem, read_failed};
 use super::files::{ImagesetChunks, ImagesetFiles};
+use super::keys::TrustedKeys;
 use super::on_disk::at_once;
 use super::table::{Table, headers, run_at};
 use crate::content::positioned::ReadAt;
@@ -37,6 +38,10 @@ pub(super) struct Inner {
     pub(super) index: Index,
     identity: Digest,
     table: Table,
+    /// The time that all headers bear.
+    mtime: u64,
+    /// The trusted keys whose signatures hold.
+    verified: Vec<KeyId>,
     /// The chunks that are there.
     pub(super) chunks: Vec<Option<Arc<dyn ReadAt>>>,
     /// The names of all chunks, for messages.
@@ -64,16 +69,22 @@ impl Reader {
 
     /// Opens an imageset. Fails unless every chunk is there, whole, and of this imageset; all faults are listed.
     pub async fn open_chunks(set: &ImagesetChunks) -> Result<Self, ArchiveError> {
-        let (reader, problems) = Self::open_damaged(set).await?;
+        Self::open_trusted(set, &TrustedKeys::default()).await
+    }
+
+    /// The same, of an imageset that is signed as these keys ask for; any other is refused.
+    pub async fn open_trusted(set: &ImagesetChunks, trusted: &TrustedKeys) -> Result<Self, ArchiveError> {
+        let (reader, problems) = Self::open_damaged(set, trusted).await?;
         if problems.is_empty() {
             return Ok(reader);
         }
         Err(ArchiveError::new(&set.place, ArchiveErrorKind::Chunks(problems)))
     }
 
-    /// Opens an imageset that may lack chunks; its index must be good.
-    pub(super) async fn open_damaged(
+    /// Opens an imageset that may lack chunks, to be told of: its index must be good, and signed as these keys ask for.
+    pub async fn open_damaged(
         set: &ImagesetChunks,
+        trusted: &TrustedKeys,
     ) -> Result<(Self, Vec<ChunkProblem>), ArchiveError> {
         let name = |chunk| Index::chunk_name(set.sequence, chunk);
         let zero = set.chunks.get(&0).ok_or_else(|| {
@@ -81,21 +92,22 @@ impl Reader {
         })?;
         let path = PathBuf::from(zero.name());
         let size = zero.size().await.map_err(|e| read_failed(&path, e))?;
-        let (index, identity, first_entry) = read_index(zero.as_ref(), size, &path).await?;
+        let read = read_index(zero.as_ref(), size, &path, trusted).await?;
+        let index = &read.index;
         let invalid = |why| ArchiveError::new(&path, ArchiveErrorKind::Index(why));
         if index.sequence != set.sequence {
             let why = format!("it is that of imageset {}, which the file's name is not", index.sequence);
             return Err(invalid(why));
         }
-        let table = Table::new(&index).map_err(invalid)?;
+        let table = Table::new(index).map_err(invalid)?;
         let (mut paths, mut first, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         let mut chunks = Vec::new();
         for (number, info) in (0..).zip(&index.chunks) {
             let chunk = set.chunks.get(&number).cloned();
             let checked = match &chunk {
                 None => Err(ChunkProblem::Missing(name(number))),
-                Some(_) if number == 0 => check_size(size, name(0), first_entry.len, info.size),
-                Some(chunk) => check_chunk(chunk.as_ref(), name(number), &index, number).await,
+                Some(_) if number == 0 => check_size(size, name(0), read.len, info.size),
+                Some(chunk) => check_chunk(chunk.as_ref(), name(number), &read, number).await,
             };
             first.push(checked.as_ref().ok().copied());
             problems.extend(checked.err());
@@ -106,7 +118,9 @@ impl Reader {
             let what = format!("is not of this imageset, which has {} chunks", index.chunks.len());
             problems.push(ChunkProblem::Foreign { name: name(*number), what });
         }
-        Ok((Self { inner: Arc::new(Inner { index, identity, table, chunks, paths, first }) }, problems))
+        let IndexRead { index, identity, mtime, verified, .. } = read;
+        let inner = Inner { index, identity, table, mtime, verified, chunks, paths, first };
+        Ok((Self { inner: Arc::new(inner) }, problems))
     }
 
     /// Returns the index.
@@ -119,6 +133,11 @@ impl Reader {
         &self.inner.identity
     }
 
+    /// Returns the trusted keys whose signatures hold. The index says who signed it at all.
+    pub fn verified(&self) -> &[KeyId] {
+        &self.inner.verified
+    }
+
     /// Returns the chunks, in order: paths, or what stands for them elsewhere.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.inner.paths.clone()
@@ -126,8 +145,13 @@ impl Reader {
 
     /// Returns how many bytes the chunks have together.
     pub fn size(&self) -> u64 {
+        self.chunk_sizes().sum()
+    }
+
+    /// Returns how many bytes each chunk has; of one that cannot be used, without what it begins with.
+    pub fn chunk_sizes(&self) -> impl Iterator<Item = u64> + '_ {
         let sizes = self.inner.first.iter().zip(&self.inner.index.chunks);
-        sizes.map(|(first, info)| first.unwrap_or_default() + info.size).sum()
+        sizes.map(|(first, info)| first.unwrap_or_default() + info.size)
     }
 
     /// Answers whether this imageset holds the content.
@@ -186,9 +210,10 @@ fn check_size(actual: u64, name: String, first: u64, rest: u64) -> Result<u64, C
 async fn check_chunk(
     chunk: &dyn ReadAt,
     name: String,
-    index: &Index,
+    read: &IndexRead,
     number: u32,
 ) -> Result<u64, ChunkProblem> {
+    let index = &read.index;
     let unreadable = |reason: String| ChunkProblem::Unreadable { name: name.clone(), reason };
     let path = PathBuf::from(chunk.name());
     let size = chunk.size().await.map_err(|e| unreadable(e.kind().to_string()))?;
@@ -204,6 +229,14 @@ async fn check_chunk(
     if header.chunk != number {
         return foreign(format!("is chunk {}, so its name is wrong", header.chunk));
     }
+    if header.index.as_ref().is_some_and(|of| *of != read.identity) {
+        return foreign(format!("belongs to another imageset of sequence {}", header.sequence));
+    }
+    // What is left are bytes that say nothing: spaces, and fields of the header that nobody reads.
+    let is_exact = header.format == index.format && header.to_bytes() == first.document;
+    if !is_exact || !first.has_header(INDEX_NAME, read.mtime) {
+        return Err(unreadable("bytes at its beginning have changed".to_owned()));
+    }
     check_size(size, name, first.len, index.chunks[number as usize].size)
 }
 
@@ -213,13 +246,18 @@ impl Inner {
         self.table.by_path(path).ok_or_else(missing)
     }
 
-    /// Checks that every part of an entry bears its own name and size.
+    /// Checks that every part of an entry bears exactly the header that it was written with.
     pub(super) async fn check_headers(&self, entry: &Entry) -> Result<(), ArchiveError> {
         for (chunk, offset, len, name, size) in headers(entry) {
             let len = usize::try_from(len).expect("headers are short");
             let bytes = self.read_at(entry, chunk, offset, len).await?;
+            if bytes == tar::header(&name, size, self.mtime) {
+                continue;
+            }
             let reason = match tar::parse(&bytes) {
-                Ok(header) if header.name == name && header.size == size => continue,
+                Ok(header) if header.name == name && header.size == size => {
+                    "bytes of its header have changed".to_owned()
+                }
                 Ok(header) => {
                     format!("its header says `{}`, {} bytes", header.name.escape_debug(), header.size)
                 }
@@ -279,17 +317,6 @@ impl Inner {
             return Err(self.damaged(entry, chunk, format!("it hashes to `{actual}`")));
         }
         Ok(bytes)
-    }
-
-    /// Tells where each image needs content, to say which images a fault touches.
-    pub(super) fn images_by_digest(&self) -> BTreeMap<&Digest, Vec<&str>> {
-        let mut users: BTreeMap<&Digest, Vec<&str>> = BTreeMap::new();
-        for image in &self.index.images {
-            for descriptor in image.manifests.iter().chain(&image.blobs) {
-                users.entry(&descriptor.digest).or_default().push(&image.request.origin);
-            }
-        }
-        users
     }
 }
 

@@ -1,16 +1,21 @@
 //! Tests of writing, killing, resuming, sealing, reading and damaging imagesets on a real disk.
 
+mod every_bit;
 mod hostile;
 mod layout;
 mod resume;
 mod round_trip;
 mod salvage;
+mod signed;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
+use oc_mirror_model::check::ImagesetCheck;
+use oc_mirror_model::dsse::KeyId;
+use oc_mirror_model::imageset::{ImageEntry, Index};
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::media_type;
 use oc_mirror_model::reference::Repository;
@@ -94,8 +99,18 @@ pub(super) fn image(
 /// Completes an index over images and files.
 pub(super) fn sample_of(
     images: Vec<ImageEntry>,
+    content: BTreeMap<String, Vec<u8>>,
+    limit: Option<u64>,
+) -> Sample {
+    sample_by(images, content, limit, Vec::new())
+}
+
+/// The same, to be signed by these keys.
+pub(super) fn sample_by(
+    images: Vec<ImageEntry>,
     mut content: BTreeMap<String, Vec<u8>>,
     limit: Option<u64>,
+    signed_by: Vec<KeyId>,
 ) -> Sample {
     let (oci_layout, index_json) = layout_documents(&images);
     content.insert("oci-layout".to_owned(), oci_layout);
@@ -105,7 +120,7 @@ pub(super) fn sample_of(
     let files = files.map(|(path, bytes)| Item::file(path, bytes)).collect();
     let items = order(files, &images, |_| true);
     let index = Index {
-        format: FORMAT,
+        format: Index::format_for(&signed_by, &[]),
         uid: Uuid::from_u128(0xabc),
         sequence: 1,
         base: 0,
@@ -118,6 +133,7 @@ pub(super) fn sample_of(
         required: Vec::new(),
         refused: Vec::new(),
         quarantined: Vec::new(),
+        signed_by,
     };
     Sample { index: finish(index, &items, limit, false).expect("fits"), content }
 }
@@ -167,6 +183,12 @@ impl Sample {
         self.put_all(&writer).await;
         writer.seal().await.expect("sealed")
     }
+}
+
+/// Checks the one imageset in a directory.
+pub(super) async fn checked(dir: &Path) -> Result<ImagesetCheck, ArchiveError> {
+    let set = ImagesetChunks::from(&ImagesetFiles::at(dir).expect("there"));
+    check(&set, &TrustedKeys::default(), Arc::new(|_| ())).await
 }
 
 /// The bytes of every file in a directory, by name.

@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use super::error::{ArchiveError, ArchiveErrorKind, write_failed};
 use super::files::{LOCK_NAME, find_imagesets, journal_name};
 use super::journal::{Journal, Notes};
+use super::keys::SigningKeys;
 use super::prepare::{Plan, Prepared, prepare, sealed_paths};
 use super::recover::{Recovered, hash_prefix};
 use super::table::{Table, run_at};
@@ -84,6 +85,19 @@ impl Writer {
     /// What a dead run with another plan has finished is taken over, wherever this plan has its place. A sealed imageset of the same sequence is refused, unless
     /// it is this very one: then everything is already there, and [`Writer::seal`] returns its files.
     pub fn create_or_resume(dir: &Path, index: Index) -> Result<Self, ArchiveError> {
+        Self::create_or_resume_signed(dir, index, &SigningKeys::default())
+    }
+
+    /// The same, signed with these keys, which the index names as those that sign it.
+    pub fn create_or_resume_signed(
+        dir: &Path,
+        index: Index,
+        keys: &SigningKeys,
+    ) -> Result<Self, ArchiveError> {
+        if index.signed_by != keys.ids() {
+            let reason = "the keys at hand are not those that it says it is signed with".to_owned();
+            return Err(ArchiveError::new(dir, ArchiveErrorKind::Index(reason)));
+        }
         let table = Table::new(&index).map_err(|why| ArchiveError::new(dir, ArchiveErrorKind::Index(why)))?;
         std::fs::create_dir_all(dir).map_err(|e| ArchiveError::disk(dir, "it cannot be made", e))?;
         let lock = Lock::acquire(&dir.join(LOCK_NAME)).map_err(|error| {
@@ -95,7 +109,9 @@ impl Writer {
         })?;
         let bytes = index.to_bytes();
         let identity = Digest::of(&bytes);
-        let plan = Plan { dir, index: &index, bytes: &bytes, identity: &identity };
+        let envelope = (!index.signed_by.is_empty()).then(|| keys.envelope(&bytes));
+        let plan =
+            Plan { dir, index: &index, bytes: &bytes, identity: &identity, envelope: envelope.as_deref() };
         let Prepared { paths, first, recovered: Recovered { done, begun }, journal } = prepare(&plan)?;
         let progress = done.iter().map(|d| if *d { Progress::Done } else { Progress::Open }).collect();
         let state = State { progress, batch: Vec::new(), batch_bytes: 0, lost: false };
@@ -366,9 +382,7 @@ impl Inner {
                 ArchiveError::with_source(&self.dir, kind, error)
             })?;
         }
-        let bytes = self.index.to_bytes();
-        let plan = Plan { dir: &self.dir, index: &self.index, bytes: &bytes, identity: &self.identity };
-        let sealed = sealed_paths(&plan);
+        let sealed = sealed_paths(&self.dir, &self.index);
         let mut journal = self.journal();
         if let Some(open) = journal.as_mut() {
             if self.state().lost {
@@ -400,9 +414,9 @@ impl Inner {
         let there = find_imagesets(&self.dir)?.into_iter().find(|files| files.sequence == sequence);
         let Some(path) = there.and_then(|mut files| files.chunks.remove(&0)) else { return Ok(()) };
         match super::chunk::read_index_file(&path) {
-            Ok((_, identity, _)) if identity == self.identity => Ok(()),
-            Ok((_, identity, _)) => {
-                let kind = ArchiveErrorKind::Exists { sequence, found: identity.to_string() };
+            Ok(read) if read.identity == self.identity => Ok(()),
+            Ok(read) => {
+                let kind = ArchiveErrorKind::Exists { sequence, found: read.identity.to_string() };
                 Err(ArchiveError::new(path, kind))
             }
             Err(error) => Err(error),

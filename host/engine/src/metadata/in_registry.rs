@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::{MAX_RECORD_BYTES, MetadataError, MetadataStore, Stored, parse, uid_of};
 use crate::content::verify::{collect, verified};
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead, ContentWrite, TagStore};
+use crate::net::Retry;
 
 /// The repository of records, below the target's prefix.
 pub const REPOSITORY: &str = "oc-mirror";
@@ -39,8 +40,9 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// The largest record of oc-mirror v1 that is read: it is not larger than ours, and in memory all at once.
 const MAX_OF_V1: u64 = 1 << 30;
 
-/// How often putting a part of a record is tried after the first time. Requests have attempts of their own.
-const ATTEMPTS: usize = 3;
+/// How often putting a part of a record is tried again at least: a registry may have to be sent it in other ways than was
+/// tried first. Requests have attempts of their own, but not those with a body that is a stream.
+const ATTEMPTS: u32 = 3;
 
 /// Records in a registry: of any number of chains, each under a tag of its own; or of one, under a given tag.
 pub struct InRegistry {
@@ -51,6 +53,7 @@ pub struct InRegistry {
     /// The tag of the one record.
     only: Option<Tag>,
     settle: Duration,
+    retry: Retry,
 }
 
 impl InRegistry {
@@ -76,7 +79,12 @@ impl InRegistry {
         T: ContentRead + ContentWrite + TagStore + 'static,
     {
         let (read, write, tags) = (registry.clone(), registry.clone(), registry);
-        Self { read, write, tags, repository, only, settle: SETTLE }
+        Self { read, write, tags, repository, only, settle: SETTLE, retry: Retry::default() }
+    }
+
+    /// Tries as often as this says to put a part of a record, and pauses in between.
+    pub fn with_retry(self, retry: Retry) -> Self {
+        Self { retry, ..self }
     }
 
     #[cfg(test)]
@@ -115,15 +123,23 @@ impl InRegistry {
                 let body: BlobStream = Box::pin(futures_util::stream::iter([Ok(bytes.clone())]));
                 self.write.put_blob(&self.repository, &descriptor, body)
             };
-            let mut outcome = put().await;
-            for _ in 0..ATTEMPTS {
-                // A registry may have to be sent it in another way than was tried first.
-                match outcome {
-                    Err(error) if error.is_temporary() && !error.is_exhausted() => outcome = put().await,
-                    _ => break,
+            let most = ATTEMPTS.max(self.retry.attempts.saturating_sub(1));
+            let mut failed = 0;
+            loop {
+                match put().await {
+                    Err(error) if error.is_temporary() && !error.is_exhausted() && failed < most => {
+                        let asked = error.retry_after();
+                        // Another way is tried at once.
+                        let pause = match failed {
+                            0 => asked.unwrap_or_default().min(self.retry.cap),
+                            failed => self.retry.pause(failed, asked, 0.0),
+                        };
+                        failed += 1;
+                        tokio::time::sleep(pause).await;
+                    }
+                    outcome => break outcome?,
                 }
             }
-            outcome?;
         }
         Ok(descriptor)
     }

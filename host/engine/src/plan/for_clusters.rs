@@ -156,6 +156,7 @@ mod tests {
             required: Vec::new(),
             refused: Vec::new(),
             quarantined: Vec::new(),
+            signed_by: Vec::new(),
         };
         let after = advance(&Chain::new(chain.uid), &index, None, prefixed, Extras::default());
         after.imagesets[0].images[0].clone()

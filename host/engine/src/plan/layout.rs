@@ -63,6 +63,8 @@ pub struct LayoutInput<'a> {
     pub strict: bool,
     /// The bytes of the index, which is in chunk 0, without its tar header.
     pub index_len: u64,
+    /// The bytes of the signature behind it, header and padding included.
+    pub signature_room: u64,
     /// The bytes of the header document of any other chunk, without its tar header.
     pub header_len: u64,
 }
@@ -197,10 +199,12 @@ fn within(
     strict: bool,
 ) -> Result<Index, LayoutError> {
     let mut index = Index { chunks: Vec::new(), entries: Vec::new(), ..index.clone() };
-    let header_len = index.chunk_header(u32::MAX).to_bytes().len() as u64;
+    let any = Digest::of(b"");
+    let header_len = index.chunk_header(u32::MAX, &any).to_bytes().len() as u64;
+    let signature_room = index.signature_room();
     let mut index_len = index.to_bytes().len() as u64;
     loop {
-        let input = LayoutInput { items, chunk_limit, strict, index_len, header_len };
+        let input = LayoutInput { items, chunk_limit, strict, index_len, signature_room, header_len };
         let layout = lay_out(&input)?;
         index.chunks = layout.chunks;
         index.entries = layout.entries;
@@ -262,7 +266,7 @@ impl Cursor {
     fn new(input: &LayoutInput<'_>) -> Result<Self, LayoutError> {
         let limit = input.chunk_limit.unwrap_or(MAX_FILE);
         let taken = |len| BLOCK + padded(len) + END_MARKER;
-        let (first, other) = (taken(input.index_len), taken(input.header_len));
+        let (first, other) = (taken(input.index_len) + input.signature_room, taken(input.header_len));
         let needed = first.max(other + MIN_ROOM);
         if limit < needed {
             return Err(LayoutError::LimitTooSmall { limit, needed });

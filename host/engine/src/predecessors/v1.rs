@@ -373,7 +373,7 @@ fn catalog(
         }
         images => list(images).map_err(|e| unusable(e.into()))?,
     };
-    let (origin, destination) = place_of(name).map_err(|e| unusable(e.into()))?;
+    let (origin, destination) = place_of(name).map_err(unusable)?;
     let request = request(kind::CATALOG, &origin, &destination, BTreeMap::new());
     Ok(Catalog { request, destination, base, filtered: directory.filtered })
 }

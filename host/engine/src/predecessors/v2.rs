@@ -8,7 +8,7 @@
 //! | `working-dir/…` | releases, catalogs, charts and signatures as they were found |
 //! | `isc_<time>` | the configuration |
 //!
-//! Neither says which images are meant: see [`super::v2`]'s `wanted` for how that is found out.
+//! Neither says which images are meant: see [`Archive::wanted`] for how that is found out.
 
 mod filter_hash;
 mod names;

@@ -161,6 +161,12 @@ pub enum WorkflowErrorKind {
         /// Where it was looked for.
         target: String,
     },
+    /// Nothing was published from an imageset there.
+    #[error("{target} has no record of a chain, so there is nothing to hold it against")]
+    NothingPublished {
+        /// Where.
+        target: String,
+    },
     /// A list does not say where its images are.
     #[error("the list does not say for which target it was made")]
     NoPlace,
@@ -213,6 +219,22 @@ pub enum WorkflowErrorKind {
     /// Archives of a predecessor are where imagesets are needed.
     #[error("`{path}` holds archives of {maker}, which can be published and nothing else")]
     OnlyToPublish {
+        /// Where.
+        path: String,
+        /// Who made them.
+        maker: &'static str,
+    },
+    /// Archives of a predecessor are where signatures are asked for.
+    #[error("`{path}` holds archives of {maker}, which are never signed, and signatures are asked for")]
+    NeverSigned {
+        /// Where.
+        path: String,
+        /// Who made them.
+        maker: &'static str,
+    },
+    /// Archives of a predecessor are what a target is to be repaired by.
+    #[error("--repair is for imagesets, and `{path}` holds archives of {maker}")]
+    NothingToRepairBy {
         /// Where.
         path: String,
         /// Who made them.
@@ -296,6 +318,9 @@ impl WorkflowError {
             WorkflowErrorKind::NoRecord { .. } => {
                 Some("name the workspace it was mirrored or published from, and the target as it was then".to_owned())
             }
+            WorkflowErrorKind::NothingPublished { .. } => {
+                Some("name the target as it was published to, with its prefix: docker://HOST[:PORT][/PREFIX]".to_owned())
+            }
             WorkflowErrorKind::NoPlace => {
                 Some("use a list that `oc-mirror delete --generate` of this program has made".to_owned())
             }
@@ -324,6 +349,15 @@ impl WorkflowError {
             WorkflowErrorKind::OnlyToPublish { .. } => {
                 Some("publish them to a registry, and mirror from there".to_owned())
             }
+            WorkflowErrorKind::NeverSigned { .. } => Some(
+                "nothing was sent; if they are to be trusted all the same, publish them without --verify-key, from a workspace \
+                 that has no `trust.keys`"
+                    .to_owned(),
+            ),
+            WorkflowErrorKind::NothingToRepairBy { .. } => Some(
+                "publish them without --repair, or repair the target by an imageset of this program made with --since 0"
+                    .to_owned(),
+            ),
             WorkflowErrorKind::NothingToPruneBy { .. } => Some(
                 "leave out --prune, and delete with `oc-mirror delete` what is not wanted any more".to_owned(),
             ),

@@ -23,10 +23,12 @@ use super::preflight::Examine;
 use super::prepare::{image_reports, mapping};
 use super::publishing::publish;
 use super::release_signatures;
+use super::repair::{still_there, thorough};
 use super::resources::{self, Brought, Remarks};
 use super::space::{self, Need};
 use super::targets::Targets;
 use super::to_disk::{CONFIGURATION, RESOURCES, extras};
+use super::workspace::TRUST;
 use super::{OnError, Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::Reader;
 use crate::content::{ContentDelete, ContentRead};
@@ -149,10 +151,17 @@ pub async fn disk_to_mirror(
     is_configuration: Option<IsConfiguration<'_>>,
 ) -> Result<RunReport, WorkflowError> {
     if let Some(archives) = from.of_predecessor()? {
+        let (path, maker) = (from.name(), archives.maker());
+        if !run.trusted.is_empty() {
+            return Err(WorkflowErrorKind::NeverSigned { path, maker }.into());
+        }
+        if run.repair {
+            return Err(WorkflowErrorKind::NothingToRepairBy { path, maker }.into());
+        }
         return from_predecessor::publish(run, archives, from, workspace, destinations, is_configuration)
             .await;
     }
-    let readers = from.open().await?;
+    let readers = from.open(&run.trusted).await?;
     let uid = readers.last().map(|r| r.index().uid).ok_or_else(|| no_imageset(from))?;
     check_configuration(&readers, is_configuration).await?;
     if !run.dry_run {
@@ -166,7 +175,9 @@ pub async fn disk_to_mirror(
     let publishing = Publishing { run, workspace, readers: &readers, uid };
     if let [destination] = destinations {
         let planned = publishing.plan(destination).await?;
-        return publishing.publish(planned, None).await;
+        let mut report = publishing.publish(planned, None).await?;
+        report.notes.extend(unverified(&readers));
+        return Ok(report);
     }
     let targets = Targets::of(destinations);
     let planned = join_all(targets.destinations.iter().map(|d| publishing.plan(d))).await;
@@ -187,7 +198,24 @@ pub async fn disk_to_mirror(
     let outcomes = join_all(runs).await;
     let mut report = targets.report(RunReport::new(Workflow::DiskToMirror, run.dry_run), outcomes);
     note_reads(&mut report, sharing.reads());
+    report.notes.extend(unverified(&readers));
     Ok(report)
+}
+
+/// Says which imagesets are signed by keys that nobody asked for.
+fn unverified(readers: &[Reader]) -> Option<String> {
+    let is_unverified =
+        |reader: &&Reader| !reader.index().signed_by.is_empty() && reader.verified().is_empty();
+    let signed = readers.iter().filter(is_unverified).map(|reader| reader.index().sequence.to_string());
+    let signed: Vec<String> = signed.collect();
+    let (which, are) = match signed.as_slice() {
+        [] => return None,
+        [only] => (format!("imageset {only}"), "is"),
+        several => (format!("imagesets {}", several.join(", ")), "are"),
+    };
+    Some(format!(
+        "{which} {are} signed, and no key was given to verify that: name it with --verify-key, or keep it in `{TRUST}` of the workspace"
+    ))
 }
 
 /// Notes what was read for all targets together.
@@ -247,6 +275,15 @@ impl Publishing<'_> {
                 Step::PassOver => line.outcome = "not needed".to_owned(),
                 Step::AlreadyPublished => {
                     line.outcome = "already published".to_owned();
+                    if self.repair(reader, destination, found.as_ref(), &mut report).await? {
+                        line.outcome = "repaired".to_owned();
+                    }
+                    if !report.failures.is_empty() {
+                        line.outcome = "failed".to_owned();
+                        report.imagesets.push(line);
+                        remarks.tell(&mut report);
+                        return Ok(report);
+                    }
                     // The workspace may be another one than that of the run which published it, and the record may be from
                     // before it kept what clusters need.
                     if let Some(found) = found.as_mut().filter(|_| !run.dry_run) {
@@ -268,7 +305,8 @@ impl Publishing<'_> {
                 }
                 Step::Publish => {
                     let brought = Brought::of_imageset(reader, &mut report).await?;
-                    self.publish_one(reader, destination, seat.as_ref(), found.as_ref(), &mut report).await?;
+                    let (images, seat) = (&index.images, seat.as_ref());
+                    self.publish_one(reader, destination, images, seat, found.as_ref(), &mut report).await?;
                     let Some(there) = published_without(run, index, &mut report) else {
                         line.outcome = "failed".to_owned();
                         report.imagesets.push(line);
@@ -303,15 +341,32 @@ impl Publishing<'_> {
         Ok(report)
     }
 
+    /// Puts back what the target has lost of an imageset that was published there, if that is wanted.
+    async fn repair(
+        &self,
+        reader: &Reader,
+        destination: &Destination,
+        found: Option<&Stored>,
+        report: &mut RunReport,
+    ) -> Result<bool, WorkflowError> {
+        let Some(stored) = found.filter(|_| self.run.repair && !self.run.dry_run) else { return Ok(false) };
+        let images = still_there(&reader.index().images, &stored.chain, destination);
+        self.publish_one(reader, destination, &images, None, found, report).await?;
+        Ok(true)
+    }
+
     async fn publish_one(
         &self,
         reader: &Reader,
         destination: &Destination,
+        images: &[ImageEntry],
         seat: Option<&Arc<Seat>>,
         found: Option<&Stored>,
         report: &mut RunReport,
     ) -> Result<(), WorkflowError> {
         let (run, index) = (self.run, reader.index());
+        let doubted = run.repair.then(|| thorough(destination, found.map(|f| &f.chain)));
+        let destination = doubted.as_ref().unwrap_or(destination);
         let mut known = destination.known(found.map(|f| &f.chain));
         for required in &index.required {
             let places = required.repositories.iter().map(|r| destination.place(r));
@@ -330,14 +385,16 @@ impl Publishing<'_> {
             run.events.clone(),
         )
         .stopping(run.on_error == OnError::Stop)
-        .within(ImageTime::of(run.image_timeout, &index.images));
-        let was_cut_off = self.workspace.begin_publishing(&destination.target)?;
-        let publisher = if was_cut_off { publisher } else { publisher.trusting_the_record() };
+        .within(ImageTime::of(run.image_timeout, images));
+        // What was published before and is repaired begins nothing that could be cut off.
+        let is_again = found.is_some_and(|f| f.chain.imageset(index.sequence).is_some());
+        let is_doubtful = is_again || self.workspace.begin_publishing(&destination.target)? || run.repair;
+        let publisher = if is_doubtful { publisher } else { publisher.trusting_the_record() };
         let carried = index.entries.iter().filter(|e| e.media_type.is_some());
         let bytes = Some(carried.map(|e| e.size).sum());
-        let items = Some(index.images.len() as u64);
+        let items = Some(images.len() as u64);
         run.events.event(Event::Phase { name: "publishing", items, bytes });
-        report.failures.extend(publish(&publisher, destination, &index.images).await);
+        report.failures.extend(publish(&publisher, destination, images).await);
         add_totals(&mut report.totals, publisher.totals());
         let resources = self.workspace.cluster_resources(&destination.target)?;
         for entry in index.entries.iter().filter(|e| e.path.starts_with(RESOURCES)) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{WorkflowError, WorkflowErrorKind};
-use crate::archive::{ImagesetChunks, ImagesetFiles, Reader, find_imagesets, group_chunks};
+use crate::archive::{ImagesetChunks, ImagesetFiles, Reader, TrustedKeys, find_imagesets, group_chunks};
 use crate::bucket::{Bucket, Object};
 use crate::content::positioned::ReadAt;
 use crate::predecessors::{self, Found};
@@ -41,6 +41,16 @@ impl Imagesets {
         }
     }
 
+    /// Fails where archives of a predecessor are, which have no index.
+    pub(super) fn refuse_predecessors(&self) -> Result<(), WorkflowError> {
+        match self.of_predecessor()? {
+            Some(found) => {
+                Err(WorkflowErrorKind::OnlyToPublish { path: self.name(), maker: found.maker() }.into())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Lists them by their sequences, without opening any.
     pub(super) async fn list(&self) -> Result<Vec<ImagesetChunks>, WorkflowError> {
         match self {
@@ -52,14 +62,13 @@ impl Imagesets {
         }
     }
 
-    /// Opens all of them, checking that there are some and that they belong together.
-    pub(super) async fn open(&self) -> Result<Vec<Reader>, WorkflowError> {
-        if let Some(found) = self.of_predecessor()? {
-            return Err(WorkflowErrorKind::OnlyToPublish { path: self.name(), maker: found.maker() }.into());
-        }
+    /// Opens all of them, checking that there are some, that they belong together, and that they are signed as these keys ask
+    /// for.
+    pub(super) async fn open(&self, trusted: &TrustedKeys) -> Result<Vec<Reader>, WorkflowError> {
+        self.refuse_predecessors()?;
         let mut readers: Vec<Reader> = Vec::new();
         for set in self.list().await? {
-            let reader = Reader::open_chunks(&set).await?;
+            let reader = Reader::open_trusted(&set, trusted).await?;
             if let Some(first) = readers.first().map(|r| r.index().uid)
                 && first != reader.index().uid
             {

@@ -3,9 +3,11 @@
 //! A workflow gets everything as values: plugins, places, clock and identity. It commits last, so that running
 //! the same command again repairs whatever broke off.
 
+pub mod checking;
 mod collect;
 mod companions;
 pub mod deletion;
+pub mod describing;
 pub mod direct;
 mod error;
 pub mod from_disk;
@@ -23,6 +25,7 @@ mod prepare;
 mod publishing;
 pub mod questions;
 pub mod release_signatures;
+mod repair;
 mod resolve;
 mod resources;
 pub mod serving;
@@ -43,8 +46,11 @@ pub use error::{WorkflowError, WorkflowErrorKind};
 pub use guard::Guard;
 pub use on_error::OnError;
 pub use preflight::{Examine, Finding, Unfit};
-pub use workspace::{ResourcesOf, Workspace, cache_in, directory_of_workspace, resources_in};
+pub use workspace::{
+    ResourcesOf, Workspace, cache_in, directory_of_workspace, resources_in, trusted_keys_in,
+};
 
+use crate::archive::TrustedKeys;
 use crate::policy::Policy;
 use crate::report::SharedEvents;
 use crate::resources::Preferences;
@@ -76,6 +82,10 @@ pub struct Run {
     pub companions: CarryCompanions,
     /// Whether what has left the configuration is deleted from the target once all is published.
     pub prune: bool,
+    /// Whether a target is asked for all that imagesets hold, those published before included, and gets what it lacks.
+    pub repair: bool,
+    /// The keys that have to have signed what is published.
+    pub trusted: TrustedKeys,
     /// How resources for clusters are to be.
     pub resources: Preferences,
     /// Where to tell what happens.

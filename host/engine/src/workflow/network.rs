@@ -190,7 +190,9 @@ impl Network {
             target: target.clone(),
             endpoint: client.clone(),
             deleter: client.clone(),
-            records: Arc::new(InRegistry::new(client.clone(), target.prefix.as_ref())),
+            records: Arc::new(
+                InRegistry::new(client.clone(), target.prefix.as_ref()).with_retry(self.clients.retry()),
+            ),
             max_nested_paths,
             names: Names::new(target.prefix.clone(), max_nested_paths),
             examine: client.clone(),
@@ -219,7 +221,8 @@ impl Network {
         )?);
         let latest = || "latest".parse().expect("a constant that is a tag");
         let tag = image.tag.clone().unwrap_or_else(latest);
-        Ok(Arc::new(InRegistry::at(client, image.repository.clone(), tag)))
+        let record = InRegistry::at(client, image.repository.clone(), tag);
+        Ok(Arc::new(record.with_retry(self.clients.retry())))
     }
 
     /// Returns a bucket, reached as registries are.

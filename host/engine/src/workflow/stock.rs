@@ -18,7 +18,7 @@ use oc_mirror_model::request::kind;
 use super::images::{Origin, Origins};
 use super::imagesets::Imagesets;
 use super::{WorkflowError, WorkflowErrorKind};
-use crate::archive::{self, Reader};
+use crate::archive::{self, Reader, TrustedKeys};
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead};
 use crate::layout::Layout;
 
@@ -79,7 +79,7 @@ impl NotInStock {
 
 impl Stock {
     /// Opens a directory or bucket of imagesets, one chunk of an imageset, or an image layout.
-    pub async fn open(from: &Imagesets) -> Result<Self, WorkflowError> {
+    pub async fn open(from: &Imagesets, trusted: &TrustedKeys) -> Result<Self, WorkflowError> {
         if let Imagesets::Path(path) = from {
             if !path.exists() {
                 return Err(WorkflowErrorKind::NoImageset { path: from.name() }.into());
@@ -92,7 +92,7 @@ impl Stock {
             }
         }
         let place = format!("the imagesets in `{}`", from.name());
-        Ok(Self::of_imagesets(Together::open(from).await?, place))
+        Ok(Self::of_imagesets(Together::open(from, trusted).await?, place))
     }
 
     fn of_imagesets(imagesets: Together, place: String) -> Self {
@@ -346,8 +346,8 @@ struct ElsewhereInChain {
 
 impl Together {
     /// Opens all imagesets that there are in a place.
-    pub(super) async fn open(from: &Imagesets) -> Result<Self, WorkflowError> {
-        let readers = from.open().await?;
+    pub(super) async fn open(from: &Imagesets, trusted: &TrustedKeys) -> Result<Self, WorkflowError> {
+        let readers = from.open(trusted).await?;
         let mut tags = HashMap::new();
         for image in readers.iter().rev().flat_map(|reader| &reader.index().images) {
             let to = image.destination.clone();

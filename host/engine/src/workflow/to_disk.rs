@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use oc_mirror_model::Size;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
+use oc_mirror_model::imageset::{ImageEntry, Index};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::Repository;
@@ -21,7 +21,7 @@ use super::outgoing::Outgoing;
 use super::prepare::{Prepared, Request, chain_of, file_records, image_failure, image_reports, mapping};
 use super::space::{self, Need};
 use super::{OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
-use crate::archive::{self, ImagesetChunks, Reader, Writer};
+use crate::archive::{self, ImagesetChunks, Reader, SigningKeys, Writer};
 use crate::bucket::Bucket;
 use crate::content::{ContentError, ContentErrorKind, ContentWrite};
 use crate::metadata::{MetadataError, Stored};
@@ -55,6 +55,8 @@ pub struct ToDisk {
     pub since: Option<u64>,
     /// The chain that the workspace must have, or begin.
     pub uid: Option<Uuid>,
+    /// The keys that sign it; none: it is not signed.
+    pub keys: Arc<SigningKeys>,
 }
 
 /// How large a chunk may be.
@@ -425,9 +427,10 @@ impl Making<'_> {
         let index = self.plan(prepared, content, report, &files)?;
         self.check_room(&index, content)?;
         self.workspace.write("resolved-config.yaml", &pinned)?;
-        let (dir, planned) = (self.to.dir.clone(), index.clone());
+        let (dir, planned, keys) = (self.to.dir.clone(), index.clone(), self.to.keys.clone());
         // What an earlier run left is copied there, which may take a while.
-        let writer = tokio::task::spawn_blocking(move || Writer::create_or_resume(&dir, planned)).await;
+        let writer =
+            tokio::task::spawn_blocking(move || Writer::create_or_resume_signed(&dir, planned, &keys)).await;
         let writer = Arc::new(writer.expect("making chunks does not panic and is not aborted")?);
         write_files(&writer, &files).await?;
         let failures = bring(self.run, prepared, content, writer.clone(), &self.to.dir).await?;
@@ -516,8 +519,9 @@ impl Making<'_> {
         let created = archive::interrupted(&self.to.dir, sequence)?
             .filter(|pending| !run.created_is_fixed && pending.uid == chain.uid)
             .map_or_else(|| run.created.clone(), |pending| pending.created);
+        let (signed_by, quarantined) = (self.to.keys.ids(), quarantined(report));
         Ok(Index {
-            format: FORMAT,
+            format: Index::format_for(&signed_by, &quarantined),
             uid: chain.uid,
             sequence,
             base: self.base,
@@ -529,7 +533,8 @@ impl Making<'_> {
             images: prepared.entries.clone(),
             required: content.required.clone(),
             refused: report.refused.clone(),
-            quarantined: quarantined(report),
+            quarantined,
+            signed_by,
         })
     }
 }

@@ -11,6 +11,7 @@
 //! | `cluster-resources/` | resources for clusters; once more than one target was published to, in a directory for each |
 //! | `delete/` | lists of images to delete, and of those that were pruned |
 //! | `cache/` | blobs and plugins' findings that are wanted again; can be removed at any time |
+//! | `trust.keys` | the keys that have to have signed what is published from here; made by the user |
 //! | `dry-run/` | what `--dry-run` found |
 //! | `scratch/` | files of a run under way |
 //! | `lock` | held while a run uses the workspace |
@@ -33,6 +34,8 @@ use crate::metadata::{MetadataError, MetadataStore, Stored};
 
 /// The directory that runs keep things in.
 const NAME: &str = "working-dir";
+/// The file of keys that are trusted to sign imagesets.
+pub(super) const TRUST: &str = "trust.keys";
 /// Where resources for clusters are in it.
 const RESOURCES: &str = "cluster-resources";
 
@@ -112,6 +115,11 @@ pub fn resources_in(parent: &Path) -> Result<Vec<ResourcesOf>, WorkflowError> {
         dir: if is_only { root.clone() } else { root.join(directory_of(target)) },
     };
     Ok(published.targets.keys().map(of).collect())
+}
+
+/// Returns where the workspace in `parent` has the keys that are trusted to sign imagesets, if the user has put any there.
+pub fn trusted_keys_in(parent: &Path) -> PathBuf {
+    directory_of_workspace(parent).join(TRUST)
 }
 
 fn published_in(dir: &Path) -> Result<Option<Published>, WorkflowError> {

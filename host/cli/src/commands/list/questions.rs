@@ -97,6 +97,8 @@ fn settings(created: String) -> Run {
         image_timeout: None,
         companions: CarryCompanions::None,
         prune: false,
+        repair: false,
+        trusted: Default::default(),
         resources: Default::default(),
         events,
         cancelled: Arc::new(AtomicBool::new(false)),

@@ -1,5 +1,7 @@
 //! What was written is read back, in any order, size and parallelism, and the chunks are always the same.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::*;
 use crate::content::verify::{collect, verified};
 use crate::content::{ContentErrorKind, ContentRead, TagStore};
@@ -50,10 +52,14 @@ async fn everything_comes_back(#[case] limit: Option<u64>) {
         assert_eq!(reader.paths(), paths);
         read_back(&reader, &sample).await;
     }
-    let files = ImagesetFiles::at(dir.path()).expect("there");
-    let mut seen = 0;
-    let report = check(&files, &mut |n| seen += n).expect("checked");
-    assert_eq!((report.damage, report.bytes), (Vec::new(), seen));
+    let set = ImagesetChunks::from(&ImagesetFiles::at(dir.path()).expect("there"));
+    let seen = Arc::new(AtomicU64::new(0));
+    let counter = seen.clone();
+    let progress: Progress = Arc::new(move |n| {
+        counter.fetch_add(n, Ordering::Relaxed);
+    });
+    let report = check(&set, &TrustedKeys::default(), progress).await.expect("checked");
+    assert_eq!((report.damage, report.bytes), (Vec::new(), seen.load(Ordering::Relaxed)));
 }
 
 #[tokio::test]

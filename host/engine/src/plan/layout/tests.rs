@@ -35,6 +35,7 @@ fn index() -> Index {
         required: Vec::new(),
         refused: Vec::new(),
         quarantined: Vec::new(),
+        signed_by: Vec::new(),
     }
 }
 
@@ -58,7 +59,7 @@ fn walk(index: &Index) -> Vec<u64> {
     }
     let first_entry = |chunk: usize| match chunk {
         0 => index.to_bytes().len() as u64,
-        n => index.chunk_header(n as u32).to_bytes().len() as u64,
+        n => index.chunk_header(n as u32, &Digest::of(b"")).to_bytes().len() as u64,
     };
     index
         .chunks

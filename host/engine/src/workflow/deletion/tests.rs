@@ -85,6 +85,8 @@ fn run() -> Run {
         image_timeout: None,
         companions: CarryCompanions::All,
         prune: false,
+        repair: false,
+        trusted: Default::default(),
         resources: Default::default(),
         events: Arc::new(Silence),
         cancelled: Arc::new(AtomicBool::new(false)),
@@ -154,6 +156,7 @@ async fn lab(greedy: bool) -> (Arc<Memory>, Destination, Chain) {
         required: Vec::new(),
         refused: Vec::new(),
         quarantined: Vec::new(),
+        signed_by: Vec::new(),
     };
     let chain = advance(&Chain::new(Uuid::nil()), &index, None, Repository::clone, Extras::default());
     let records = Arc::new(InRegistry::new(memory.clone(), None));

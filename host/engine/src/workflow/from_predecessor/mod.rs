@@ -275,6 +275,7 @@ impl Publishing<'_> {
             required: Vec::new(),
             refused: Vec::new(),
             quarantined: Vec::new(),
+            signed_by: Vec::new(),
         }
     }
 

@@ -86,6 +86,8 @@ fn run(dry_run: bool) -> Run {
         new_uid: Uuid::nil(),
         dry_run,
         prune: false,
+        repair: false,
+        trusted: Default::default(),
         parallelism: Parallelism::default(),
         retry: Retry::default(),
         on_error: OnError::Finish,

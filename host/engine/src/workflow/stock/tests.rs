@@ -3,6 +3,7 @@
 use oc_mirror_testkit::ImageBuilder;
 
 use super::*;
+use crate::archive::TrustedKeys;
 use crate::source::{HttpError, HttpFetch, HttpRequest, HttpResponse};
 
 /// Nobody is to be asked.
@@ -62,7 +63,7 @@ async fn images_of_a_layout_go_by_their_names() {
     named.write_layout(dir.path(), "quay.io/team/app:v1");
     pushed.write_layout(dir.path(), "team/pushed:v2");
     other.write_layout(dir.path(), "quay.io/team/app:latest");
-    let stock = Arc::new(Stock::open(&dir.path().into()).await.expect("a layout"));
+    let stock = Arc::new(Stock::open(&dir.path().into(), &TrustedKeys::default()).await.expect("a layout"));
     let offline = FromStock::new(stock.clone(), Arc::new(Nobody), Box::new(|_| false));
     let cases = [
         ("quay.io/team/app:v1", Some(&named)),
@@ -103,7 +104,7 @@ async fn graphs_are_those_of_the_stock() {
     let graphs = dir.path().join("files/update-graphs/ocp");
     std::fs::create_dir_all(&graphs).expect("writable");
     std::fs::write(graphs.join("amd64-stable-4.20.json"), "{}").expect("writable");
-    let stock = Arc::new(Stock::open(&dir.path().into()).await.expect("a layout"));
+    let stock = Arc::new(Stock::open(&dir.path().into(), &TrustedKeys::default()).await.expect("a layout"));
     let servers = GraphServers {
         ocp: "https://api.example/graph".to_owned(),
         okd: "https://okd.example/graph".to_owned(),
