@@ -75,6 +75,15 @@ pub trait ContentRead: Send + Sync {
         None
     }
 
+    /// Lists tags of a repository, at most so many; nothing where that takes more than asking one place.
+    async fn some_tags(
+        &self,
+        _repository: &Repository,
+        _limit: usize,
+    ) -> Result<Option<Vec<Tag>>, ContentError> {
+        Ok(None)
+    }
+
     /// Lists the manifests that have this one as their subject; nothing if no such lists are kept here. A list that cannot
     /// be had is an error.
     async fn list_referrers(

@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, InvalidManifest, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::media_type;
-use oc_mirror_model::reference::{Repository, Selector};
+use oc_mirror_model::reference::{Repository, Selector, Tag};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode};
 
@@ -207,6 +207,14 @@ impl ContentRead for Client {
         selector: &Selector,
     ) -> Result<Option<Descriptor>, ContentError> {
         self.head_manifest(repository, selector).await
+    }
+
+    async fn some_tags(
+        &self,
+        repository: &Repository,
+        limit: usize,
+    ) -> Result<Option<Vec<Tag>>, ContentError> {
+        self.tags(repository, None, Some(limit)).await.map(Some)
     }
 
     async fn list_referrers(

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use super::super::images::{Origin, RunImages};
 use super::super::resolve::{ResolvedImage, resolve_companion};
 use crate::content::memory::Memory;
-use crate::content::{ContentError, ContentErrorKind, ContentWrite, Images};
+use crate::content::{ContentError, ContentErrorKind, ContentWrite};
 use crate::report::{Event, SharedEvents};
 
 /// How far companions of companions are followed: a signature of a bill of materials is at 2.
@@ -76,7 +76,7 @@ pub(super) struct Home {
     /// Whether it keeps lists of referrers; nothing as long as nobody asked.
     lists: tokio::sync::Mutex<Option<bool>>,
     /// Its tags, where they could be listed.
-    tags: OnceCell<Option<HashSet<String>>>,
+    tags: OnceCell<Option<HashSet<Tag>>>,
     /// How many repositories of its registry keep no lists.
     without_lists: Arc<AtomicUsize>,
 }
@@ -140,21 +140,11 @@ impl<'a> Companions<'a> {
 
     /// Finds what a tag points at.
     async fn find(&self, home: &Home, tag: &Tag) -> Result<Option<Descriptor>, ContentError> {
-        let tags = home.tags.get_or_init(|| self.list_tags(home)).await;
+        let tags = home.tags.get_or_init(|| home.list_tags()).await;
         match tags {
-            Some(tags) if !tags.contains(tag.as_str()) => Ok(None),
+            Some(tags) if !tags.contains(tag) => Ok(None),
             _ => home.find(tag).await,
         }
-    }
-
-    /// Lists the tags of a repository; nothing where there are too many, or they cannot be listed.
-    async fn list_tags(&self, home: &Home) -> Option<HashSet<String>> {
-        let Source::Registry(reference) = &home.source else { return None };
-        let tags = self.images.tags(reference, None, MOST_TAGS).await.ok()?;
-        let all: HashSet<String> = (tags.len() < MOST_TAGS).then(|| tags.into_iter().collect())?;
-        // A list without the tag that the image has just been found under is not one to rely on.
-        let is_whole = reference.tag.as_ref().is_none_or(|tag| all.contains(tag.as_str()));
-        is_whole.then_some(all)
     }
 
     /// Returns what was found about a manifest; nothing if it was not asked about.
@@ -356,6 +346,16 @@ impl<'a> Companions<'a> {
 impl Home {
     fn name(&self, tag: &Tag) -> String {
         beside(&self.source, tag).to_string()
+    }
+
+    /// Lists the tags; nothing where there are too many, or they cannot be listed.
+    async fn list_tags(&self) -> Option<HashSet<Tag>> {
+        let Source::Registry(reference) = &self.source else { return None };
+        let tags = self.origin.read.some_tags(&self.origin.repository, MOST_TAGS).await.ok()??;
+        let all: HashSet<Tag> = (tags.len() < MOST_TAGS).then(|| tags.into_iter().collect())?;
+        // A list without the tag that the image has just been found under is not one to rely on.
+        let is_whole = reference.tag.as_ref().is_none_or(|tag| all.contains(tag));
+        is_whole.then_some(all)
     }
 
     async fn find(&self, tag: &Tag) -> Result<Option<Descriptor>, ContentError> {
