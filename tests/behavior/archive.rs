@@ -100,7 +100,7 @@ fn index(images: Vec<ImageEntry>) -> Index {
         images,
         required: Vec::new(),
         refused: Vec::new(),
-        quarantined: Vec::new(),
         signed_by: Vec::new(),
+        quarantined: Vec::new(),
     }
 }

@@ -394,8 +394,8 @@ mod tests {
             images: images.clone(),
             required: Vec::new(),
             refused: Vec::new(),
-            quarantined: Vec::new(),
             signed_by: Vec::new(),
+            quarantined: Vec::new(),
         };
         let chunks = vec![Chunk { name: "x".to_owned(), bytes: 1000, fault: None }];
         let around = Surroundings { index: Digest::of(b""), verified: Vec::new(), chunks };

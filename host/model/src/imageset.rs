@@ -18,12 +18,9 @@ use crate::reference::Repository;
 use crate::request::{Destination, ImageRequest};
 use crate::tar::{header_len, padded};
 
-/// The format that this program writes, unless it has to be the newest.
-pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
-
-/// The format of what is signed or says that it lacks something, and the newest that this program reads. Readers of 1.0 do not
-/// expect an entry between the index and what it speaks of, and take what is in quarantine for what nobody wants any more.
-pub const NEWEST: FormatVersion = FormatVersion { major: 1, minor: 1 };
+/// The format that this program writes. With 1.1 came `quarantined`, whose images would be taken for ones that nobody wants any
+/// more, and signatures, an entry between the index and what it speaks of: whoever does not know them reads what is not there.
+pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
 /// The name of the index within a chunk.
 pub const INDEX_NAME: &str = "imageset.json";
@@ -44,7 +41,7 @@ pub struct FormatVersion {
 impl FormatVersion {
     /// Answers whether this program can read what was written with `self`.
     pub fn is_readable(self) -> bool {
-        self.major == NEWEST.major && self.minor <= NEWEST.minor
+        self.major == FORMAT.major && self.minor <= FORMAT.minor
     }
 }
 
@@ -101,12 +98,12 @@ pub struct Index {
     /// Images that a policy refused; they are not in this imageset.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedImage>,
-    /// Images that are wanted and could not be had; they are not in this imageset, and neither is what needs them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub quarantined: Vec<QuarantinedImage>,
     /// The keys that sign this index, in their order. With any, the envelope with their signatures follows the index.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<KeyId>,
+    /// Images that are wanted and could not be had; they are not in this imageset, and neither is what needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<QuarantinedImage>,
 }
 
 /// The first entry of every chunk but the first.
@@ -247,11 +244,6 @@ impl Index {
     pub fn chunk_header(&self, chunk: u32, identity: &Digest) -> ChunkHeader {
         let index = Some(identity.clone());
         ChunkHeader { format: self.format, uid: self.uid, sequence: self.sequence, chunk, index }
-    }
-
-    /// Returns the format of an imageset that these keys sign, and that lacks these images.
-    pub fn format_for(signed_by: &[KeyId], quarantined: &[QuarantinedImage]) -> FormatVersion {
-        if signed_by.is_empty() && quarantined.is_empty() { FORMAT } else { NEWEST }
     }
 
     /// Returns the bytes of the entry with the signatures, header and padding included.

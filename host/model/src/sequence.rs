@@ -183,8 +183,8 @@ mod tests {
             images: Vec::new(),
             required: Vec::new(),
             refused: Vec::new(),
-            quarantined: Vec::new(),
             signed_by: Vec::new(),
+            quarantined: Vec::new(),
         }
     }
 

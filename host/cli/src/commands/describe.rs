@@ -104,11 +104,11 @@ fn print(found: &Description) {
         ]
     });
     indented(&table(&["IMAGE", "KIND", "DIGEST", "SIZE", "NEW HERE"], images.collect()));
-    for refused in &found.refused {
-        output::line(&format!("  refused: {}: {}", clean(&refused.origin), clean(&refused.message)));
-    }
     for image in &found.quarantined {
         output::line(&format!("  quarantined: {}: {}", clean(&image.origin), clean(&image.reason)));
+    }
+    for refused in &found.refused {
+        output::line(&format!("  refused: {}: {}", clean(&refused.origin), clean(&refused.message)));
     }
     output::line(
         "  SIZE is of all that is needed, NEW HERE of what of it is in these chunks, SHARED of what of that others need too.",

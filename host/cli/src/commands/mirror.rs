@@ -556,7 +556,7 @@ fn to_disk(
         strict: args.strict_archive,
         since,
         uid: args.uid,
-        keys: Arc::new(keys::signing(&args.sign, args.quiet)?),
+        keys: keys::signing(&args.sign, args.quiet)?,
     })
 }
 

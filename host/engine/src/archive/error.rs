@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use oc_mirror_model::dsse::Distrust;
-use oc_mirror_model::imageset::{FormatVersion, NEWEST};
+use oc_mirror_model::imageset::{FORMAT, FormatVersion};
 use oc_mirror_model::tar::InvalidHeader;
 
 use crate::content::{ContentError, ContentErrorKind};
@@ -70,7 +70,7 @@ pub enum ArchiveErrorKind {
     #[error("the imageset was not finished")]
     Unfinished,
     /// It was written by a newer or a very old program.
-    #[error("the imageset has format {found}, this program reads format {NEWEST}")]
+    #[error("the imageset has format {found}, this program reads format {FORMAT}")]
     Format {
         /// Its version.
         found: FormatVersion,
@@ -212,7 +212,7 @@ impl ArchiveError {
             ArchiveErrorKind::Unfinished | ArchiveErrorKind::Incomplete { .. } => {
                 "run the command that makes it again: it goes on where it stopped".to_owned()
             }
-            ArchiveErrorKind::Format { found } if *found > NEWEST => {
+            ArchiveErrorKind::Format { found } if *found > FORMAT => {
                 "use the oc-mirror that made it, or a newer one".to_owned()
             }
             ArchiveErrorKind::Chunks(problems)

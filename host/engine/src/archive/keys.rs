@@ -4,6 +4,7 @@
 //! `openssl` reads and writes them, PKCS#8 and `SubjectPublicKeyInfo`. A private key is never displayed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -133,15 +134,15 @@ impl SigningKey {
 }
 
 /// The keys that sign one imageset.
-#[derive(Debug, Default)]
-pub struct SigningKeys(Vec<SigningKey>);
+#[derive(Clone, Debug, Default)]
+pub struct SigningKeys(Arc<[SigningKey]>);
 
 impl SigningKeys {
     /// Puts keys together; each counts once, and their order makes no difference.
     pub fn new(mut keys: Vec<SigningKey>) -> Self {
         keys.sort_by_cached_key(|key| key.public.id());
         keys.dedup_by(|a, b| a.public == b.public);
-        Self(keys)
+        Self(keys.into())
     }
 
     /// Returns whose signatures these are.

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{INDEX_NAME, Index};
+use oc_mirror_model::imageset::Index;
 use oc_mirror_model::tar;
 use rustix::fs::OFlags;
 
@@ -124,15 +124,14 @@ pub fn room_needed(dir: &Path, index: &Index) -> Result<u64, ArchiveError> {
 
 /// Returns the bytes of all chunks of an imageset.
 fn length_of(index: &Index) -> u64 {
-    let entry = |len: usize| tar::header_len(INDEX_NAME, len as u64) + tar::padded(len as u64);
-    // Whatever the digest is, the header has the same length.
-    let any = Digest::of(b"");
+    let bytes = index.to_bytes();
     let numbers = 0..index.chunks.len() as u32;
-    let firsts = numbers.map(|n| match n {
-        0 => entry(index.to_bytes().len()) + index.signature_room(),
-        n => entry(index.chunk_header(n, &any).to_bytes().len()),
-    });
-    firsts.zip(&index.chunks).fold(0_u64, |sum, (first, chunk)| sum.saturating_add(first + chunk.size))
+    let identity = Digest::of(&bytes);
+    let stored = IndexBytes { bytes: &bytes, identity: &identity, envelope: None };
+    let firsts = numbers.map(|n| first_entry(index, stored, n, 0).len() as u64);
+    firsts
+        .zip(&index.chunks)
+        .fold(index.signature_room(), |sum, (first, chunk)| sum.saturating_add(first + chunk.size))
 }
 
 /// What bears the final names of this sequence.

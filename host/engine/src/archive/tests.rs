@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use oc_mirror_model::check::ImagesetCheck;
 use oc_mirror_model::dsse::KeyId;
-use oc_mirror_model::imageset::{ImageEntry, Index};
+use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::media_type;
 use oc_mirror_model::reference::Repository;
@@ -120,7 +120,7 @@ pub(super) fn sample_by(
     let files = files.map(|(path, bytes)| Item::file(path, bytes)).collect();
     let items = order(files, &images, |_| true);
     let index = Index {
-        format: Index::format_for(&signed_by, &[]),
+        format: FORMAT,
         uid: Uuid::from_u128(0xabc),
         sequence: 1,
         base: 0,
@@ -132,8 +132,8 @@ pub(super) fn sample_by(
         images,
         required: Vec::new(),
         refused: Vec::new(),
-        quarantined: Vec::new(),
         signed_by,
+        quarantined: Vec::new(),
     };
     Sample { index: finish(index, &items, limit, false).expect("fits"), content }
 }

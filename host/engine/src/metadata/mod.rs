@@ -10,7 +10,7 @@ pub mod local;
 
 use async_trait::async_trait;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{FormatVersion, NEWEST};
+use oc_mirror_model::imageset::{FORMAT, FormatVersion};
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::predecessor::InvalidMetadata;
 use uuid::Uuid;
@@ -90,7 +90,7 @@ pub enum MetadataError {
         source: InvalidMetadata,
     },
     /// It was written by a later version of this program.
-    #[error("the record of the chain at {place} has format {found}, this program reads {NEWEST}")]
+    #[error("the record of the chain at {place} has format {found}, this program reads {FORMAT}")]
     Newer {
         /// Where.
         place: String,

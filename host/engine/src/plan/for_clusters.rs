@@ -155,8 +155,8 @@ mod tests {
             images: vec![image.clone()],
             required: Vec::new(),
             refused: Vec::new(),
-            quarantined: Vec::new(),
             signed_by: Vec::new(),
+            quarantined: Vec::new(),
         };
         let after = advance(&Chain::new(chain.uid), &index, None, prefixed, Extras::default());
         after.imagesets[0].images[0].clone()

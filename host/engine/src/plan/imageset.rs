@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oc_mirror_model::ImageRequest;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{ImageEntry, Index, RequiredBlob};
+use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index, RequiredBlob};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, Reason};
 use oc_mirror_model::reference::{Repository, Source};
@@ -242,7 +242,7 @@ pub fn advance(
         quarantined: index.quarantined.clone(),
     });
     // Programs that do not know of what was left out must not prune by this record.
-    after.format = after.format.max(Index::format_for(&[], &index.quarantined));
+    after.format = after.format.max(FORMAT);
     after
 }
 
@@ -263,7 +263,6 @@ fn records(image: &ImageEntry, place: impl Fn(&Repository) -> Repository) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oc_mirror_model::imageset::FORMAT;
     use oc_mirror_model::media_type;
     use oc_mirror_model::request::ImageRequest;
     use uuid::Uuid;
@@ -310,8 +309,8 @@ mod tests {
             images,
             required: Vec::new(),
             refused: Vec::new(),
-            quarantined: Vec::new(),
             signed_by: Vec::new(),
+            quarantined: Vec::new(),
         }
     }
 

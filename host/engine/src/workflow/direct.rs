@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{ImageEntry, Index};
+use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::{Repository, Selector};
@@ -401,9 +401,8 @@ fn placed(entries: &[ImageEntry], destination: &Destination) -> Vec<ImageEntry> 
 }
 
 fn index(run: &Run, chain: &Chain, prepared: &Prepared, report: &RunReport) -> Index {
-    let quarantined = quarantined(report);
     Index {
-        format: Index::format_for(&[], &quarantined),
+        format: FORMAT,
         uid: chain.uid,
         sequence: chain.sequence() + 1,
         base: chain.sequence(),
@@ -415,8 +414,8 @@ fn index(run: &Run, chain: &Chain, prepared: &Prepared, report: &RunReport) -> I
         images: prepared.entries.clone(),
         required: Vec::new(),
         refused: report.refused.clone(),
-        quarantined,
         signed_by: Vec::new(),
+        quarantined: quarantined(report),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use oc_mirror_model::Size;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{ImageEntry, Index};
+use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::Repository;
@@ -56,7 +56,7 @@ pub struct ToDisk {
     /// The chain that the workspace must have, or begin.
     pub uid: Option<Uuid>,
     /// The keys that sign it; none: it is not signed.
-    pub keys: Arc<SigningKeys>,
+    pub keys: SigningKeys,
 }
 
 /// How large a chunk may be.
@@ -429,8 +429,8 @@ impl Making<'_> {
         self.workspace.write("resolved-config.yaml", &pinned)?;
         let (dir, planned, keys) = (self.to.dir.clone(), index.clone(), self.to.keys.clone());
         // What an earlier run left is copied there, which may take a while.
-        let writer =
-            tokio::task::spawn_blocking(move || Writer::create_or_resume_signed(&dir, planned, &keys)).await;
+        let making = move || Writer::create_or_resume_signed(&dir, planned, &keys);
+        let writer = tokio::task::spawn_blocking(making).await;
         let writer = Arc::new(writer.expect("making chunks does not panic and is not aborted")?);
         write_files(&writer, &files).await?;
         let failures = bring(self.run, prepared, content, writer.clone(), &self.to.dir).await?;
@@ -519,9 +519,8 @@ impl Making<'_> {
         let created = archive::interrupted(&self.to.dir, sequence)?
             .filter(|pending| !run.created_is_fixed && pending.uid == chain.uid)
             .map_or_else(|| run.created.clone(), |pending| pending.created);
-        let (signed_by, quarantined) = (self.to.keys.ids(), quarantined(report));
         Ok(Index {
-            format: Index::format_for(&signed_by, &quarantined),
+            format: FORMAT,
             uid: chain.uid,
             sequence,
             base: self.base,
@@ -533,8 +532,8 @@ impl Making<'_> {
             images: prepared.entries.clone(),
             required: content.required.clone(),
             refused: report.refused.clone(),
-            quarantined,
-            signed_by,
+            quarantined: quarantined(report),
+            signed_by: self.to.keys.ids(),
         })
     }
 }

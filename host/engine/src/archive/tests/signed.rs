@@ -2,7 +2,7 @@
 
 use super::*;
 use oc_mirror_model::dsse::Distrust;
-use oc_mirror_model::imageset::NEWEST;
+use oc_mirror_model::imageset::FORMAT;
 
 fn keys(count: usize) -> (Vec<PublicKey>, SigningKeys) {
     let keys: Vec<SigningKey> = (0..count).map(|_| SigningKey::generate().expect("made").0).collect();
@@ -36,7 +36,7 @@ async fn so_many_of_so_many_keys() {
     let trusted = |keys: &[PublicKey], threshold| TrustedKeys::new(keys.to_vec(), threshold).expect("valid");
     let strangers = keys(1).0;
     let reader = opened(dir.path(), &trusted(&public, 2)).await.expect("trusted");
-    assert_eq!((reader.index().format, reader.verified().len()), (NEWEST, 2));
+    assert_eq!((reader.index().format, reader.verified().len()), (FORMAT, 2));
     let one = [public[0], strangers[0]];
     assert_eq!(opened(dir.path(), &trusted(&one, 1)).await.expect("trusted").verified(), [public[0].id()]);
     let error = opened(dir.path(), &trusted(&one, 2)).await.expect_err("one too few");

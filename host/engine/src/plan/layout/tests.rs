@@ -34,8 +34,8 @@ fn index() -> Index {
         images: Vec::new(),
         required: Vec::new(),
         refused: Vec::new(),
-        quarantined: Vec::new(),
         signed_by: Vec::new(),
+        quarantined: Vec::new(),
     }
 }
 

@@ -155,8 +155,8 @@ async fn lab(greedy: bool) -> (Arc<Memory>, Destination, Chain) {
         images,
         required: Vec::new(),
         refused: Vec::new(),
-        quarantined: Vec::new(),
         signed_by: Vec::new(),
+        quarantined: Vec::new(),
     };
     let chain = advance(&Chain::new(Uuid::nil()), &index, None, Repository::clone, Extras::default());
     let records = Arc::new(InRegistry::new(memory.clone(), None));

@@ -274,8 +274,8 @@ impl Publishing<'_> {
             images,
             required: Vec::new(),
             refused: Vec::new(),
-            quarantined: Vec::new(),
             signed_by: Vec::new(),
+            quarantined: Vec::new(),
         }
     }
 
