@@ -21,6 +21,7 @@ struct SmallDisk {
 
 impl SmallDisk {
     /// Makes one of this many KiB; nothing, and a word about it, where the kernel does not allow that.
+    #[allow(clippy::print_stderr)]
     fn new(directory: &Path, kib: u64) -> Option<Self> {
         fs::create_dir_all(directory).expect("the test's own directory is writable");
         let script = r#"mount -t tmpfs -o "size=$1k" tmpfs "$2" && echo done || exit 1
