@@ -55,6 +55,9 @@ fn no_chunk_is_larger_and_all_of_it_arrives() {
     let sizes: Vec<u64> = chunks.files().iter().map(|f| f.metadata().expect("there").len()).collect();
     assert!(sizes.len() >= 4 && sizes.iter().all(|size| *size <= 10_000_000), "{sizes:?}");
 
+    let checked = lab.context.run(&["check", &lab.path("disk").display().to_string()]);
+    assert_eq!(checked.code, 0, "{}", checked.snapshot());
+
     lab.publish("disk", &[]).expect(0);
     let skopeo = Skopeo::new();
     for (number, image) in images().iter().enumerate() {
