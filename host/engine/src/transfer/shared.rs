@@ -241,17 +241,17 @@ impl Sharing {
                 Ok(()) => place += 1,
                 Err(mpsc::error::TrySendError::Closed(_)) => drop(takers.swap_remove(place)),
                 Err(mpsc::error::TrySendError::Full(_)) => {
-                    let is_idle =
-                        |other: &Taker| other.number != taker.number && other.pieces.capacity() == AHEAD;
-                    let kept_waiting = takers.iter().any(is_idle).then_some(taker.number);
                     if takers.len() > 1 && self.state().is_behind(taker.number) {
                         takers.swap_remove(place);
                         continue;
                     }
-                    let wait = kept_waiting.map(|number| Wait::of(self, number));
+                    let number = taker.number;
+                    let wait = Wait::of(self, number);
                     // The place that becomes free is taken with the next turn of the loop.
                     let _ = tokio::time::timeout(TICK, taker.pieces.reserve()).await;
-                    clock.charge(kept_waiting);
+                    // Whoever has used up its pieces by now was kept waiting.
+                    let is_idle = |other: &Taker| other.number != number && other.pieces.capacity() == AHEAD;
+                    clock.charge(takers.iter().any(is_idle).then_some(number));
                     drop(wait);
                 }
             }
