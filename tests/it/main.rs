@@ -55,6 +55,7 @@ mod releases;
 mod resources;
 mod resources_kept;
 mod round_trip;
+mod scheduling;
 mod secure_policy;
 mod serve;
 mod serve_access;

@@ -13,6 +13,7 @@ pub struct ContentError {
     subject: String,
     kind: ContentErrorKind,
     exhausted: bool,
+    of_source: bool,
     #[source]
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -108,7 +109,7 @@ impl ContentErrorKind {
 impl ContentError {
     /// Makes an error about `subject`: a reference, a URL without secrets, a path.
     pub fn new(subject: impl Into<String>, kind: ContentErrorKind) -> Self {
-        Self { subject: subject.into(), kind, exhausted: false, source: None }
+        Self { subject: subject.into(), kind, exhausted: false, of_source: false, source: None }
     }
 
     /// Makes an error with the one that caused it.
@@ -117,7 +118,13 @@ impl ContentError {
         kind: ContentErrorKind,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { subject: subject.into(), kind, exhausted: false, source: Some(source.into()) }
+        Self {
+            subject: subject.into(),
+            kind,
+            exhausted: false,
+            of_source: false,
+            source: Some(source.into()),
+        }
     }
 
     /// Makes an error out of one of the disk.
@@ -134,7 +141,8 @@ impl ContentError {
             cause = error.source();
         }
         let source = (!text.is_empty()).then(|| text.join(": ").into());
-        Self { subject: self.subject.clone(), kind: self.kind.clone(), exhausted: self.exhausted, source }
+        let Self { exhausted, of_source, .. } = *self;
+        Self { subject: self.subject.clone(), kind: self.kind.clone(), exhausted, of_source, source }
     }
 
     /// Returns what it is about.
@@ -167,6 +175,16 @@ impl ContentError {
     /// Answers whether it has been tried as often as the settings allow.
     pub fn is_exhausted(&self) -> bool {
         self.exhausted
+    }
+
+    /// Notes that it came up where content is read, and not where that was being put.
+    pub fn of_source(self) -> Self {
+        Self { of_source: true, ..self }
+    }
+
+    /// Answers whether it is known to have come up where content is read.
+    pub fn is_of_source(&self) -> bool {
+        self.of_source
     }
 
     /// Answers whether it is just not there.

@@ -419,11 +419,11 @@ impl Publisher {
         steady: bool,
     ) -> Result<(), ContentError> {
         let (from, repository) = place;
-        let (mut stream, moved) = open(from, repository, blob, self.retry, &self.events).await?;
-        if steady {
-            // What is damaged there will be when it is read again; only what breaks at the target may pass.
-            stream = Box::pin(stream.map_err(ContentError::exhausted));
-        }
+        let opened = open(from, repository, blob, self.retry, &self.events).await;
+        let (stream, moved) = opened.map_err(ContentError::of_source)?;
+        // What is damaged in a steady place will be when it is read again; only what breaks at the target may pass.
+        let final_if_steady = move |error: ContentError| if steady { error.exhausted() } else { error };
+        let stream = Box::pin(stream.map_err(move |error| final_if_steady(error).of_source()));
         let outcome = self.target.put_blob(&image.repository, blob, stream).await;
         if outcome.is_err() {
             take_back(&moved, &self.events);

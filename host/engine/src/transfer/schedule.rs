@@ -249,16 +249,12 @@ impl<'a> Schedule<'a> {
     }
 }
 
-/// Answers whether content cannot be had, wherever it is to go.
+/// Answers whether content cannot be had, wherever it is to go. `not found` alone says nothing: a registry that makes no
+/// repositories answers so to an upload.
 fn is_of_source(error: &ContentError) -> bool {
-    matches!(
-        error.kind(),
-        ContentErrorKind::NotFound
-            | ContentErrorKind::WrongDigest { .. }
-            | ContentErrorKind::WrongSize { .. }
-            | ContentErrorKind::Lost(_)
-            | ContentErrorKind::Disk(_)
-            | ContentErrorKind::OutOfTime(_)
-            | ContentErrorKind::Cancelled
-    )
+    error.is_of_source()
+        || matches!(
+            error.kind(),
+            ContentErrorKind::Lost(_) | ContentErrorKind::OutOfTime(_) | ContentErrorKind::Cancelled
+        )
 }
