@@ -178,19 +178,22 @@ async fn ecr_gets_no_more_manifests_than_it_takes() {
             RawManifest::parse(manifest.to_string().into_bytes(), Some(&image.media_type)).unwrap()
         })
         .collect();
-    let mut refused = Vec::new();
-    for product in [Product::Ecr, Product::Generic] {
+    let refused = async |product| {
         let faults = FaultRegistry::posing_as(&registry, Personality::Ecr);
         faults.create("app");
         let client = client_of(&faults, product);
         let app = repository("app");
         let puts = manifests.iter().map(|manifest| client.put_manifest(&app, manifest));
         let _ = futures_util::future::join_all(puts).await;
-        refused.push(faults.requests().iter().filter(|r| r.status == 429).count());
+        faults.requests().iter().filter(|r| r.status == 429).count()
+    };
+    assert!(refused(Product::Generic).await > 0, "without, it refuses some");
+    // On a busy machine some arrive together that were sent apart; not each time.
+    let mut counts = Vec::new();
+    while counts.last() != Some(&0) && counts.len() < 5 {
+        counts.push(refused(Product::Ecr).await);
     }
-    // On a busy machine some arrive together that were sent apart.
-    assert!(refused[1] > 0, "without, it refuses some");
-    assert!(refused[0] < refused[1], "with it fewer, or none: {refused:?}");
+    assert_eq!(counts.last(), Some(&0), "with it, none: {counts:?}");
 }
 
 #[tokio::test]
