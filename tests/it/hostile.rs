@@ -43,6 +43,16 @@ fn lab(source: Registry, host: &str, images: &[Image]) -> Lab {
     lab
 }
 
+/// Returns a lab with an imageset of these images.
+fn made(images: &[Image]) -> Lab {
+    let source = Registry::start();
+    fill(&source, images);
+    let host = source.host();
+    let lab = lab(source, &host, images);
+    lab.make(&["--uid", UID]).expect(0);
+    lab
+}
+
 /// Makes the imageset without any faults, elsewhere.
 fn undisturbed(lab: &Lab) -> Vec<Vec<u8>> {
     run(&lab.context, &["-c", "isc.yaml", &lab.file("whole"), "--uid", UID]).expect(0);
@@ -208,11 +218,7 @@ fn what_cannot_be_had_is_named_and_the_rest_is_kept(#[case] fault: Action) {
 
 #[test]
 fn a_target_with_all_faults_at_once_gets_everything() {
-    let source = Registry::start();
-    fill(&source, small_images());
-    let host = source.host();
-    let lab = lab(source, &host, small_images());
-    lab.make(&["--uid", UID]).expect(0);
+    let lab = made(small_images());
     let hostile = FaultRegistry::before(&lab.target);
     be_busy(&hostile);
     hostile
@@ -228,11 +234,7 @@ fn a_target_with_all_faults_at_once_gets_everything() {
 
 #[test]
 fn a_busy_target_is_sent_the_record_until_it_takes_it() {
-    let source = Registry::start();
-    fill(&source, &IMAGES[..1]);
-    let host = source.host();
-    let lab = lab(source, &host, &IMAGES[..1]);
-    lab.make(&["--uid", UID]).expect(0);
+    let lab = made(&IMAGES[..1]);
     let busy = FaultRegistry::before(&lab.target);
     // Everything else has been published by then.
     busy.rule(Rule::on("PUT", "/v2/oc-mirror/blobs/").first(5).then(Action::too_many_requests(0)));
@@ -243,11 +245,7 @@ fn a_busy_target_is_sent_the_record_until_it_takes_it() {
 
 #[test]
 fn a_target_that_never_takes_one_layer_gets_all_images_without_it() {
-    let source = Registry::start();
-    fill(&source, small_images());
-    let host = source.host();
-    let lab = lab(source, &host, small_images());
-    lab.make(&["--uid", UID]).expect(0);
+    let lab = made(small_images());
     let hostile = FaultRegistry::before(&lab.target);
     let invalid = br#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match"}]}"#;
     let layer = own_layer(VICTIM).replace(':', "(:|%3A)");
