@@ -433,7 +433,7 @@ fn line(sequence: u64, outcome: &str) -> ImagesetReport {
 
 /// Supplies everything from where it was found.
 struct FromOrigins {
-    origins: HashMap<Digest, Origin>,
+    origins: HashMap<Digest, Arc<Origin>>,
     images: Arc<RunImages>,
 }
 
@@ -452,7 +452,7 @@ impl Supply for FromOrigins {
 /// The manifests of a run, which are in memory.
 struct Manifests {
     images: Arc<RunImages>,
-    origin: Origin,
+    origin: Arc<Origin>,
 }
 
 #[async_trait]
