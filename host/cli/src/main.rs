@@ -13,6 +13,7 @@ mod environment;
 mod error;
 mod keys;
 mod logging;
+mod memory;
 mod network;
 mod operators;
 mod output;
@@ -30,6 +31,7 @@ use oc_mirror_model::report::exit;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
+    memory::settle();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
