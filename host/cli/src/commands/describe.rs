@@ -68,6 +68,10 @@ fn print(found: &Description) {
             sequences.join(", ")
         ));
     }
+    if !found.unchanged.is_empty() {
+        let images = plural(found.unchanged.len(), "image");
+        output::line(&format!("  requires {images} that earlier imagesets brought, unchanged"));
+    }
     output::line("");
     let chunks = found.chunks.iter().map(|chunk| {
         let state = chunk.fault.as_deref().unwrap_or("there");

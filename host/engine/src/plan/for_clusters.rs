@@ -229,7 +229,8 @@ mod tests {
     #[test]
     fn a_release_that_is_only_named_may_be_signed_once_more() {
         let release = image(kind::RELEASE, "release:1", None);
-        let path = format!("release-signatures/{}/signature-2", release.root.digest.to_string().replace(':', "="));
+        let path =
+            format!("release-signatures/{}/signature-2", release.root.digest.to_string().replace(':', "="));
         let mut chain = Chain::new(Uuid::nil());
         add(&mut chain, std::slice::from_ref(&release), V2, &[]);
         add(&mut chain, std::slice::from_ref(&release), V2, &[]);

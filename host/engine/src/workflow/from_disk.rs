@@ -35,7 +35,7 @@ use crate::content::{ContentDelete, ContentError, ContentErrorKind, ContentRead}
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
 use crate::plan::names::Names;
-use crate::plan::unchanged::{AtHand, There, ask, whole};
+use crate::plan::unchanged::{Asked, AtHand, There, ask, whole};
 use crate::report::Event;
 use crate::transfer::ImageTime;
 use crate::transfer::publish::{Endpoint, Place, PublishImage, Publisher, Supply};
@@ -320,8 +320,11 @@ impl Publishing<'_> {
                     let missing: Vec<Missing> =
                         asked.lost.iter().map(|image| lost(index, image, destination)).collect();
                     // What is there by the record is asked for only where that is doubted.
-                    let wanted = if run.repair { &images } else { &asked.index.images };
-                    let portion = Portion { images: wanted, missing: &missing, seat: seat.as_ref() };
+                    let (wanted, kept) = match run.repair {
+                        true => (&images, Vec::new()),
+                        false => (&asked.index.images, kept(&images, &asked)),
+                    };
+                    let portion = Portion { images: wanted, kept, missing: &missing, seat: seat.as_ref() };
                     self.publish_one(reader, destination, portion, found.as_ref(), &mut report).await?;
                     let Some(there) = published_without(run, &asked.index, &mut report) else {
                         line.outcome = "failed".to_owned();
@@ -390,7 +393,7 @@ impl Publishing<'_> {
     ) -> Result<bool, WorkflowError> {
         let Some(stored) = found.filter(|_| self.run.repair && !self.run.dry_run) else { return Ok(false) };
         let images = still_there(images, &stored.chain, destination);
-        let portion = Portion { images: &images, missing: &[], seat: None };
+        let portion = Portion { images: &images, kept: Vec::new(), missing: &[], seat: None };
         self.publish_one(reader, destination, portion, found, report).await?;
         Ok(true)
     }
@@ -399,7 +402,7 @@ impl Publishing<'_> {
         &self,
         reader: &Reader,
         destination: &Destination,
-        Portion { images, missing, seat }: Portion<'_>,
+        Portion { images, kept, missing, seat }: Portion<'_>,
         found: Option<&Stored>,
         report: &mut RunReport,
     ) -> Result<(), WorkflowError> {
@@ -431,8 +434,12 @@ impl Publishing<'_> {
         let publisher = if is_doubtful { publisher } else { publisher.trusting_the_record() };
         let carried = index.entries.iter().filter(|e| e.media_type.is_some());
         let bytes = Some(carried.map(|e| e.size).sum());
-        let items = Some(images.len() as u64);
+        let items = Some((images.len() + kept.len()) as u64);
         run.events.event(Event::Phase { name: "publishing", items, bytes });
+        for image in kept {
+            run.events.event(Event::ItemDone { name: &image.request.origin });
+            report.totals.skipped_blobs += image.blobs.len() as u64;
+        }
         report.failures.extend(publish(&publisher, destination, images, missing).await);
         add_totals(&mut report.totals, publisher.totals());
         let resources = self.workspace.cluster_resources(&destination.target)?;
@@ -447,9 +454,21 @@ impl Publishing<'_> {
 /// What is to be published of an imageset.
 struct Portion<'a> {
     images: &'a [ImageEntry],
-    /// What cannot be.
+    /// What is there by the record, and not asked for.
+    kept: Vec<&'a ImageEntry>,
+    /// What cannot be published.
     missing: &'a [Missing],
     seat: Option<&'a Arc<Seat>>,
+}
+
+/// Returns the images that stay as they are at a target.
+fn kept<'a>(images: &'a [ImageEntry], asked: &Asked) -> Vec<&'a ImageEntry> {
+    let described: HashSet<_> = asked.index.images.iter().map(|image| &image.destination).collect();
+    let lost: HashSet<&str> = asked.lost.iter().map(|image| image.origin.as_str()).collect();
+    let is_kept = |image: &&ImageEntry| {
+        !described.contains(&image.destination) && !lost.contains(image.request.origin.as_str())
+    };
+    images.iter().filter(is_kept).collect()
 }
 
 /// Says that an unchanged image is not there, nor anywhere else.

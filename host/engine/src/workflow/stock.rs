@@ -119,11 +119,11 @@ impl Stock {
                     manifests: image.manifests.iter().map(|m| m.digest.clone()).collect(),
                 }
             }
-            Named::Elsewhere(image, before) => Kept {
+            Named::Elsewhere(image, until) => Kept {
                 sources: image.origin.parse().into_iter().collect(),
                 names: vec![image.origin.clone()],
                 kind: image.kind.clone(),
-                spot: Err(ElsewhereInChain::Before(before)),
+                spot: Err(ElsewhereInChain::until(until)),
                 manifests: Vec::new(),
             },
         });
@@ -379,7 +379,7 @@ pub(super) struct Together {
 enum Named<'a> {
     /// It is described by one at hand.
     Described(&'a ImageEntry),
-    /// It is described by none at hand, but by one before this sequence.
+    /// It is described by none at hand, but by the one of this sequence or one before.
     Elsewhere(&'a UnchangedImage, u64),
 }
 
@@ -388,8 +388,14 @@ enum Named<'a> {
 enum ElsewhereInChain {
     #[error("it is in imageset {0}, which is not there")]
     In(u64),
-    #[error("it is in an imageset before {0}, which is not there")]
-    Before(u64),
+    #[error("it is in imageset {0} or one before, which is not there")]
+    Until(u64),
+}
+
+impl ElsewhereInChain {
+    fn until(sequence: u64) -> Self {
+        if sequence == 1 { Self::In(1) } else { Self::Until(sequence) }
+    }
 }
 
 impl Together {
@@ -496,7 +502,7 @@ impl ContentRead for Together {
 fn named<'a>(index: &'a Index, at_hand: &AtHand<'a>) -> Vec<Named<'a>> {
     let own = index.unchanged.iter().map(|image| {
         let described = at_hand.get(&image.records).map(Named::Described);
-        described.or(Some(Named::Elsewhere(image, index.sequence)))
+        described.or(Some(Named::Elsewhere(image, index.base)))
     });
     let about = index.unchanged.iter().flat_map(|image| &image.about);
     let about = about.map(|id| at_hand.get(std::slice::from_ref(id)).map(Named::Described));

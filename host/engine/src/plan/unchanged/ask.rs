@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use oc_mirror_model::imageset::{ImageEntry, Index, UnchangedImage};
 use oc_mirror_model::metadata::{Chain, ImageRecord, RecordId};
 use oc_mirror_model::reference::Repository;
+use oc_mirror_model::request::kind;
 
 use super::rebuild::rebuild;
 use super::{Records, ids_of, in_order};
@@ -52,12 +53,22 @@ impl<'a> There<'a> {
     /// Answers whether the newest record has all of these, where they are to be now. Names change with the most components that
     /// they may have.
     fn has(&self, ids: &[RecordId]) -> bool {
-        let (Some(chain), Some(newest)) = (self.chain, self.records.first()) else { return false };
+        let Some(chain) = self.chain else { return false };
         let is_in_place = |record: &ImageRecord| {
             let place = &record.destination.repository;
             self.names.place(&self.names.path(chain, place)) == *place
         };
-        newest.all(ids).is_some_and(|found| found.into_iter().all(is_in_place))
+        self.newest(ids).is_some_and(|found| found.into_iter().all(is_in_place))
+    }
+
+    /// Answers whether this is a list of referrers. Others write to it, so whether ours are still in it has to be asked.
+    fn is_list(&self, id: &RecordId) -> bool {
+        let found = self.newest(std::slice::from_ref(id));
+        found.is_some_and(|found| found.iter().all(|record| record.kind == kind::REFERRERS))
+    }
+
+    fn newest(&self, ids: &[RecordId]) -> Option<Vec<&'a ImageRecord>> {
+        self.records.first()?.all(ids)
     }
 
     /// Returns all that is to be known of the image with these records, or about `subject`: from an imageset at hand, or else from
@@ -86,7 +97,7 @@ pub struct Asked {
 /// Finds out what becomes of the unchanged images of an imageset at a target whose record goes up to the sequence before it.
 ///
 /// One that the record has stays as it is. One that it has elsewhere, or had earlier, or that an imageset at hand describes, is to be
-/// published. What none of these has is lost: it was deleted there, or could not be published.
+/// published; so is a list of referrers, of which others may have made something else. What none of these has is lost: it was deleted there, or could not be published.
 pub fn ask(index: &Index, there: &There<'_>) -> Asked {
     if index.unchanged.is_empty() {
         return Asked { index: index.clone(), lost: Vec::new() };
@@ -101,21 +112,30 @@ pub fn ask(index: &Index, there: &There<'_>) -> Asked {
     for (image, place) in index.unchanged.iter().zip(places) {
         let about: Vec<(usize, &RecordId)> = free.by_ref().zip(&image.about).collect();
         let is_kept = there.has(&image.records);
-        let (kept, moved): (Vec<_>, Vec<_>) =
-            about.into_iter().partition(|(_, id)| is_kept && there.has(std::slice::from_ref(*id)));
         let own = (!is_kept).then(|| (place, there.entry(&image.records, None)));
-        let beside =
-            moved.into_iter().map(|(place, id)| (place, there.entry(std::slice::from_ref(id), Some(image))));
+        let mut kept = Vec::new();
+        let mut found: Vec<(usize, Option<ImageEntry>)> = own.into_iter().collect();
+        for (place, id) in about {
+            let is_there = is_kept && there.has(std::slice::from_ref(id));
+            let entry = if is_there && !there.is_list(id) {
+                None
+            } else {
+                there.entry(std::slice::from_ref(id), Some(image))
+            };
+            match entry {
+                None if is_there => kept.push(id.clone()),
+                entry => found.push((place, entry)),
+            }
+        }
         let found: Option<Vec<(usize, ImageEntry)>> =
-            own.into_iter().chain(beside).map(|(place, entry)| Some((place, entry?))).collect();
+            found.into_iter().map(|(place, entry)| Some((place, entry?))).collect();
         let Some(found) = found else {
             lost.push(image.clone());
             continue;
         };
         images.extend(found);
         if is_kept {
-            let about = kept.into_iter().map(|(_, id)| id.clone()).collect();
-            unchanged.push(UnchangedImage { about, ..image.clone() });
+            unchanged.push(UnchangedImage { about: kept, ..image.clone() });
         }
     }
     images.sort_by_key(|(place, _)| *place);

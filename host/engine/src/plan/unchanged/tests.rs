@@ -167,8 +167,12 @@ fn what_is_as_it_was_is_named_and_the_rest_described() {
         "also for another"
     );
     let also = with(a, kind::ADDITIONAL, &[(provenance::ALSO, "additional s.example/a:v1")]);
-    assert_eq!(split_names(&[also.clone()], &before, 1), (names(&["a"]), names(&[])), "by another name, too");
-    let after = chain(&[&[also.clone()]]);
+    assert_eq!(
+        split_names(std::slice::from_ref(&also), &before, 1),
+        (names(&["a"]), names(&[])),
+        "by another name, too"
+    );
+    let after = chain(&[std::slice::from_ref(&also)]);
     let named = split(&[also], &Files::new(), &after, 1).unchanged;
     assert_eq!(named[0].records.len(), 2);
 }
@@ -181,7 +185,7 @@ fn it_has_to_be_as_it_was_wherever_a_target_may_be() {
     assert_eq!(split_names(&all, &before, 3), (names(&[]), names(&["a", "b"])));
     assert_eq!(split_names(&all, &before, 2), (names(&["a"]), names(&["b"])));
     assert_eq!(split_names(&all, &before, 1), (names(&["a"]), names(&["b"])));
-    let gone = chain(&[&all, &[b.clone()]]);
+    let gone = chain(&[&all, std::slice::from_ref(&b)]);
     assert_eq!(split_names(&all, &gone, 1), (names(&["a"]), names(&["b"])));
     // What no record goes back to, nobody knows.
     let mut cut = before;
@@ -321,7 +325,7 @@ fn what_a_target_lacks_is_looked_for_elsewhere() {
     let asked = ask(&named, &There::new(Some(&there), 2, &names, &nothing));
     assert_eq!(
         asked.index.images.iter().map(|i| i.destination.clone()).collect::<Vec<_>>(),
-        [a.destination.clone()]
+        std::slice::from_ref(&a.destination)
     );
     assert_eq!((asked.index.unchanged.len(), asked.lost.len(), &asked.index.positions), (1, 0, &vec![0]));
     let after = advanced(&there, &asked.index, &names, &Files::new());
@@ -356,6 +360,25 @@ fn an_image_without_its_signature_is_lost() {
     let asked = ask(&named, &There::new(Some(&there), 1, &Names::default(), &AtHand::of([&first])));
     assert_eq!((asked.lost.len(), &asked.index.images[..]), (0, &all[1..]));
     assert_eq!(asked.index.unchanged[0].about, []);
+}
+
+#[test]
+fn lists_that_others_write_to_are_asked_for() {
+    let a = image("a", "1");
+    let mut list = signature(&a, "list");
+    list.request.kind = kind::REFERRERS.to_owned();
+    let all = [a, list.clone()];
+    let there = chain(&[&all]);
+    let named = index(2, 1, split(&all, &Files::new(), &there, 1));
+    assert_eq!((named.images.len(), named.unchanged[0].about.len()), (0, 1));
+    let names = Names::default();
+    let asked = ask(&named, &There::new(Some(&there), 1, &names, &AtHand::default()));
+    let [rebuilt] = asked.index.images.as_slice() else { panic!("{asked:?}") };
+    assert_eq!((&rebuilt.root, &rebuilt.destination), (&list.root, &list.destination));
+    assert!(rebuilt.request.provenance.contains_key(provenance::REFERRERS));
+    assert_eq!(asked.index.unchanged[0].about, []);
+    let after = advanced(&there, &asked.index, &names, &Files::new());
+    assert_eq!(after, chain(&[&all, &all]));
 }
 
 #[test]
