@@ -253,12 +253,6 @@ impl ImageRecord {
         let facts = serde_json::to_vec(&facts).expect("strings serialise");
         RecordId(Digest::of(&facts).hex()[..16].to_owned())
     }
-
-    /// Answers whether it is about another image, and was found beside that.
-    pub fn is_companion(&self) -> bool {
-        let is_about = |reason: &Reason| matches!(reason, Reason::Subject { .. });
-        kind::is_companions(&self.kind) && self.reasons.iter().any(is_about)
-    }
 }
 
 impl Reason {

@@ -97,7 +97,8 @@ pub struct Asked {
 /// Finds out what becomes of the unchanged images of an imageset at a target whose record goes up to the sequence before it.
 ///
 /// One that the record has stays as it is. One that it has elsewhere, or had earlier, or that an imageset at hand describes, is to be
-/// published; so is a list of referrers, of which others may have made something else. What none of these has is lost: it was deleted there, or could not be published.
+/// published; so is a list of referrers, to which others write. What none of these has is lost: it was deleted there, or could not
+/// be published.
 pub fn ask(index: &Index, there: &There<'_>) -> Asked {
     if index.unchanged.is_empty() {
         return Asked { index: index.clone(), lost: Vec::new() };
