@@ -82,8 +82,10 @@ fn print(found: &Description) {
         found.content.iter().map(|group| row(clean(&group.name), &group.sum)).collect();
     rows.push(plain("files", found.files.count, found.files.bytes));
     rows.push(plain("metadata", 0, found.metadata_bytes));
-    rows.push(row("all images".to_owned(), &found.total));
-    if !found.unchanged.is_empty() {
+    if found.unchanged.is_empty() {
+        rows.push(row("all images".to_owned(), &found.total));
+    } else {
+        rows.push(row("described".to_owned(), &found.total));
         let count = found.unchanged.len().to_string();
         rows.push(["as they were", count.as_str(), "-", "0 B", "-"].map(str::to_owned).to_vec());
     }
