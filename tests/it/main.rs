@@ -64,4 +64,5 @@ mod shop;
 mod signed_imagesets;
 mod small_commands;
 mod summary;
+mod unchanged_images;
 mod wrong_inputs;

@@ -108,6 +108,13 @@ pub(crate) struct MirrorArgs {
     #[arg(long, value_name = "SEQUENCE")]
     pub since: Option<String>,
 
+    /// Make an imageset even if nothing has changed since the last one
+    ///
+    /// It takes the next number of the chain, can be published, and holds no content of images. To carry everything once
+    /// more, as --ignore-history of oc-mirror v1 did, say --since 0. In oc-mirror v2, --force does nothing.
+    #[arg(long)]
+    pub force: bool,
+
     /// Begin the chain under this identity, instead of one made at random
     #[arg(long, value_name = "UUID")]
     pub uid: Option<Uuid>,
