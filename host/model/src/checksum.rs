@@ -1,12 +1,15 @@
 //! A JSON document that carries its own SHA-256, so that a changed bit in it is noticed by whoever has nothing else to hold
-//! it against: [`with_checksum`] and [`check`].
+//! it against: [`Checked`] and [`check`].
 //!
 //! The checksum is the first field of the document, which is printed without spaces, and is taken over the document with zeros in
 //! place of its digits. It is no protection against somebody who means harm; signatures are.
 
+use std::io::{self, BufWriter, Write};
+
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest, Hasher};
 
 /// What a document with a checksum begins with.
 const OPEN: &[u8] = b"{\"checksum\":\"sha256:";
@@ -26,13 +29,131 @@ pub enum Checksum {
     Absent,
 }
 
-/// Adds the checksum to an object that was printed without spaces.
-pub(crate) fn with_checksum(document: &[u8]) -> Vec<u8> {
-    let fields = document.strip_prefix(b"{").expect("an object begins like this");
-    let mut bytes = [OPEN, &ZEROS, CLOSE, fields].concat();
-    let sum = Digest::of(&bytes);
-    bytes[OPEN.len()..OPEN.len() + ZEROS.len()].copy_from_slice(sum.hex().as_bytes());
-    bytes
+/// An object on its way out as one line with its checksum. Its text is made anew whenever it is wanted, and held by nobody: an
+/// index has some thousand bytes for each of its images.
+#[derive(Clone, Debug)]
+pub struct Checked<'a, T> {
+    document: &'a T,
+    sum: Digest,
+    len: u64,
+}
+
+impl<'a, T: Serialize> Checked<'a, T> {
+    /// Takes the checksum of an object of strings and numbers.
+    pub fn new(document: &'a T) -> Self {
+        let (sum, len) = measured(document, &ZEROS);
+        Self { document, sum, len }
+    }
+
+    /// Returns how many bytes the line has.
+    pub fn len_bytes(&self) -> u64 {
+        self.len
+    }
+
+    /// Returns the SHA-256 of the line.
+    pub fn digest(&self) -> Digest {
+        measured(self.document, self.sum.hex().as_bytes()).0
+    }
+
+    /// Writes the line.
+    pub fn write_to(&self, to: impl Write) -> io::Result<()> {
+        write(self.document, self.sum.hex().as_bytes(), to)
+    }
+
+    /// Returns the line.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.len).unwrap_or_default());
+        self.write_to(&mut bytes).expect(INFALLIBLE);
+        bytes
+    }
+}
+
+/// Returns how many bytes an object has as a line with its checksum, without taking that.
+pub fn len_with_checksum(document: &impl Serialize) -> u64 {
+    let mut counter = Counter { hasher: None, len: 0 };
+    write(document, &ZEROS, &mut counter).expect(INFALLIBLE);
+    counter.len
+}
+
+const INFALLIBLE: &str = "a document of strings and numbers serialises, and memory takes all of it";
+
+/// Writes an object as a line without a checksum.
+pub(crate) fn write_line(document: &impl Serialize, to: impl Write) -> io::Result<()> {
+    let mut to = BufWriter::with_capacity(PIECE, to);
+    serde_json::to_writer(&mut to, document)?;
+    to.write_all(b"\n")?;
+    to.flush()
+}
+
+/// Returns the SHA-256 of that line.
+pub(crate) fn digest_of_line(document: &impl Serialize) -> Digest {
+    let mut counter = Counter { hasher: Some(Algorithm::Sha256.hasher()), len: 0 };
+    write_line(document, &mut counter).expect(INFALLIBLE);
+    counter.hasher.expect("it was just put there").finish()
+}
+
+/// Returns hash and length of an object as a line with these digits.
+fn measured(document: &impl Serialize, digits: &[u8]) -> (Digest, u64) {
+    let mut counter = Counter { hasher: Some(Algorithm::Sha256.hasher()), len: 0 };
+    write(document, digits, &mut counter).expect(INFALLIBLE);
+    (counter.hasher.expect("it was just put there").finish(), counter.len)
+}
+
+/// Writes an object as a line with these digits.
+fn write(document: &impl Serialize, digits: &[u8], to: impl Write) -> io::Result<()> {
+    let mut to = BufWriter::with_capacity(PIECE, to);
+    for part in [OPEN, digits, CLOSE] {
+        to.write_all(part)?;
+    }
+    serde_json::to_writer(Fields { to: &mut to, is_open: false }, document)?;
+    to.write_all(b"\n")?;
+    to.flush()
+}
+
+/// What is hashed or written at a time.
+const PIECE: usize = 64 << 10;
+
+/// Passes an object on but for the brace that it begins with.
+struct Fields<W> {
+    to: W,
+    is_open: bool,
+}
+
+impl<W: Write> Write for Fields<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match bytes {
+            [b'{', fields @ ..] if !self.is_open => {
+                self.is_open = true;
+                self.to.write_all(fields)?;
+                Ok(bytes.len())
+            }
+            _ => self.to.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Counts what is written to it, and hashes it if that is wanted.
+struct Counter {
+    hasher: Option<Hasher>,
+    len: u64,
+}
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        self.len += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Holds a document against its checksum.
@@ -56,7 +177,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_noticed() {
-        let right = with_checksum(b"{\"format\":\"1.1\"}\n");
+        let right = Checked::new(&serde_json::json!({ "format": "1.1" })).to_bytes();
         assert_eq!(check(&right), Checksum::Right);
         assert!(serde_json::from_slice::<serde_json::Value>(&right).is_ok());
         for at in 0..right.len() {
@@ -70,5 +191,17 @@ mod tests {
         for len in 0..right.len() {
             assert_ne!(check(&right[..len]), Checksum::Right, "cut to {len} bytes");
         }
+    }
+
+    #[test]
+    fn length_and_hash_are_those_of_what_is_written() {
+        let document = serde_json::json!({ "format": "1.1", "a": [{ "b": "c".repeat(3 * PIECE) }] });
+        let checked = Checked::new(&document);
+        let bytes = checked.to_bytes();
+        assert_eq!(check(&bytes), Checksum::Right);
+        assert_eq!(checked.len_bytes(), bytes.len() as u64);
+        assert_eq!(len_with_checksum(&document), bytes.len() as u64);
+        assert_eq!(checked.digest(), Digest::of(&bytes));
+        assert_eq!(bytes.last(), Some(&b'\n'));
     }
 }

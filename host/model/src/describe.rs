@@ -249,9 +249,8 @@ impl<'a> Ledger<'a> {
 
 /// Describes an imageset.
 pub fn describe(index: &Index, around: Surroundings) -> Description {
-    let is_content = |path: &str| path.starts_with("blobs/");
     let ledger =
-        Ledger { held: index.entries.iter().filter(|e| is_content(&e.path)).map(|e| &e.digest).collect() };
+        Ledger { held: index.entries.iter().filter(|e| e.path.is_blob()).map(|e| &e.digest).collect() };
     let mut types: BTreeMap<&str, Vec<&ImageEntry>> = BTreeMap::new();
     let mut packages: BTreeMap<(String, String), Vec<&ImageEntry>> = BTreeMap::new();
     let mut catalogs: BTreeMap<String, Vec<&ImageEntry>> = BTreeMap::new();
@@ -285,9 +284,9 @@ pub fn describe(index: &Index, around: Surroundings) -> Description {
         catalog: name,
         sum,
     };
-    let files = index.entries.iter().filter(|e| e.path.starts_with("files/"));
+    let files = index.entries.iter().filter(|e| e.file().is_some_and(|path| path.starts_with("files/")));
     let files = Files { count: files.clone().count(), bytes: files.map(|e| e.size).sum() };
-    let held: u64 = index.entries.iter().filter(|e| is_content(&e.path)).map(|e| e.size).sum();
+    let held: u64 = index.entries.iter().filter(|e| e.path.is_blob()).map(|e| e.size).sum();
     let chunks: u64 = around.chunks.iter().map(|chunk| chunk.bytes).sum();
     Description {
         sequence: index.sequence,
@@ -393,11 +392,11 @@ mod tests {
         ];
         let held = images.iter().map(|image| &image.root).chain([&base, &own]);
         let entry = |d: &Descriptor| Entry {
-            path: d.digest.layout_path(),
+            path: EntryPath::Blob,
             digest: d.digest.clone(),
             size: d.size,
             media_type: None,
-            parts: vec![Part { chunk: 0, offset: 0, size: d.size }],
+            parts: vec![Part { chunk: 0, offset: 0, size: d.size }].into(),
         };
         let index = Index {
             format: FORMAT,

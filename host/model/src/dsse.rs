@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::checksum::{self, Checksum, with_checksum};
+use crate::checksum::{self, Checked, Checksum};
 use crate::digest::Digest;
+use crate::imageset::Index;
 
 /// What is signed: the index of an imageset, as it is stored.
 pub const PAYLOAD_TYPE: &str = "application/vnd.oc-mirror.imageset.index.v1+json";
@@ -48,9 +49,7 @@ impl Envelope {
 
     /// Returns the bytes that stand in an imageset.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("a document of strings serialises");
-        bytes.push(b'\n');
-        with_checksum(&bytes)
+        Checked::new(self).to_bytes()
     }
 
     /// Reads an envelope; only what [`Envelope::to_bytes`] makes is one.
@@ -74,8 +73,24 @@ impl Envelope {
 
 /// Returns the bytes that are signed: the pre-authentication encoding, version 1, of an index.
 pub fn pae(index: &[u8]) -> Vec<u8> {
-    let head = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), index.len());
-    [head.as_bytes(), index].concat()
+    let mut bytes = pae_head(index.len() as u64);
+    bytes.extend_from_slice(index);
+    bytes
+}
+
+/// Returns the same of an index that is going to be stored, whose text is nowhere else.
+pub fn pae_of(index: &Checked<'_, Index>) -> Vec<u8> {
+    let mut bytes = pae_head(index.len_bytes());
+    index.write_to(&mut bytes).expect("memory takes all of it");
+    bytes
+}
+
+/// Returns what stands before an index of so many bytes, with room for it.
+fn pae_head(len: u64) -> Vec<u8> {
+    let head = format!("DSSEv1 {} {PAYLOAD_TYPE} {len} ", PAYLOAD_TYPE.len());
+    let mut bytes = Vec::with_capacity(head.len() + usize::try_from(len).unwrap_or_default());
+    bytes.extend_from_slice(head.as_bytes());
+    bytes
 }
 
 /// Why an imageset is not trusted.

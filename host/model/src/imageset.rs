@@ -5,15 +5,18 @@
 //! included), so the index need not know its own length. Where the imageset is signed, the signature lies right behind the
 //! index and counts as part of it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::checksum::with_checksum;
+use crate::checksum::{Checked, len_with_checksum};
 use crate::digest::Digest;
 use crate::dsse::{Envelope, KeyId};
 use crate::manifest::Descriptor;
+use crate::media_type::MediaType;
 use crate::metadata::RecordId;
 use crate::reference::Repository;
 use crate::request::{Destination, ImageRequest};
@@ -142,19 +145,152 @@ pub struct ChunkInfo {
 
 /// One thing that an imageset holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(from = "WrittenEntry", into = "WrittenEntry")]
 pub struct Entry {
     /// Its name in the OCI image layout that the chunks make together.
-    pub path: String,
+    pub path: EntryPath,
     /// Its identity; always there, also for files.
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
     /// What it is; files have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub media_type: Option<String>,
+    pub media_type: Option<MediaType>,
     /// Where its bytes lie: one part, or several where it was split at the end of a chunk.
-    pub parts: Vec<Part>,
+    pub parts: Parts,
+}
+
+/// An entry as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenEntry {
+    path: String,
+    digest: Digest,
+    size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    media_type: Option<MediaType>,
+    parts: Parts,
+}
+
+impl From<WrittenEntry> for Entry {
+    fn from(written: WrittenEntry) -> Self {
+        let WrittenEntry { path, digest, size, media_type, parts } = written;
+        Self { path: EntryPath::new(path, &digest), digest, size, media_type, parts }
+    }
+}
+
+impl From<Entry> for WrittenEntry {
+    fn from(entry: Entry) -> Self {
+        let path = entry.path().into_owned();
+        let Entry { digest, size, media_type, parts, .. } = entry;
+        Self { path, digest, size, media_type, parts }
+    }
+}
+
+/// The name of an entry. That of a blob follows from its digest, and is not kept besides.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntryPath {
+    /// [`Digest::layout_path`] of its digest.
+    Blob,
+    /// Any other.
+    File(Box<str>),
+}
+
+impl EntryPath {
+    /// Reads the name of an entry with this digest.
+    pub fn new(path: impl Into<String>, digest: &Digest) -> Self {
+        let path = path.into();
+        if path == digest.layout_path() { Self::Blob } else { Self::File(path.into()) }
+    }
+
+    /// Returns the name, given the digest.
+    pub fn of<'a>(&'a self, digest: &Digest) -> Cow<'a, str> {
+        match self {
+            Self::Blob => Cow::Owned(digest.layout_path()),
+            Self::File(path) => Cow::Borrowed(path),
+        }
+    }
+
+    /// Answers whether it is that of a blob.
+    pub fn is_blob(&self) -> bool {
+        matches!(self, Self::Blob)
+    }
+}
+
+impl Entry {
+    /// Returns its name in the OCI image layout that the chunks make together.
+    pub fn path(&self) -> Cow<'_, str> {
+        self.path.of(&self.digest)
+    }
+
+    /// Returns its name if it is not a blob.
+    pub fn file(&self) -> Option<&str> {
+        match &self.path {
+            EntryPath::Blob => None,
+            EntryPath::File(path) => Some(path),
+        }
+    }
+}
+
+/// The parts of an entry, in order. Nearly all have one, which takes no room of its own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "Vec<Part>")]
+pub enum Parts {
+    /// The only one.
+    One(Part),
+    /// None or several.
+    Several(Box<[Part]>),
+}
+
+impl From<Vec<Part>> for Parts {
+    fn from(parts: Vec<Part>) -> Self {
+        match parts.as_slice() {
+            [part] => Self::One(*part),
+            _ => Self::Several(parts.into()),
+        }
+    }
+}
+
+impl Deref for Parts {
+    type Target = [Part];
+
+    fn deref(&self) -> &[Part] {
+        match self {
+            Self::One(part) => std::slice::from_ref(part),
+            Self::Several(parts) => parts,
+        }
+    }
+}
+
+impl DerefMut for Parts {
+    fn deref_mut(&mut self) -> &mut [Part] {
+        match self {
+            Self::One(part) => std::slice::from_mut(part),
+            Self::Several(parts) => parts,
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Parts {
+    type Item = &'a Part;
+    type IntoIter = std::slice::Iter<'a, Part>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl PartialEq for Parts {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Parts {}
+
+impl Serialize for Parts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self)
+    }
 }
 
 /// A run of bytes of an entry.
@@ -293,8 +429,7 @@ impl Index {
 
     /// Returns the entry of a digest, as a blob.
     pub fn blob(&self, digest: &Digest) -> Option<&Entry> {
-        let path = digest.layout_path();
-        self.entries.iter().find(|e| e.path == path)
+        self.entries.iter().find(|e| e.path.is_blob() && e.digest == *digest)
     }
 
     /// Returns how many images of the configuration it names.
@@ -310,9 +445,17 @@ impl Index {
     /// Returns the canonical bytes of this document, which its digest and its signature are over. They begin with a checksum
     /// of their own, and are one line: spaces would make up half of them.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("a document of strings and numbers serialises");
-        bytes.push(b'\n');
-        with_checksum(&bytes)
+        self.checked().to_bytes()
+    }
+
+    /// Returns what writes these bytes without holding them.
+    pub fn checked(&self) -> Checked<'_, Self> {
+        Checked::new(self)
+    }
+
+    /// Returns how many these bytes are.
+    pub fn len_bytes(&self) -> u64 {
+        len_with_checksum(self)
     }
 }
 

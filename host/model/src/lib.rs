@@ -13,6 +13,7 @@ pub mod deletion;
 pub mod describe;
 pub mod digest;
 pub mod dsse;
+pub mod few;
 pub mod imageset;
 pub mod manifest;
 pub mod media_type;
@@ -31,7 +32,9 @@ pub mod version;
 
 pub use bucket::BucketUrl;
 pub use digest::Digest;
+pub use few::Few;
 pub use manifest::{Descriptor, Manifest, RawManifest};
+pub use media_type::MediaType;
 pub use platform::Platform;
 pub use reference::{Reference, Repository, Tag};
 pub use request::ImageRequest;

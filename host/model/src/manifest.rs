@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, InvalidDigest};
-use crate::media_type;
+use crate::media_type::{self, MediaType};
 use crate::platform::Platform;
 
 /// A manifest above this size is refused before it is parsed: registries must take 4 MiB, and none has more than 8.
@@ -18,17 +18,17 @@ pub const MAX_MANIFEST_BYTES: u64 = 8 << 20;
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     /// What the content is.
-    pub media_type: String,
+    pub media_type: MediaType,
     /// Its identity.
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
     /// What an artifact is, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<String>,
-    /// What an image of an index is for.
+    pub artifact_type: Option<MediaType>,
+    /// What an image of an index is for. Boxed, as few content has one and all content has room for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
+    pub platform: Option<Box<Platform>>,
     /// Free text, by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
@@ -38,7 +38,7 @@ impl Descriptor {
     /// Makes a descriptor without platform and annotations.
     pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
         Self {
-            media_type: media_type.to_owned(),
+            media_type: media_type.into(),
             digest,
             size,
             artifact_type: None,
@@ -217,7 +217,7 @@ impl RawManifest {
             _ => return Err(InvalidManifest::Ambiguous),
         };
         let mut descriptor = Descriptor::of(&media_type, &bytes);
-        descriptor.artifact_type = wire.artifact_type;
+        descriptor.artifact_type = wire.artifact_type.map(MediaType::from);
         Ok(Self { bytes, descriptor, view })
     }
 

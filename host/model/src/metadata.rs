@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::checksum::{digest_of_line, write_line};
 use crate::config::ApiVersion;
 use crate::digest::Digest;
+use crate::few::Few;
 use crate::imageset::{FORMAT, FormatVersion, QuarantinedImage};
 use crate::manifest::Descriptor;
+use crate::media_type::MediaType;
 use crate::reference::{Repository, Tag};
 use crate::request::{Destination, ImageRequest, kind, provenance};
 
@@ -231,15 +234,15 @@ pub struct BlobRecord {
     /// Its length in bytes.
     pub size: u64,
     /// What it is.
-    pub media_type: String,
+    pub media_type: MediaType,
     /// The first sequence that carried its bytes to every target that is at it or past it.
     pub sequence: u64,
     /// The association: repositories, below the target's prefix, that have it.
-    pub repositories: BTreeSet<Repository>,
+    pub repositories: Few<Repository>,
     /// Of an image's manifest: all that the image consists of, but for itself. Empty in records of versions that did not
     /// note it, and for everything else.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub holds: BTreeSet<Digest>,
+    #[serde(default, skip_serializing_if = "Few::is_empty")]
+    pub holds: Few<Digest>,
 }
 
 impl ImageRecord {
@@ -323,8 +326,8 @@ impl Chain {
             size: descriptor.size,
             media_type: descriptor.media_type.clone(),
             sequence,
-            repositories: BTreeSet::new(),
-            holds: BTreeSet::new(),
+            repositories: Few::new(),
+            holds: Few::new(),
         });
         record.repositories.insert(repository.clone());
     }
@@ -357,9 +360,19 @@ impl Chain {
 
     /// Returns the canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("a document of strings and numbers serialises");
-        bytes.push(b'\n');
+        let mut bytes = Vec::new();
+        self.write_to(&mut bytes).expect("memory takes all of it");
         bytes
+    }
+
+    /// Writes them without holding them.
+    pub fn write_to(&self, to: impl std::io::Write) -> std::io::Result<()> {
+        write_line(self, to)
+    }
+
+    /// Returns their SHA-256.
+    pub fn digest(&self) -> Digest {
+        digest_of_line(self)
     }
 }
 

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::digest::Digest;
 
@@ -25,8 +26,15 @@ fn invalid(text: &str, reason: impl Into<String>) -> InvalidReference {
     InvalidReference { text: text.chars().take(300).collect(), reason: reason.into() }
 }
 
+/// What all names have in common. They are shared rather than copied: a run has each many times.
 macro_rules! text_newtype {
     ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
         impl $name {
             /// Returns the text.
             pub fn as_str(&self) -> &str {
@@ -48,7 +56,7 @@ macro_rules! text_newtype {
 
         impl From<$name> for String {
             fn from(value: $name) -> String {
-                value.0
+                value.as_str().to_owned()
             }
         }
 
@@ -63,9 +71,9 @@ macro_rules! text_newtype {
 }
 
 /// `host` or `host:port` of a registry.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Registry(String);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Registry(Arc<str>);
 text_newtype!(Registry);
 
 impl Registry {
@@ -109,21 +117,21 @@ impl FromStr for Registry {
         {
             return Err(invalid(text, "the registry's port is not a number between 1 and 65535"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
 /// The path of a repository within a registry, such as `openshift/release`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Repository(String);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Repository(Arc<str>);
 text_newtype!(Repository);
 
 impl Repository {
     /// Returns this path below another one; an empty prefix changes nothing.
     pub fn under(&self, prefix: Option<&Repository>) -> Repository {
         match prefix {
-            Some(prefix) => Repository(format!("{prefix}/{self}")),
+            Some(prefix) => Repository(format!("{prefix}/{self}").into()),
             None => self.clone(),
         }
     }
@@ -138,7 +146,7 @@ impl Repository {
                 let last = components[max - 1..].join("-");
                 let mut kept = components[..max - 1].to_vec();
                 kept.push(&last);
-                Repository(kept.join("/"))
+                Repository(kept.join("/").into())
             }
             _ => self.clone(),
         }
@@ -166,7 +174,7 @@ impl FromStr for Repository {
                 "a component of the path is not letters and digits joined by `.`, `_`, `__` or `-`",
             ));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -183,9 +191,9 @@ fn is_path_component(component: &str) -> bool {
 }
 
 /// A tag.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Tag(String);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Tag(Arc<str>);
 text_newtype!(Tag);
 
 impl Tag {
@@ -193,13 +201,13 @@ impl Tag {
     pub fn for_digest(digest: &Digest) -> Tag {
         let mut text = format!("{}-{}", digest.algorithm().as_str(), digest.hex());
         text.truncate(128);
-        Tag(text)
+        Tag(text.into())
     }
 
     /// Returns the tag that stands in for a registry's list of referrers: the algorithm and 64 characters of the hash.
     pub fn of_referrers(subject: &Digest) -> Tag {
         let hex: String = subject.hex().chars().take(64).collect();
-        Tag(format!("{}-{hex}", subject.algorithm().as_str()))
+        Tag(format!("{}-{hex}", subject.algorithm().as_str()).into())
     }
 
     /// Returns the tag under which cosign keeps what is about a manifest, `sha256-<hex>.sig` for one. Nothing where that is
@@ -221,7 +229,7 @@ impl FromStr for Tag {
                 "a tag is 1 to 128 letters, digits, `_`, `.` and `-`, and starts with neither `.` nor `-`",
             ));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -252,7 +260,7 @@ impl Reference {
         match (&self.digest, &self.tag) {
             (Some(digest), _) => Selector::Digest(digest.clone()),
             (None, Some(tag)) => Selector::Tag(tag.clone()),
-            (None, None) => Selector::Tag(Tag("latest".to_owned())),
+            (None, None) => Selector::Tag(Tag("latest".into())),
         }
     }
 

@@ -62,7 +62,7 @@ mod tests {
 
     fn referrer(name: &str) -> Descriptor {
         let mut descriptor = Descriptor::of(media_type::OCI_MANIFEST, name.as_bytes());
-        descriptor.artifact_type = Some(format!("application/x.{name}"));
+        descriptor.artifact_type = Some(format!("application/x.{name}").into());
         descriptor.annotations.insert("name".to_owned(), name.to_owned());
         descriptor
     }

@@ -50,11 +50,11 @@ pub(crate) fn from_platform(platform: wit::Platform) -> Answer<Platform> {
 
 pub(crate) fn descriptor(descriptor: &Descriptor) -> wit::Descriptor {
     wit::Descriptor {
-        media_type: descriptor.media_type.clone(),
+        media_type: descriptor.media_type.to_string(),
         digest: descriptor.digest.to_string(),
         size: descriptor.size,
-        artifact_type: descriptor.artifact_type.clone(),
-        platform: descriptor.platform.as_ref().map(platform),
+        artifact_type: descriptor.artifact_type.as_deref().map(str::to_owned),
+        platform: descriptor.platform.as_deref().map(platform),
         annotations: attrs(&descriptor.annotations),
     }
 }

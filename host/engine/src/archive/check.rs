@@ -107,7 +107,7 @@ impl<'a> Users<'a> {
         names.dedup();
         Damage {
             chunks,
-            entry: entry.map(|entry| entry.path.clone()),
+            entry: entry.map(|entry| entry.path().into_owned()),
             what,
             images: names,
             mend,

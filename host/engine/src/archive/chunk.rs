@@ -1,17 +1,18 @@
 //! What a chunk begins and ends with: the bytes of its frame, and reading its first entry back, wherever it is.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use oc_mirror_model::checksum::{self, Checksum};
+use oc_mirror_model::checksum::{self, Checked, Checksum};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::dsse::{Envelope, KeyId};
 use oc_mirror_model::imageset::{ChunkHeader, FormatVersion, INDEX_NAME, Index, SIGNATURE_NAME};
-use oc_mirror_model::tar::{BLOCK, END_MARKER, header, padded, parse};
+use oc_mirror_model::tar::{BLOCK, END_MARKER, header, header_len, padded, parse};
 use serde::Deserialize;
 
 use super::error::{ArchiveError, ArchiveErrorKind, read_failed};
-use super::keys::TrustedKeys;
+use super::keys::{SigningKeys, TrustedKeys};
 use super::on_disk::{FileAt, at_once};
 use crate::content::positioned::ReadAt;
 use crate::fsx::FilePool;
@@ -31,30 +32,67 @@ const WITHOUT_CHECKSUM: &[u8] = b"{\n  \"format\": ";
 /// The bytes that end every chunk.
 pub(super) const END: [u8; END_MARKER as usize] = [0; END_MARKER as usize];
 
-/// The index of an imageset as it is stored, and what is stored with it.
-#[derive(Clone, Copy)]
-pub(super) struct IndexBytes<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) identity: &'a Digest,
+/// The index of an imageset as it is going to be stored, and what is stored with it.
+pub(super) struct Stored<'a> {
+    pub(super) index: &'a Index,
+    pub(super) identity: Digest,
+    document: Checked<'a, Index>,
     /// The envelope with its signatures, if there are any.
-    pub(super) envelope: Option<&'a [u8]>,
+    envelope: Option<Vec<u8>>,
 }
 
-/// Makes what a chunk begins with: its first tar entry, and behind an index its signature; padding included.
-pub(super) fn first_entry(index: &Index, stored: IndexBytes<'_>, chunk: u32, mtime: u64) -> Vec<u8> {
-    if chunk > 0 {
-        return entry(INDEX_NAME, &index.chunk_header(chunk, stored.identity).to_bytes(), mtime);
+impl<'a> Stored<'a> {
+    pub(super) fn new(index: &'a Index, keys: &SigningKeys) -> Self {
+        let document = index.checked();
+        let envelope = (!index.signed_by.is_empty()).then(|| keys.envelope(&document));
+        Self { index, identity: document.digest(), document, envelope }
     }
-    let mut bytes = entry(INDEX_NAME, stored.bytes, mtime);
-    bytes.extend(stored.envelope.into_iter().flat_map(|envelope| entry(SIGNATURE_NAME, envelope, mtime)));
-    bytes
+
+    /// Returns how long the first entries of all chunks are, each with its header and padding.
+    pub(super) fn first(&self) -> Vec<u64> {
+        first_lens(self.index, self.document.len_bytes())
+    }
+
+    /// Writes what a chunk begins with: its first tar entry, and behind an index its signature; padding included.
+    pub(super) fn write_first(&self, chunk: u32, mtime: u64, mut to: impl Write) -> io::Result<()> {
+        if chunk > 0 {
+            return write_entry(
+                to,
+                INDEX_NAME,
+                &self.index.chunk_header(chunk, &self.identity).to_bytes(),
+                mtime,
+            );
+        }
+        let len = self.document.len_bytes();
+        to.write_all(&header(INDEX_NAME, len, mtime))?;
+        self.document.write_to(&mut to)?;
+        write_padding(&mut to, len)?;
+        match &self.envelope {
+            Some(envelope) => write_entry(to, SIGNATURE_NAME, envelope, mtime),
+            None => Ok(()),
+        }
+    }
 }
 
-fn entry(name: &str, document: &[u8], mtime: u64) -> Vec<u8> {
-    let mut bytes = header(name, document.len() as u64, mtime);
-    bytes.extend_from_slice(document);
-    bytes.resize(bytes.len().next_multiple_of(BLOCK as usize), 0);
-    bytes
+/// Returns how long the first entries of all chunks of an index are, which has itself so many bytes.
+pub(super) fn first_lens(index: &Index, len: u64) -> Vec<u64> {
+    let entry = |len| header_len(INDEX_NAME, len) + padded(len);
+    // Headers of chunks have one length, whatever the identity is in them.
+    let any = Digest::of(b"");
+    let others = (1..index.chunks.len() as u32).map(|n| index.chunk_header(n, &any).to_bytes().len() as u64);
+    std::iter::once(entry(len) + index.signature_room()).chain(others.map(entry)).collect()
+}
+
+fn write_entry(mut to: impl Write, name: &str, document: &[u8], mtime: u64) -> io::Result<()> {
+    to.write_all(&header(name, document.len() as u64, mtime))?;
+    to.write_all(document)?;
+    write_padding(to, document.len() as u64)
+}
+
+/// Fills the last block of an entry of so many bytes.
+fn write_padding(mut to: impl Write, len: u64) -> io::Result<()> {
+    let missing = usize::try_from(padded(len) - len).expect("less than a block");
+    to.write_all(&[0; BLOCK as usize][..missing])
 }
 
 /// Returns the time that all headers of an imageset carry: its creation, in seconds since 1970.

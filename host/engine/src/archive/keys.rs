@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use oc_mirror_model::checksum::Checked;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::dsse::{Distrust, Envelope, KeyId, Signature, pae};
+use oc_mirror_model::dsse::{Distrust, Envelope, KeyId, Signature, pae, pae_of};
+use oc_mirror_model::imageset::Index;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
@@ -151,9 +153,12 @@ impl SigningKeys {
     }
 
     /// Returns the envelope over an index.
-    pub(super) fn envelope(&self, index: &[u8]) -> Vec<u8> {
-        let message = pae(index);
-        Envelope::new(self.0.iter().map(|key| key.sign(&message)).collect()).to_bytes()
+    pub(super) fn envelope(&self, index: &Checked<'_, Index>) -> Vec<u8> {
+        self.envelope_of(&pae_of(index))
+    }
+
+    fn envelope_of(&self, message: &[u8]) -> Vec<u8> {
+        Envelope::new(self.0.iter().map(|key| key.sign(message)).collect()).to_bytes()
     }
 }
 
@@ -343,7 +348,7 @@ mod tests {
     }
 
     fn envelope(keys: Vec<SigningKey>, index: &[u8]) -> Envelope {
-        Envelope::parse(&SigningKeys::new(keys).envelope(index)).expect("an envelope")
+        Envelope::parse(&SigningKeys::new(keys).envelope_of(&pae(index))).expect("an envelope")
     }
 
     #[test]

@@ -6,12 +6,11 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::Index;
 use oc_mirror_model::tar;
 use rustix::fs::OFlags;
 
-use super::chunk::{END, IndexBytes, first_entry, mtime, read_index_file};
+use super::chunk::{END, Stored, first_lens, mtime, read_index_file};
 use super::error::{ArchiveError, ArchiveErrorKind};
 use super::files::{find_imagesets, find_leftovers, journal_name, partial_name};
 use super::journal::{Journal, Record};
@@ -36,11 +35,8 @@ pub(super) struct Prepared {
 /// Everything that does not change while preparing.
 pub(super) struct Plan<'a> {
     pub(super) dir: &'a Path,
+    pub(super) stored: &'a Stored<'a>,
     pub(super) index: &'a Index,
-    pub(super) bytes: &'a [u8],
-    pub(super) identity: &'a Digest,
-    /// The envelope with signatures of the index.
-    pub(super) envelope: Option<&'a [u8]>,
 }
 
 /// Finds an imageset of this sequence that was begun and not sealed, so that its plan can be taken up again.
@@ -69,12 +65,9 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     let journal_path = plan.dir.join(journal_name(plan.index.sequence));
     let record = Journal::read(&journal_path)
         .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be read", e))?;
-    let numbers = 0..plan.index.chunks.len() as u32;
-    let stored = IndexBytes { bytes: plan.bytes, identity: plan.identity, envelope: plan.envelope };
-    let firsts: Vec<Vec<u8>> = numbers.map(|n| first_entry(plan.index, stored, n, mtime)).collect();
-    let first: Vec<u64> = firsts.iter().map(|f| f.len() as u64).collect();
+    let first = plan.stored.first();
     let earlier = find_earlier(plan, record.as_ref())?;
-    let ours = record.filter(|r| r.identity == *plan.identity);
+    let ours = record.filter(|r| r.identity == plan.stored.identity);
     if matches!(earlier, Earlier::Sealed) {
         clean_up(plan)?;
         let recovered = Recovered::all(plan.index, true);
@@ -82,7 +75,7 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     }
     let mut leftovers = Leftovers::gather(plan.dir, ours.as_ref().map(|_| plan.index.sequence))?;
     remove_surplus(plan)?;
-    let chunks = find_chunks(plan, &firsts, matches!(earlier, Earlier::HalfSealed));
+    let chunks = find_chunks(plan, &first, matches!(earlier, Earlier::HalfSealed));
     let mut recovered = match &ours {
         Some(record) => recover(plan.index, record, &chunks.kept, &chunks.paths, &first),
         None => Recovered::all(plan.index, false),
@@ -92,17 +85,17 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     let journal = match &ours {
         Some(record) => Journal::resume(&journal_path, record)
             .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be written", e)),
-        None => Journal::create(&journal_path, plan.identity)
+        None => Journal::create(&journal_path, &plan.stored.identity)
             .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be made", e)),
     };
     let mut journal = journal?;
     if wanted.is_empty() {
         reserve(plan.dir, &chunks)?;
-        write_headers(plan, &firsts, mtime, &chunks.paths)?;
+        write_headers(plan, &first, mtime, &chunks.paths)?;
     } else {
         // Space is reserved when what was left has moved, since it comes out of the same room.
         make_sparse(&chunks)?;
-        write_headers(plan, &firsts, mtime, &chunks.paths)?;
+        write_headers(plan, &first, mtime, &chunks.paths)?;
         let files = FilePool::writing(chunks.paths.clone());
         let mut into = Into { index: plan.index, first: &first, files: &files, journal: &mut journal };
         leftovers.copy(&wanted, &mut into)?.into_iter().for_each(|number| recovered.done[number] = true);
@@ -124,14 +117,8 @@ pub fn room_needed(dir: &Path, index: &Index) -> Result<u64, ArchiveError> {
 
 /// Returns the bytes of all chunks of an imageset.
 fn length_of(index: &Index) -> u64 {
-    let bytes = index.to_bytes();
-    let numbers = 0..index.chunks.len() as u32;
-    let identity = Digest::of(&bytes);
-    let stored = IndexBytes { bytes: &bytes, identity: &identity, envelope: None };
-    let firsts = numbers.map(|n| first_entry(index, stored, n, 0).len() as u64);
-    firsts
-        .zip(&index.chunks)
-        .fold(index.signature_room(), |sum, (first, chunk)| sum.saturating_add(first + chunk.size))
+    let first = first_lens(index, index.len_bytes());
+    first.iter().zip(&index.chunks).fold(0, |sum: u64, (first, chunk)| sum.saturating_add(first + chunk.size))
 }
 
 /// What bears the final names of this sequence.
@@ -156,14 +143,14 @@ fn find_earlier(plan: &Plan<'_>, record: Option<&Record>) -> Result<Earlier, Arc
     let Some(index) = files.chunks.get(&0) else {
         // Chunk 0 gets its name last: without it, these are not an imageset yet.
         return match record.filter(|r| r.sealing) {
-            Some(record) if record.identity == *plan.identity => Ok(Earlier::HalfSealed),
+            Some(record) if record.identity == plan.stored.identity => Ok(Earlier::HalfSealed),
             // Set aside with the rest of what that run left.
             Some(_) => Ok(Earlier::Nothing),
             None => exists("chunks without the one that holds the index".to_owned()),
         };
     };
     match read_index_file(index) {
-        Ok(read) if read.identity == *plan.identity => {
+        Ok(read) if read.identity == plan.stored.identity => {
             let whole = Reader::open_files(&files).is_ok();
             // Damaged or not all there: it is made again, and the same names get the same content.
             Ok(if whole { Earlier::Sealed } else { Earlier::Nothing })
@@ -214,11 +201,11 @@ struct Chunks {
     kept: Vec<bool>,
 }
 
-fn find_chunks(plan: &Plan<'_>, firsts: &[Vec<u8>], half_sealed: bool) -> Chunks {
+fn find_chunks(plan: &Plan<'_>, first: &[u64], half_sealed: bool) -> Chunks {
     let lengths: Vec<u64> =
-        firsts.iter().zip(&plan.index.chunks).map(|(first, chunk)| first.len() as u64 + chunk.size).collect();
+        first.iter().zip(&plan.index.chunks).map(|(first, chunk)| first + chunk.size).collect();
     let mut paths: Vec<PathBuf> =
-        (0..firsts.len() as u32).map(|n| plan.dir.join(partial_name(plan.index.sequence, n))).collect();
+        (0..first.len() as u32).map(|n| plan.dir.join(partial_name(plan.index.sequence, n))).collect();
     if half_sealed {
         for (partial, sealed) in paths.iter_mut().zip(sealed_paths(plan.dir, plan.index)) {
             if !partial.exists() && sealed.exists() {
@@ -305,18 +292,13 @@ fn create_new(path: &Path) -> io::Result<File> {
 }
 
 /// Writes first entries, headers and end markers. A kept chunk may have died before it had all of them.
-fn write_headers(
-    plan: &Plan<'_>,
-    firsts: &[Vec<u8>],
-    mtime: u64,
-    paths: &[PathBuf],
-) -> Result<(), ArchiveError> {
+fn write_headers(plan: &Plan<'_>, first: &[u64], mtime: u64, paths: &[PathBuf]) -> Result<(), ArchiveError> {
     let mut entries = plan.index.entries.iter().flat_map(headers).peekable();
     for (chunk, path) in paths.iter().enumerate() {
-        let base = firsts[chunk].len() as u64;
+        let base = first[chunk];
         let failed = |e| ArchiveError::disk(path, "it cannot be written", e);
         let file = open_again(path).map_err(failed)?;
-        fsx::write_all_at(&file, &firsts[chunk], 0).map_err(failed)?;
+        plan.stored.write_first(chunk as u32, mtime, &file).map_err(failed)?;
         // Entries come in the order of chunks, so each chunk is opened once.
         while let Some((_, offset, _, name, size)) = entries.next_if(|(at, ..)| *at == chunk) {
             fsx::write_all_at(&file, &tar::header(&name, size, mtime), base + offset).map_err(failed)?;

@@ -156,12 +156,12 @@ impl Reader {
 
     /// Answers whether this imageset holds the content.
     pub fn holds(&self, digest: &Digest) -> bool {
-        self.inner.table.by_digest(digest).is_some()
+        self.inner.table.by_digest(&self.inner.index, digest).is_some()
     }
 
     /// Lists the entries that are not blobs: `files/…`, and the documents of the layout.
     pub fn files(&self) -> impl Iterator<Item = &Entry> {
-        self.inner.index.entries.iter().filter(|e| !e.path.starts_with("blobs/"))
+        self.inner.index.entries.iter().filter(|e| !e.path.is_blob())
     }
 
     /// Reads a file of at most 64 MiB, checked against its digest.
@@ -243,7 +243,7 @@ async fn check_chunk(
 impl Inner {
     fn by_path(&self, path: &str) -> Result<usize, ArchiveError> {
         let missing = || ArchiveError::new(&self.paths[0], ArchiveErrorKind::NoEntry(path.to_owned()));
-        self.table.by_path(path).ok_or_else(missing)
+        self.table.by_path(&self.index, path).ok_or_else(missing)
     }
 
     /// Checks that every part of an entry bears exactly the header that it was written with.
@@ -269,7 +269,7 @@ impl Inner {
     }
 
     pub(super) fn damaged(&self, entry: &Entry, chunk: usize, reason: String) -> ArchiveError {
-        let kind = ArchiveErrorKind::Damaged { entry: entry.path.clone(), reason };
+        let kind = ArchiveErrorKind::Damaged { entry: entry.path().into_owned(), reason };
         ArchiveError::new(&self.paths[chunk], kind)
     }
 
@@ -337,7 +337,7 @@ impl ContentRead for Reader {
             Selector::Digest(digest) => digest,
             Selector::Tag(tag) => &root_of(&self.inner.index, repository, tag).ok_or_else(not_found)?.digest,
         };
-        let number = self.inner.table.by_digest(digest).ok_or_else(not_found)?;
+        let number = self.inner.table.by_digest(&self.inner.index, digest).ok_or_else(not_found)?;
         let bytes = self.inner.read_whole(number, MAX_MANIFEST_BYTES).await?;
         let media_type = self.inner.index.entries[number].media_type.as_deref();
         RawManifest::parse(bytes, media_type).and_then(|m| m.verify(digest)).map_err(|error| {
@@ -356,7 +356,7 @@ impl ContentRead for Reader {
         let number = self
             .inner
             .table
-            .by_digest(&blob.digest)
+            .by_digest(&self.inner.index, &blob.digest)
             .ok_or_else(|| ContentError::new(subject(), ContentErrorKind::NotFound))?;
         let size = self.inner.index.entries[number].size;
         if size != blob.size {

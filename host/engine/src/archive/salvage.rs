@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{Entry, Index};
 
-use super::chunk::{IndexBytes, IndexRead, first_entry, read_index_file};
+use super::chunk::{IndexRead, first_lens, read_index_file};
 use super::error::ArchiveError;
 use super::files::{
     find_imagesets, journal_name, left_dirs, left_name, next_left, parse_journal, parse_partial, partial_name,
@@ -271,16 +271,14 @@ impl Set {
         let record = Journal::read(&journal).map_err(|e| failed(&journal, e))?;
         let Some(Record { identity, done, written, .. }) = record else { return Ok(None) };
         let chunk = |n: u32| dir.join(partial_name(sequence, n));
-        let Ok(IndexRead { index, identity: found, len, mtime, .. }) = read_index_file(&chunk(0)) else {
+        let Ok(IndexRead { index, identity: found, len, .. }) = read_index_file(&chunk(0)) else {
             return Ok(None);
         };
         if found != identity {
             return Ok(None);
         }
         let numbers = 0..u32::try_from(index.chunks.len()).unwrap_or(0);
-        let stored = IndexBytes { bytes: &[], identity: &identity, envelope: None };
-        let length = |n| if n == 0 { len } else { first_entry(&index, stored, n, mtime).len() as u64 };
-        let first: Vec<u64> = numbers.clone().map(length).collect();
+        let first: Vec<u64> = [len].into_iter().chain(first_lens(&index, 0).into_iter().skip(1)).collect();
         let paths: Vec<PathBuf> = numbers.map(chunk).collect();
         let is_whole = |n: usize| {
             let length = first[n] + index.chunks[n].size;

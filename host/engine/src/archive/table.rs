@@ -3,17 +3,21 @@
 //! Entries lie one behind the other, in the order of the index, each behind its canonical header; nothing lies
 //! between them. So no two can overlap, and nothing can hide.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{Entry, Index, Part};
 use oc_mirror_model::tar::{END_MARKER, header_len, is_entry_path, padded, part_name};
 
 /// Where to find what in an index.
+///
+/// There are many thousand blobs, so it holds their numbers alone, in the order of their digests: whoever looks one up has the
+/// index at hand.
 #[derive(Debug)]
 pub(super) struct Table {
-    by_path: HashMap<String, usize>,
-    required: HashSet<Digest>,
+    blobs: Box<[u32]>,
+    files: HashMap<String, usize>,
+    required: Box<[u32]>,
 }
 
 impl Table {
@@ -25,42 +29,61 @@ impl Table {
         if u32::try_from(index.chunks.len()).is_err() || index.chunks.is_empty() {
             return Err(format!("it names {} chunks", index.chunks.len()));
         }
-        let mut by_path = HashMap::with_capacity(index.entries.len());
+        if u32::try_from(index.entries.len().max(index.required.len())).is_err() {
+            return Err(format!("it names {} entries", index.entries.len()));
+        }
+        let (mut blobs, mut files) = (Vec::with_capacity(index.entries.len()), HashMap::new());
         let mut walk = Walk { index, chunk: 0, end: 0 };
+        let twice = |entry: &Entry| format!("`{}` is there twice", entry.path());
         for (number, entry) in index.entries.iter().enumerate() {
             check_name(entry)?;
-            if by_path.insert(entry.path.clone(), number).is_some() {
-                return Err(format!("`{}` is there twice", entry.path));
+            match entry.file() {
+                None => blobs.push(number as u32),
+                Some(path) if files.insert(path.to_owned(), number).is_some() => return Err(twice(entry)),
+                Some(_) => {}
             }
-            walk.entry(entry).ok_or_else(|| format!("the place of `{}` is not possible", entry.path))?;
+            walk.entry(entry).ok_or_else(|| format!("the place of `{}` is not possible", entry.path()))?;
         }
         walk.finish()?;
-        let required = index.required.iter().map(|r| r.descriptor.digest.clone()).collect();
-        Ok(Self { by_path, required })
+        let digest = |number: &u32| &index.entries[*number as usize].digest;
+        blobs.sort_unstable_by(|a, b| digest(a).cmp(digest(b)));
+        if let Some(pair) = blobs.windows(2).find(|pair| digest(&pair[0]) == digest(&pair[1])) {
+            return Err(twice(&index.entries[pair[0] as usize]));
+        }
+        let digest = |number: &u32| &index.required[*number as usize].descriptor.digest;
+        let mut required: Vec<u32> = (0..index.required.len() as u32).collect();
+        required.sort_unstable_by(|a, b| digest(a).cmp(digest(b)));
+        Ok(Self { blobs: blobs.into(), files, required: required.into() })
     }
 
-    /// Returns the number of the entry of this name.
-    pub(super) fn by_path(&self, path: &str) -> Option<usize> {
-        self.by_path.get(path).copied()
+    /// Returns the number of the entry of this name, in the index that the table was made of.
+    pub(super) fn by_path(&self, index: &Index, path: &str) -> Option<usize> {
+        match path.strip_prefix("blobs/") {
+            Some(blob) => self.by_digest(index, &blob.replacen('/', ":", 1).parse().ok()?),
+            None => self.files.get(path).copied(),
+        }
     }
 
-    /// Returns the number of the entry with this content.
-    pub(super) fn by_digest(&self, digest: &Digest) -> Option<usize> {
-        self.by_path(&digest.layout_path())
+    /// Returns the number of the entry with this content, in that index.
+    pub(super) fn by_digest(&self, index: &Index, digest: &Digest) -> Option<usize> {
+        let place = self.blobs.binary_search_by(|number| index.entries[*number as usize].digest.cmp(digest));
+        Some(self.blobs[place.ok()?] as usize)
     }
 
-    /// Answers whether an earlier sequence carried this content.
-    pub(super) fn is_required(&self, digest: &Digest) -> bool {
-        self.required.contains(digest)
+    /// Answers whether an earlier sequence carried this content, by that index.
+    pub(super) fn is_required(&self, index: &Index, digest: &Digest) -> bool {
+        let of = |number: &u32| &index.required[*number as usize].descriptor.digest;
+        self.required.binary_search_by(|number| of(number).cmp(digest)).is_ok()
     }
 }
 
 fn check_name(entry: &Entry) -> Result<(), String> {
-    let named = is_entry_path(&entry.path);
-    if !named || (entry.path.starts_with("blobs/") && entry.path != entry.digest.layout_path()) {
-        return Err(format!("`{}` cannot be the name of an entry", entry.path.escape_debug()));
+    match entry.file() {
+        Some(path) if !is_entry_path(path) || path.starts_with("blobs/") => {
+            Err(format!("`{}` cannot be the name of an entry", path.escape_debug()))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Follows the entries through the chunks.
@@ -73,13 +96,13 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn entry(&mut self, entry: &Entry) -> Option<()> {
-        let of = entry.parts.len();
+        let (path, of) = (entry.path(), entry.parts.len());
         let mut sum: u64 = 0;
         for (number, part) in entry.parts.iter().enumerate() {
             if usize::try_from(part.chunk).ok()? == self.chunk + 1 {
                 self.next_chunk()?;
             }
-            let len = header_len(&part_name(&entry.path, number + 1, of), part.size);
+            let len = header_len(&part_name(&path, number + 1, of), part.size);
             let expected = self.end.checked_add(len)?;
             let right = usize::try_from(part.chunk).ok()? == self.chunk && part.offset == expected;
             if !right || (of > 1 && part.size == 0) {
@@ -140,9 +163,9 @@ pub(super) fn run_at(parts: &[Part], at: u64) -> Option<Run> {
 
 /// Returns the headers of an entry: chunk, offset, length, and the name that each must bear.
 pub(super) fn headers(entry: &Entry) -> impl Iterator<Item = (usize, u64, u64, String, u64)> + '_ {
-    let of = entry.parts.len();
+    let (path, of) = (entry.path(), entry.parts.len());
     entry.parts.iter().enumerate().map(move |(number, part)| {
-        let name = part_name(&entry.path, number + 1, of);
+        let name = part_name(&path, number + 1, of);
         let len = header_len(&name, part.size);
         (part.chunk as usize, part.offset - len, len, name, part.size)
     })

@@ -160,7 +160,7 @@ impl Sample {
     /// Puts one entry the way a workflow would.
     pub(super) async fn put(&self, writer: &Writer, path: &str) {
         let bytes = &self.content[path];
-        let entry = self.index.entries.iter().find(|e| e.path == path).expect("planned");
+        let entry = self.index.entries.iter().find(|e| e.path() == path).expect("planned");
         match entry.media_type.as_deref() {
             None => writer.put_file(path, bytes.clone()).await.expect("put"),
             Some(t) if media_type::is_manifest(t) => {
@@ -176,7 +176,7 @@ impl Sample {
 
     pub(super) async fn put_all(&self, writer: &Writer) {
         for entry in &self.index.entries {
-            self.put(writer, &entry.path).await;
+            self.put(writer, &entry.path()).await;
         }
     }
 

@@ -19,6 +19,7 @@ use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Repository, Tag};
 use tokio::sync::Notify;
 
+use super::chunk::Stored;
 use super::error::{ArchiveError, ArchiveErrorKind, write_failed};
 use super::files::{LOCK_NAME, find_imagesets, journal_name};
 use super::journal::{Journal, Notes};
@@ -46,7 +47,7 @@ pub struct Writer {
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
-    index: Index,
+    index: Arc<Index>,
     identity: Digest,
     table: Table,
     files: FilePool,
@@ -84,16 +85,17 @@ impl Writer {
     ///
     /// What a dead run with another plan has finished is taken over, wherever this plan has its place. A sealed imageset of the same sequence is refused, unless
     /// it is this very one: then everything is already there, and [`Writer::seal`] returns its files.
-    pub fn create_or_resume(dir: &Path, index: Index) -> Result<Self, ArchiveError> {
+    pub fn create_or_resume(dir: &Path, index: impl Into<Arc<Index>>) -> Result<Self, ArchiveError> {
         Self::create_or_resume_signed(dir, index, &SigningKeys::default())
     }
 
     /// The same, signed with these keys, which the index names as those that sign it.
     pub fn create_or_resume_signed(
         dir: &Path,
-        index: Index,
+        index: impl Into<Arc<Index>>,
         keys: &SigningKeys,
     ) -> Result<Self, ArchiveError> {
+        let index = index.into();
         if index.signed_by != keys.ids() {
             let reason = "the keys at hand are not those that it says it is signed with".to_owned();
             return Err(ArchiveError::new(dir, ArchiveErrorKind::Index(reason)));
@@ -107,12 +109,10 @@ impl Writer {
             };
             ArchiveError::with_source(dir, kind, error)
         })?;
-        let bytes = index.to_bytes();
-        let identity = Digest::of(&bytes);
-        let envelope = (!index.signed_by.is_empty()).then(|| keys.envelope(&bytes));
-        let plan =
-            Plan { dir, index: &index, bytes: &bytes, identity: &identity, envelope: envelope.as_deref() };
+        let stored = Stored::new(&index, keys);
+        let plan = Plan { dir, index: &index, stored: &stored };
         let Prepared { paths, first, recovered: Recovered { done, begun }, journal } = prepare(&plan)?;
+        let identity = stored.identity;
         let progress = done.iter().map(|d| if *d { Progress::Done } else { Progress::Open }).collect();
         let state = State { progress, batch: Vec::new(), batch_bytes: 0, lost: false };
         Ok(Self {
@@ -177,7 +177,7 @@ impl Writer {
         let begun = &self.inner.begun[number];
         if offset > begun.load(Ordering::Relaxed) {
             let reason = format!("what comes before byte {offset} is not here any more");
-            return Err(ContentError::new(&entry.path, ContentErrorKind::Unavailable(reason)));
+            return Err(ContentError::new(entry.path(), ContentErrorKind::Unavailable(reason)));
         }
         let outcome = self.fill(number, offset, body).await;
         if let Err(error) = &outcome
@@ -210,10 +210,10 @@ impl Writer {
                     hash_prefix(&inner.files, &inner.first, &inner.index.entries[number], offset)
                 });
                 let hashed = hashed.await.expect("reading does not panic and is not aborted");
-                hashed.map_err(|e| ContentError::disk(&entry.path, "what is there cannot be read", e))?
+                hashed.map_err(|e| ContentError::disk(entry.path(), "what is there cannot be read", e))?
             }
         };
-        let mut body = verified_rest(body, &descriptor, hasher, offset, entry.path.clone());
+        let mut body = verified_rest(body, &descriptor, hasher, offset, entry.path().into_owned());
         let (mut at, mut noted) = (offset, offset);
         while let Some(piece) = body.next().await {
             let piece = piece?;
@@ -306,11 +306,11 @@ impl Inner {
     }
 
     fn by_path(&self, path: &str) -> Result<usize, ContentError> {
-        self.table.by_path(path).ok_or_else(|| self.not_planned(path))
+        self.table.by_path(&self.index, path).ok_or_else(|| self.not_planned(path))
     }
 
     fn by_digest(&self, digest: &Digest) -> Result<usize, ContentError> {
-        self.table.by_digest(digest).ok_or_else(|| self.not_planned(&digest.to_string()))
+        self.table.by_digest(&self.index, digest).ok_or_else(|| self.not_planned(&digest.to_string()))
     }
 
     fn not_planned(&self, what: &str) -> ContentError {
@@ -320,9 +320,9 @@ impl Inner {
 
     /// Answers whether content is here, or at the target from an earlier sequence.
     fn has(&self, digest: &Digest) -> bool {
-        match self.table.by_digest(digest) {
+        match self.table.by_digest(&self.index, digest) {
             Some(number) => self.is_done(number),
-            None => self.table.is_required(digest),
+            None => self.table.is_required(&self.index, digest),
         }
     }
 
@@ -332,7 +332,7 @@ impl Inner {
         while written < piece.len() {
             let run = run_at(&entry.parts, at + written as u64).ok_or_else(|| {
                 ContentError::new(
-                    &entry.path,
+                    entry.path(),
                     ContentErrorKind::WrongSize { expected: entry.size, actual: at + piece.len() as u64 },
                 )
             })?;
@@ -401,8 +401,10 @@ impl Inner {
         let mut missing =
             state.progress.iter().zip(&self.index.entries).filter(|(p, _)| **p != Progress::Done);
         if let Some((_, first)) = missing.next() {
-            let kind =
-                ArchiveErrorKind::Incomplete { missing: 1 + missing.count(), first: first.path.clone() };
+            let kind = ArchiveErrorKind::Incomplete {
+                missing: 1 + missing.count(),
+                first: first.path().into_owned(),
+            };
             return Err(ArchiveError::new(&self.dir, kind));
         }
         Ok(state.take_batch())
@@ -492,7 +494,7 @@ impl ContentWrite for Writer {
     }
 
     async fn begun(&self, _: &Repository, blob: &Descriptor) -> u64 {
-        let number = self.inner.table.by_digest(&blob.digest);
+        let number = self.inner.table.by_digest(&self.inner.index, &blob.digest);
         number.map_or(0, |number| self.inner.begun[number].load(Ordering::Relaxed))
     }
 

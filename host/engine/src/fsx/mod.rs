@@ -23,12 +23,17 @@ const SYNC_EACH: usize = 8;
 
 /// Replaces a file as a whole: after a crash there is either the old content or the new.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// The same, with what `write` writes, which need not be in memory as a whole.
+pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let dir = parent(path);
     let mut file = tempfile::Builder::new()
         .prefix(".tmp-")
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(&dir)?;
-    file.write_all(bytes)?;
+    write(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     fsync_dir(&dir)

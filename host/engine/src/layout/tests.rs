@@ -160,7 +160,10 @@ async fn several_images_need_a_name() {
     let error = layout.resolve(Some("v3"), None).await.expect_err("none").to_string();
     assert!(error.contains("`v1`, `v2`"), "{error}");
     let found = layout.resolve(Some("v2"), None).await.expect("found");
-    assert_eq!((found.digest.to_string(), found.media_type), (two.digest.clone(), two.media_type.clone()));
+    assert_eq!(
+        (found.digest.to_string(), found.media_type.to_string()),
+        (two.digest.clone(), two.media_type.clone())
+    );
     let digest: Digest = one.config.as_ref().expect("an image").digest.parse().expect("a digest");
     assert!(layout.resolve(None, Some(&digest)).await.is_err(), "a configuration is no image");
 }

@@ -57,7 +57,7 @@ impl MetadataStore for Local {
         if now.as_ref() != found.map(|f| &f.revision) {
             return Err(MetadataError::Conflict { place: self.name() });
         }
-        fsx::write_atomic(&self.path, &chain.to_bytes())
+        fsx::write_atomic_with(&self.path, |file| chain.write_to(file))
             .map_err(|source| MetadataError::Disk { path: self.name(), source })
     }
 }

@@ -30,6 +30,11 @@ impl Content {
         self.new.iter().map(|d| d.size).sum()
     }
 
+    /// Returns what to carry, to be looked up.
+    pub fn new_digests(&self) -> HashSet<&Digest> {
+        self.new.iter().map(|d| &d.digest).collect()
+    }
+
     /// Returns what some of the images need that is not carried.
     pub fn required_by(&self, images: &[ImageEntry]) -> Vec<RequiredBlob> {
         let needed: HashSet<&Digest> =
@@ -97,7 +102,7 @@ pub struct Collision {
 /// of them needs is taken.
 pub fn merge(images: Vec<ImageEntry>) -> Result<Vec<ImageEntry>, Collision> {
     let mut places: BTreeMap<Destination, usize> = BTreeMap::new();
-    let mut merged: Vec<ImageEntry> = Vec::new();
+    let mut merged: Vec<ImageEntry> = Vec::with_capacity(images.len());
     for image in images {
         match places.get(&image.destination) {
             None => {

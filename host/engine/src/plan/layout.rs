@@ -3,11 +3,13 @@
 //! Pure and deterministic: the same items in the same order under the same limit always lie at the same place.
 //! [`order`] fixes the order, [`lay_out`] assigns chunks and offsets. No I/O.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
 
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{ChunkInfo, Entry, ImageEntry, Index, Part};
+use oc_mirror_model::imageset::{ChunkInfo, Entry, EntryPath, ImageEntry, Index, Part, Parts};
 use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::media_type::MediaType;
 use oc_mirror_model::tar::{BLOCK, END_MARKER, header_len, is_entry_path, padded, part_name};
 
 /// Entries below this size are moved to the next chunk rather than split, and no split leaves less in a chunk.
@@ -26,20 +28,20 @@ const MAX_NUMBER: usize = 999_999;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     /// Its name in the image layout.
-    pub path: String,
+    pub path: EntryPath,
     /// Its identity.
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
     /// What it is; files have none.
-    pub media_type: Option<String>,
+    pub media_type: Option<MediaType>,
 }
 
 impl Item {
     /// Makes an item of a manifest, configuration or layer.
     pub fn blob(descriptor: &Descriptor) -> Self {
         Self {
-            path: descriptor.digest.layout_path(),
+            path: EntryPath::Blob,
             digest: descriptor.digest.clone(),
             size: descriptor.size,
             media_type: Some(descriptor.media_type.clone()),
@@ -48,7 +50,14 @@ impl Item {
 
     /// Makes an item of a file that is in memory.
     pub fn file(path: impl Into<String>, bytes: &[u8]) -> Self {
-        Self { path: path.into(), digest: Digest::of(bytes), size: bytes.len() as u64, media_type: None }
+        let digest = Digest::of(bytes);
+        let path = EntryPath::new(path, &digest);
+        Self { path, digest, size: bytes.len() as u64, media_type: None }
+    }
+
+    /// Returns its name.
+    fn path(&self) -> Cow<'_, str> {
+        self.path.of(&self.digest)
     }
 }
 
@@ -149,8 +158,9 @@ impl LayoutError {
 pub fn order(files: Vec<Item>, images: &[ImageEntry], carried: impl Fn(&Digest) -> bool) -> Vec<Item> {
     let mut items = files;
     items.sort_by_cached_key(|item| {
-        let place = ["oci-layout", "index.json"].iter().position(|name| *name == item.path);
-        (place.unwrap_or(usize::MAX), item.path.clone())
+        let path = item.path().into_owned();
+        let place = ["oci-layout", "index.json"].iter().position(|name| *name == path);
+        (place.unwrap_or(usize::MAX), path)
     });
     let mut manifests: Vec<&Descriptor> =
         images.iter().flat_map(|image| &image.manifests).filter(|m| carried(&m.digest)).collect();
@@ -177,14 +187,24 @@ pub fn finish(
     chunk_limit: Option<u64>,
     strict: bool,
 ) -> Result<Index, LayoutError> {
-    let error = match within(&mut index, items, chunk_limit, strict) {
-        Ok(()) => return Ok(index),
+    complete(&mut index, items, chunk_limit, strict).map(|()| index)
+}
+
+/// The same, in place. After an error, the index does not say where anything lies.
+pub fn complete(
+    index: &mut Index,
+    items: &[Item],
+    chunk_limit: Option<u64>,
+    strict: bool,
+) -> Result<(), LayoutError> {
+    let error = match within(index, items, chunk_limit, strict) {
+        Ok(()) => return Ok(()),
         Err(error) => error,
     };
     // How long the index is depends on where things lie, which depends on the limit: a few attempts tell.
     let mut needed = error.needed();
     while let Some(limit) = needed {
-        match within(&mut index, items, Some(limit), strict) {
+        match within(index, items, Some(limit), strict) {
             Err(again) if again.needed().is_some_and(|more| more > limit) => needed = again.needed(),
             _ => return Err(error.with_needed(limit)),
         }
@@ -203,13 +223,13 @@ fn within(
     let any = Digest::of(b"");
     let header_len = index.chunk_header(u32::MAX, &any).to_bytes().len() as u64;
     let signature_room = index.signature_room();
-    let mut index_len = index.to_bytes().len() as u64;
+    let mut index_len = index.len_bytes();
     loop {
         let input = LayoutInput { items, chunk_limit, strict, index_len, signature_room, header_len };
         let layout = lay_out(&input)?;
         index.chunks = layout.chunks;
         index.entries = layout.entries;
-        let actual = index.to_bytes().len() as u64;
+        let actual = index.len_bytes();
         if chunk_limit.is_none() || padded(actual) <= padded(index_len) {
             return Ok(());
         }
@@ -239,14 +259,15 @@ pub fn lay_out(input: &LayoutInput<'_>) -> Result<Layout, LayoutError> {
 }
 
 fn check_names(items: &[Item]) -> Result<(), LayoutError> {
-    let mut seen = BTreeSet::new();
+    let mut seen = HashSet::with_capacity(items.len());
     for item in items {
-        let blob = item.path.starts_with("blobs/");
-        if !is_entry_path(&item.path) || (blob && item.path != item.digest.layout_path()) {
-            return Err(LayoutError::Path { path: item.path.clone() });
-        }
-        if !seen.insert(&item.path) {
-            return Err(LayoutError::Duplicate { path: item.path.clone() });
+        let name = match &item.path {
+            EntryPath::Blob => ("", Some(&item.digest)),
+            EntryPath::File(path) if is_entry_path(path) && !path.starts_with("blobs/") => (&**path, None),
+            EntryPath::File(path) => return Err(LayoutError::Path { path: path.to_string() }),
+        };
+        if !seen.insert(name) {
+            return Err(LayoutError::Duplicate { path: item.path().into_owned() });
         }
     }
     Ok(())
@@ -291,7 +312,7 @@ impl Cursor {
             return Ok(());
         }
         Err(LayoutError::TooLarge {
-            path: largest.path.clone(),
+            path: largest.path().into_owned(),
             size: largest.size,
             limit: self.limit,
             needed: self.limit.saturating_add(needed - self.other_room),
@@ -313,10 +334,11 @@ impl Cursor {
         Ok(())
     }
 
-    fn place(&mut self, item: &Item) -> Result<Vec<Part>, LayoutError> {
+    fn place(&mut self, item: &Item) -> Result<Parts, LayoutError> {
         let whole = occupied(item)?;
         // All names of parts have one length, so the first stands for all.
-        let part = part_name(&item.path, 1, 2);
+        let path = item.path();
+        let part = part_name(&path, 1, 2);
         if whole > self.room() && self.limit >= MAX_FILE {
             return Err(LayoutError::Overflow);
         }
@@ -329,9 +351,9 @@ impl Cursor {
             }
         }
         if whole <= self.room() {
-            return Ok(vec![self.put(&item.path, item.size)?]);
+            return Ok(Parts::One(self.put(&path, item.size)?));
         }
-        self.split(&part, item.size)
+        self.split(&part, item.size).map(Parts::from)
     }
 
     fn split(&mut self, name: &str, size: u64) -> Result<Vec<Part>, LayoutError> {
@@ -362,7 +384,7 @@ impl Cursor {
 /// Returns the bytes that an undivided item takes, header and padding included.
 fn occupied(item: &Item) -> Result<u64, LayoutError> {
     let padded = item.size.checked_next_multiple_of(BLOCK).ok_or(LayoutError::Overflow)?;
-    padded.checked_add(header_len(&item.path, item.size)).ok_or(LayoutError::Overflow)
+    padded.checked_add(header_len(&item.path(), item.size)).ok_or(LayoutError::Overflow)
 }
 
 /// Returns how many of `left` bytes fit into `room`, header included: whole blocks, unless it is all of them.

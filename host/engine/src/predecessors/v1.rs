@@ -386,7 +386,7 @@ fn list(images: &[Descriptor]) -> Result<RawManifest, oc_mirror_model::manifest:
         .iter()
         .map(|image| {
             let mut image = Descriptor { annotations: BTreeMap::new(), ..image.clone() };
-            image.platform.get_or_insert_with(|| Platform::new("linux", "amd64"));
+            image.platform.get_or_insert_with(|| Box::new(Platform::new("linux", "amd64")));
             image
         })
         .collect();

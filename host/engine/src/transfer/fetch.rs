@@ -39,7 +39,7 @@ pub struct Missing {
 /// A blob that `to` has already is not fetched again, which is how a run that was cut off goes on. With a blob of which
 /// `is_enough` says so, all ends: what is still under way is given up.
 pub async fn fetch(
-    wanted: Vec<Wanted>,
+    wanted: impl IntoIterator<Item = Wanted>,
     to: Arc<dyn ContentWrite>,
     parallel: usize,
     retry: Retry,

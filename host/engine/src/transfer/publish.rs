@@ -3,11 +3,12 @@
 //! Every blob of an image is skipped, mounted, streamed or fetched from the target, in this order of preference.
 //! Blobs come before manifests, children before indexes, the tag last; so what a tag reaches is always whole.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use oc_mirror_model::digest::Digest;
+use oc_mirror_model::few::Few;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
 use oc_mirror_model::report::Totals;
@@ -66,7 +67,7 @@ pub struct Publisher {
     pub(super) target: Arc<dyn Endpoint>,
     supply: Arc<dyn Supply>,
     /// Repositories at the target that have a blob for all we know: from the chain's record, and from this run.
-    known: Mutex<HashMap<Digest, BTreeSet<Repository>>>,
+    known: Mutex<HashMap<Digest, Few<Repository>>>,
     /// What this run has seen or put itself; `known` may speak of what was deleted since.
     seen: Mutex<HashSet<(Digest, Repository)>>,
     /// One lock for each blob, so that repositories that need it wait for the first to have it, and mount.
@@ -91,12 +92,12 @@ impl Publisher {
     pub fn new(
         target: Arc<dyn Endpoint>,
         supply: Arc<dyn Supply>,
-        known: BTreeMap<Digest, BTreeSet<Repository>>,
+        known: BTreeMap<Digest, Few<Repository>>,
         parallelism: Parallelism,
         retry: Retry,
         events: SharedEvents,
     ) -> Self {
-        let inhabited = known.values().flatten().cloned().collect();
+        let inhabited = known.values().flat_map(|places| places.iter()).cloned().collect();
         Self {
             target,
             supply,
@@ -139,7 +140,6 @@ impl Publisher {
     /// it is to.
     pub async fn publish(&self, images: &[PublishImage]) -> Vec<(PublishImage, ContentError)> {
         let (lists, plain): (Vec<_>, Vec<_>) = images.iter().partition(|image| image.referrers.is_some());
-        let plain: Vec<PublishImage> = plain.into_iter().cloned().collect();
         let mut failed = self.publish_plain(&plain).await;
         let mut outcomes = stream::iter(lists)
             .map(|image| async move {
@@ -161,11 +161,11 @@ impl Publisher {
         self.stops && !failed.is_empty()
     }
 
-    async fn publish_plain(&self, images: &[PublishImage]) -> Vec<(PublishImage, ContentError)> {
+    async fn publish_plain(&self, images: &[&PublishImage]) -> Vec<(PublishImage, ContentError)> {
         let parallel = (self.parallelism.images * self.parallelism.blobs).max(1);
         // All manifests and the way of every blob are known before the first byte is sent: an image that cannot be had as
         // a whole is not half-pushed.
-        let looked = stream::iter(images).map(|image| async move {
+        let looked = stream::iter(images.to_vec()).map(|image| async move {
             let outcome = self.look(image).await;
             match outcome {
                 Ok(false) => Ok(false),
@@ -178,7 +178,7 @@ impl Publisher {
         while let Some((number, outcome)) = looked.next().await {
             match outcome {
                 Ok(is_in_place) => is_wanted[number] = !is_in_place,
-                Err(error) => failed.push((images[number].clone(), error)),
+                Err(error) => failed.push((PublishImage::clone(images[number]), error)),
             }
             if self.is_enough(&failed) {
                 return failed;
@@ -187,9 +187,9 @@ impl Publisher {
         drop(looked);
         let more = Schedule::new(self, images, &is_wanted).run(parallel).await;
         failed.extend(more.into_iter().map(|(number, error)| {
-            let image = &images[number as usize];
+            let image = images[number as usize];
             image.blobs.iter().for_each(|blob| self.supply.settled(&blob.digest));
-            (image.clone(), error)
+            (PublishImage::clone(image), error)
         }));
         failed
     }
@@ -488,8 +488,13 @@ impl Publisher {
     /// Returns the other repositories that have a blob: those first that were seen to have it in this run.
     fn others(&self, digest: &Digest, but: &Repository) -> Vec<Repository> {
         let known = self.known.lock().expect("no holder of this lock panics");
-        let mut others: Vec<_> =
-            known.get(digest).into_iter().flatten().filter(|r| *r != but).cloned().collect();
+        let mut others: Vec<_> = known
+            .get(digest)
+            .into_iter()
+            .flat_map(|places| places.iter())
+            .filter(|r| *r != but)
+            .cloned()
+            .collect();
         drop(known);
         others.sort_by_cached_key(|repository| !self.has_noted(digest, repository));
         others

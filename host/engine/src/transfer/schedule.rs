@@ -22,7 +22,7 @@ use crate::content::{ContentError, ContentErrorKind};
 /// What is left to do for images that are not in place.
 pub(super) struct Schedule<'a> {
     publisher: &'a Publisher,
-    images: &'a [PublishImage],
+    images: &'a [&'a PublishImage],
     /// Blobs, in the order in which they are begun.
     works: Vec<Work<'a>>,
     state: Mutex<State>,
@@ -64,7 +64,7 @@ enum Task {
 
 impl<'a> Schedule<'a> {
     /// Plans what is to be done for the images that `is_wanted` marks. The order depends on all images, marked or not.
-    pub(super) fn new(publisher: &'a Publisher, images: &'a [PublishImage], is_wanted: &[bool]) -> Self {
+    pub(super) fn new(publisher: &'a Publisher, images: &'a [&'a PublishImage], is_wanted: &[bool]) -> Self {
         let mut uses: HashMap<&Digest, (u32, &Descriptor)> = HashMap::new();
         for blob in images.iter().flat_map(|image| &image.blobs) {
             uses.entry(&blob.digest).or_insert((0, blob)).0 += 1;
@@ -194,7 +194,7 @@ impl<'a> Schedule<'a> {
         // Nobody needs it any more where all who did have failed.
         let user = users.iter().find(|user| !self.state().is_failed[**user as usize]);
         let outcome = match user {
-            Some(user) => Some(self.publisher.bring(&self.images[*user as usize], work.blob).await),
+            Some(user) => Some(self.publisher.bring(self.images[*user as usize], work.blob).await),
             None => None,
         };
         let mut state = self.state();
@@ -242,7 +242,7 @@ impl<'a> Schedule<'a> {
     }
 
     async fn finish(&self, number: u32) {
-        let outcome = self.publisher.finish(&self.images[number as usize]).await;
+        let outcome = self.publisher.finish(self.images[number as usize]).await;
         if let Err(error) = outcome {
             self.fail(&mut self.state(), &[number], error);
         }

@@ -1,12 +1,13 @@
 //! From imagesets into a registry, or several: [`disk_to_mirror`].
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{ImageEntry, Index, UnchangedImage};
+use oc_mirror_model::few::Few;
+use oc_mirror_model::imageset::{Entry, ImageEntry, Index, UnchangedImage};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::{Repository, Target};
@@ -126,7 +127,7 @@ impl Destination {
     }
 
     /// Returns the repositories that hold what, for all the chain's record knows.
-    pub(super) fn known(&self, chain: Option<&Chain>) -> BTreeMap<Digest, BTreeSet<Repository>> {
+    pub(super) fn known(&self, chain: Option<&Chain>) -> BTreeMap<Digest, Few<Repository>> {
         chain
             .map(|c| c.blobs.iter().map(|(d, b)| (d.clone(), b.repositories.clone())).collect())
             .unwrap_or_default()
@@ -166,8 +167,10 @@ pub async fn disk_to_mirror(
     let uid = readers.last().map(|r| r.index().uid).ok_or_else(|| no_imageset(from))?;
     check_configuration(&readers, is_configuration).await?;
     if !run.dry_run {
-        let resources =
-            readers.iter().flat_map(|r| &r.index().entries).filter(|e| e.path.starts_with(RESOURCES));
+        let resources = readers
+            .iter()
+            .flat_map(|r| &r.index().entries)
+            .filter(|e| e.file().is_some_and(|path| path.starts_with(RESOURCES)));
         let resources =
             Need { dir: workspace.dir(), bytes: resources.map(|e| e.size).sum(), what: "resources" };
         let images = readers.iter().map(|r| r.index().image_count()).sum();
@@ -443,9 +446,9 @@ impl Publishing<'_> {
         report.failures.extend(publish(&publisher, destination, images, missing).await);
         add_totals(&mut report.totals, publisher.totals());
         let resources = self.workspace.cluster_resources(&destination.target)?;
-        for entry in index.entries.iter().filter(|e| e.path.starts_with(RESOURCES)) {
-            let name = &entry.path[RESOURCES.len()..];
-            self.workspace.write_below(&resources, name, &reader.file(&entry.path).await?)?;
+        for path in index.entries.iter().filter_map(Entry::file) {
+            let Some(name) = path.strip_prefix(RESOURCES) else { continue };
+            self.workspace.write_below(&resources, name, &reader.file(path).await?)?;
         }
         Ok(())
     }
@@ -512,10 +515,10 @@ fn note_images(report: &mut RunReport, reader: &Reader, images: &[ImageEntry], s
 /// Reads the signatures of releases that an imageset has.
 async fn signatures(reader: &Reader) -> Result<release_signatures::Found, WorkflowError> {
     let mut found = release_signatures::Found::new();
-    for entry in reader.files() {
-        let path = entry.path.strip_prefix("files/").unwrap_or_default();
-        if let Some((payload, number)) = release_signatures::parse_path(path) {
-            found.entry(payload).or_default().insert(number, reader.file(&entry.path).await?);
+    for path in reader.files().filter_map(Entry::file) {
+        let name = path.strip_prefix("files/").unwrap_or_default();
+        if let Some((payload, number)) = release_signatures::parse_path(name) {
+            found.entry(payload).or_default().insert(number, reader.file(path).await?);
         }
     }
     Ok(found)
@@ -606,7 +609,7 @@ async fn commit(
     let mut after = advance(before, index, Some(identity), &destination.names, extras(index));
     brought.keep(&mut after, index.sequence, &index.images, destination);
     destination.records.commit(&after, found).await?;
-    let revision = Digest::of(&after.to_bytes());
+    let revision = after.digest();
     Ok(Stored { chain: after, revision })
 }
 

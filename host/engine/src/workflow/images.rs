@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, RwLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::manifest::{Descriptor, InvalidManifest, MAX_MANIFEST_BYTES, RawManifest};
+use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source};
 
 use super::guard::Guard;
 use super::kept::Kept;
+use super::manifests::Manifests;
 use crate::content::verify::{collect, verified};
 use crate::content::{
     BaseImage, BlobStream, ContentError, ContentErrorKind, ContentRead, ImageView, Images, Resolved,
@@ -64,7 +65,7 @@ struct Shared {
     events: SharedEvents,
     /// What tags pointed at when they were first asked for: a tag that moves during a run does not split it.
     pins: Mutex<HashMap<Source, Digest>>,
-    manifests: Mutex<HashMap<Digest, Fetched>>,
+    manifests: Mutex<Manifests>,
     configs: Mutex<HashMap<Digest, Bytes>>,
     /// Layer chains of the images opened so far, for finding common bases.
     chains: RwLock<HashMap<Digest, (String, Vec<Digest>)>>,
@@ -74,23 +75,6 @@ struct Shared {
     /// Layouts of which a part lies elsewhere.
     extended: Mutex<HashMap<PathBuf, Origin>>,
     guard: Option<Guarded>,
-}
-
-/// A manifest as it came. What it says is read again when it is needed: a run has many thousands, and looks at few of them
-/// twice.
-struct Fetched {
-    media_type: String,
-    bytes: Bytes,
-}
-
-impl Fetched {
-    fn of(manifest: &RawManifest) -> Self {
-        Self { media_type: manifest.media_type().to_owned(), bytes: Bytes::copy_from_slice(manifest.bytes()) }
-    }
-
-    fn read(&self, digest: &Digest) -> Result<RawManifest, InvalidManifest> {
-        RawManifest::parse(self.bytes.to_vec(), Some(&self.media_type))?.verify(digest)
-    }
 }
 
 /// What images have to satisfy.
@@ -103,7 +87,8 @@ pub struct Guarded {
 }
 
 impl RunImages {
-    /// Makes an empty collection. `known` is what the destination or earlier sequences have.
+    /// Makes an empty collection. `known` is what the destination or earlier sequences have. Files of the run are in `scratch`,
+    /// if it has any.
     pub fn new(
         origins: Arc<dyn Origins>,
         retry: Retry,
@@ -111,6 +96,7 @@ impl RunImages {
         known: HashSet<Digest>,
         kept: Option<Kept>,
         guard: Option<Guarded>,
+        scratch: Option<&Path>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -118,7 +104,7 @@ impl RunImages {
                 retry,
                 events,
                 pins: Mutex::default(),
-                manifests: Mutex::default(),
+                manifests: Mutex::new(Manifests::beyond_memory(scratch)),
                 configs: Mutex::default(),
                 chains: RwLock::default(),
                 known,
@@ -127,6 +113,13 @@ impl RunImages {
                 guard,
             }),
         }
+    }
+
+    /// Forgets what only those look at who decide what is wanted. Manifests stay, to be written.
+    pub fn settle(&self) {
+        *self.shared.pins.lock().expect("no holder panics") = HashMap::new();
+        *self.shared.configs.lock().expect("no holder panics") = HashMap::new();
+        *self.shared.chains.write().expect("no holder panics") = HashMap::new();
     }
 
     /// Returns where the bytes of a source are.
@@ -193,17 +186,15 @@ impl Shared {
 
     async fn manifest(&self, origin: &Origin, selector: &Selector) -> Result<Arc<RawManifest>, ContentError> {
         if let Selector::Digest(digest) = selector
-            && let Some(known) = self.manifests.lock().expect("no holder panics").get(digest)
+            && let Some(read) = self.manifests.lock().expect("no holder panics").get(digest)
         {
-            let read = known.read(digest);
             return Ok(Arc::new(read.map_err(|error| {
                 let reason = "what was fetched cannot be read again".to_owned();
                 ContentError::with_source(digest.to_string(), ContentErrorKind::Invalid(reason), error)
             })?));
         }
         let manifest = Arc::new(origin.read.manifest(&origin.repository, selector).await?);
-        let (digest, fetched) = (manifest.digest().clone(), Fetched::of(&manifest));
-        self.manifests.lock().expect("no holder panics").insert(digest, fetched);
+        self.manifests.lock().expect("no holder panics").insert(&manifest);
         Ok(manifest)
     }
 }

@@ -16,6 +16,7 @@ mod guard;
 pub mod images;
 pub mod imagesets;
 mod kept;
+mod manifests;
 mod mirrored;
 pub mod network;
 mod on_error;

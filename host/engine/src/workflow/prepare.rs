@@ -95,7 +95,8 @@ impl Request<'_> {
         let (retry, events) = (self.run.retry, self.run.events.clone());
         let scratch = self.scratch.to_owned();
         let guard = self.wishes.guard.clone().map(|guard| Guarded { guard, scratch });
-        let images = Arc::new(RunImages::new(self.origins.clone(), retry, events, known, kept, guard));
+        let (origins, scratch) = (self.origins.clone(), Some(self.scratch));
+        let images = Arc::new(RunImages::new(origins, retry, events, known, kept, guard, scratch));
         let info = RunInfo {
             host_version: self.run.program.clone(),
             workflow: self.workflow,
@@ -255,8 +256,9 @@ impl Request<'_> {
             documents.extend(collected.documents);
             plugin_state.extend(collected.state.map(|state| (plugin, state)));
         }
+        images.settle();
         let mut origins = HashMap::new();
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(resolved.len() + carried.len());
         let mut generated = HashSet::new();
         for mut image in resolved {
             note_origins(&mut origins, &image.entry, &image.origin);

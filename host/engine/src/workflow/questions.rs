@@ -31,7 +31,8 @@ impl Asking {
         let blobs = Kept::open(&cache.join("blobs"));
         let plugins = cache.join("plugins");
         kept::prune(&plugins);
-        let images = RunImages::new(origins, run.retry, run.events.clone(), HashSet::new(), blobs, None);
+        let images =
+            RunImages::new(origins, run.retry, run.events.clone(), HashSet::new(), blobs, None, None);
         let services = Services {
             images: Arc::new(images) as Arc<dyn Images>,
             http,

@@ -32,11 +32,12 @@ impl Brought {
         let mut brought = Self { configuration: reader.file(CONFIGURATION).await?, files: Files::new() };
         let images = &reader.index().images;
         for entry in reader.files() {
-            let Some(path) = entry.path.strip_prefix(FILES).filter(|path| is_wanted(path, images)) else {
+            let Some(file) = entry.file() else { continue };
+            let Some(path) = file.strip_prefix(FILES).filter(|path| is_wanted(path, images)) else {
                 continue;
             };
             if is_small(path, entry.size, report) {
-                brought.files.insert(path.to_owned(), reader.file(&entry.path).await?);
+                brought.files.insert(path.to_owned(), reader.file(file).await?);
             }
         }
         Ok(brought)

@@ -178,7 +178,7 @@ impl Stock {
         match &self.files {
             Files::Imagesets(imagesets) => {
                 let path = format!("{FILES}/{path}");
-                let has = |reader: &&Reader| reader.files().any(|entry| entry.path == path);
+                let has = |reader: &&Reader| reader.files().any(|entry| entry.file() == Some(path.as_str()));
                 imagesets.readers.iter().rev().find(has)?.file(&path).await.ok()
             }
             Files::Directory(dir) => {

@@ -1,19 +1,19 @@
 //! From registries into an imageset: [`mirror_to_disk`].
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oc_mirror_model::Size;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
+use oc_mirror_model::imageset::{EntryPath, FORMAT, ImageEntry, Index};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use uuid::Uuid;
 
 use super::companions::of_image;
-use super::images::Origins;
+use super::images::{Origin, Origins};
 use super::imagesets::Imagesets;
 use super::on_error::{as_failure, do_without, quarantined};
 use super::outgoing::Outgoing;
@@ -25,7 +25,7 @@ use crate::bucket::Bucket;
 use crate::content::{ContentError, ContentErrorKind, ContentWrite};
 use crate::metadata::{MetadataError, Stored};
 use crate::plan::imageset::{Content, Extras, advance, content, is_unchanged};
-use crate::plan::layout::{Item, LayoutError, finish, order};
+use crate::plan::layout::{Item, LayoutError, complete, order};
 use crate::plan::names::Names;
 use crate::plan::unchanged::{Split, split};
 use crate::report::Event;
@@ -128,10 +128,11 @@ pub async fn mirror_to_disk(
     // A blob that cannot be had is noticed only when it is fetched; where the user can do without its image, the
     // imageset is planned again. That is another imageset, which takes over all that was fetched for the one before.
     let (prepared, content, index, writer) = loop {
-        let prepared = request.prepare(&missing, &mut report).await?;
+        let mut prepared = request.prepare(&missing, &mut report).await?;
         let content = content(&prepared.entries, &chain, base);
-        let new: HashSet<Digest> = content.new.iter().map(|d| d.digest.clone()).collect();
+        let new = content.new_digests();
         report.images = image_reports(&prepared.entries, |digest| new.contains(digest));
+        drop(new);
         prepared.note_mirrors(&mut report.images);
         let making = Making { run, wishes, workspace, to, chain: &chain, base };
         let has_failed = !report.failures.is_empty();
@@ -148,7 +149,7 @@ pub async fn mirror_to_disk(
         }
         if run.dry_run {
             return making.imagine(
-                &prepared,
+                prepared,
                 &content,
                 report,
                 (has_nothing_new && !to.force).then_some(nothing),
@@ -162,7 +163,7 @@ pub async fn mirror_to_disk(
             return Ok(report);
         }
 
-        let made = making.fill(&prepared, &content, &report).await;
+        let made = making.fill(&mut prepared, &content, &report).await;
         let (index, writer, failures) = match made {
             // What is wrong with images is told even where the rest comes to nothing.
             Err(error) if has_failed => {
@@ -369,8 +370,8 @@ async fn settle_outgoing(
 /// Returns what the record has of an imageset that was made before, besides its images.
 pub(super) fn extras(index: &Index) -> Extras {
     let is_plugins = |path: &str| path.starts_with("files/") && path != CONFIGURATION && path != PINNED;
-    let files = index.entries.iter().filter(|e| is_plugins(&e.path));
-    let files = files.map(|e| (e.path.clone(), e.digest.clone())).collect();
+    let files = index.entries.iter().filter_map(|e| Some((e.file().filter(|path| is_plugins(path))?, e)));
+    let files = files.map(|(path, e)| (path.to_owned(), e.digest.clone())).collect();
     Extras { files, ..Extras::default() }
 }
 
@@ -385,7 +386,7 @@ impl File {
         match self {
             Self::Bytes(path, bytes) => Item::file(path.clone(), bytes),
             Self::Artifact(path, artifact) => Item {
-                path: path.clone(),
+                path: EntryPath::new(path.clone(), &artifact.digest),
                 digest: artifact.digest.clone(),
                 size: artifact.size,
                 media_type: None,
@@ -431,14 +432,14 @@ impl Making<'_> {
     /// Plans the imageset, and brings everything into its place that can be had. Returns what could not.
     async fn fill(
         &self,
-        prepared: &Prepared,
+        prepared: &mut Prepared,
         content: &Content,
         report: &RunReport,
-    ) -> Result<(Index, Arc<Writer>, Vec<Failure>), WorkflowError> {
+    ) -> Result<(Arc<Index>, Arc<Writer>, Vec<Failure>), WorkflowError> {
         let pinned = (self.wishes.pinned)(&prepared.entries);
         let split = self.split(prepared);
         let files = files(self.wishes, prepared, &split.images, pinned.clone());
-        let index = self.plan(prepared, content, split, report, &files)?;
+        let index = Arc::new(self.plan(content, split, report, &files)?);
         self.check_room(&index, content)?;
         self.workspace.write("resolved-config.yaml", &pinned)?;
         let (dir, planned, keys) = (self.to.dir.clone(), index.clone(), self.to.keys.clone());
@@ -447,27 +448,31 @@ impl Making<'_> {
         let writer = tokio::task::spawn_blocking(making).await;
         let writer = Arc::new(writer.expect("making chunks does not panic and is not aborted")?);
         write_files(&writer, &files).await?;
-        let failures = bring(self.run, prepared, content, writer.clone(), &self.to.dir).await?;
+        let failures =
+            bring(self.run, prepared, content, &index.images, writer.clone(), &self.to.dir).await?;
         Ok((index, writer, failures))
     }
 
-    /// Tells the images that are to be published from those that are as they were.
-    fn split(&self, prepared: &Prepared) -> Split {
-        split(&prepared.entries, &file_records(prepared), self.chain, self.base)
+    /// Tells the images that are to be published from those that are as they were, and takes them all: the index has
+    /// the former, and nobody needs the latter any more.
+    fn split(&self, prepared: &mut Prepared) -> Split {
+        let files = file_records(prepared);
+        split(std::mem::take(&mut prepared.entries), &files, self.chain, self.base)
     }
 
     /// Decides where everything is going to lie.
     fn plan(
         &self,
-        prepared: &Prepared,
         content: &Content,
         split: Split,
         report: &RunReport,
         files: &[File],
     ) -> Result<Index, WorkflowError> {
-        let new: HashSet<&Digest> = content.new.iter().map(|d| &d.digest).collect();
-        let items = order(files.iter().map(File::item).collect(), &prepared.entries, |d| new.contains(d));
-        self.lay_out(self.draft(split, content, report)?, &items, prepared)
+        let new = content.new_digests();
+        // Of what is new, images that are as they were have none.
+        let items = order(files.iter().map(File::item).collect(), &split.images, |d| new.contains(d));
+        drop(new);
+        self.lay_out(self.draft(split, content, report)?, &items)
     }
 
     /// Looks whether the disks are large enough for what is going to be written.
@@ -483,7 +488,7 @@ impl Making<'_> {
     /// Reports what would be made, and what would be in its way; or that nothing would be.
     fn imagine(
         &self,
-        prepared: &Prepared,
+        mut prepared: Prepared,
         content: &Content,
         mut report: RunReport,
         nothing: Option<ImagesetReport>,
@@ -497,10 +502,10 @@ impl Making<'_> {
             return Ok(report);
         }
         if report.failures.is_empty() {
-            let split = self.split(prepared);
             let pinned = (self.wishes.pinned)(&prepared.entries);
-            let files = files(self.wishes, prepared, &split.images, pinned);
-            let index = self.plan(prepared, content, split, &report, &files)?;
+            let split = self.split(&mut prepared);
+            let files = files(self.wishes, &prepared, &split.images, pinned);
+            let index = self.plan(content, split, &report, &files)?;
             if let Err(error) = self.check_room(&index, content) {
                 report.warnings.push(chain_of(&error));
             }
@@ -518,19 +523,21 @@ impl Making<'_> {
         Ok(report)
     }
 
-    fn lay_out(&self, draft: Index, items: &[Item], prepared: &Prepared) -> Result<Index, WorkflowError> {
+    fn lay_out(&self, mut draft: Index, items: &[Item]) -> Result<Index, WorkflowError> {
         let limit = self.to.chunk_limit;
-        finish(draft, items, Some(limit.size.bytes()), self.to.strict).map_err(|source| {
+        let done = complete(&mut draft, items, Some(limit.size.bytes()), self.to.strict);
+        done.map_err(|source| {
             let of = |path: &str| {
                 let has = |image: &&ImageEntry| image.blobs.iter().any(|b| b.digest.layout_path() == path);
-                prepared.entries.iter().find(has).map(|image| image.request.origin.clone())
+                draft.images.iter().find(has).map(|image| image.request.origin.clone())
             };
             let image = match &source {
                 LayoutError::TooLarge { path, .. } => of(path),
                 _ => None,
             };
-            WorkflowErrorKind::Layout { limit, image, source }.into()
-        })
+            WorkflowError::from(WorkflowErrorKind::Layout { limit, image, source })
+        })?;
+        Ok(draft)
     }
 
     /// The index but for where things lie.
@@ -577,32 +584,26 @@ async fn bring(
     run: &Run,
     prepared: &Prepared,
     content: &Content,
+    images: &[ImageEntry],
     writer: Arc<Writer>,
     dir: &Path,
 ) -> Result<Vec<Failure>, WorkflowError> {
-    let (manifests, blobs): (Vec<&Descriptor>, Vec<&Descriptor>) =
-        content.new.iter().partition(|d| d.is_manifest());
-    for descriptor in manifests {
+    for descriptor in content.new.iter().filter(|d| d.is_manifest()) {
         let origin = &prepared.origins[&descriptor.digest];
         let manifest = prepared.images.manifest(origin, &descriptor.digest).await?;
         writer.put_manifest(&origin.repository, &manifest).await?;
     }
-    let bytes = blobs.iter().map(|b| b.size).sum();
-    let items = Some(blobs.len() as u64);
+    let blobs = content.new.iter().filter(|d| !d.is_manifest());
+    let (items, bytes) = blobs.clone().fold((0, 0), |(items, bytes), blob| (items + 1, bytes + blob.size));
+    let items = Some(items);
     run.events.event(Event::Phase { name: "fetching", items, bytes: Some(bytes) });
-    let wanted = blobs
-        .iter()
-        .map(|blob| {
-            let origin = &prepared.origins[&blob.digest];
-            Wanted { blob: (*blob).clone(), from: origin.read.clone(), repository: origin.repository.clone() }
-        })
-        .collect();
+    let wanted = WantedBlobs { left: content.new.iter(), origins: &prepared.origins };
     let parallel = run.parallelism.images * run.parallelism.blobs;
     let is_ours = |error: &ContentError| {
         matches!(error.kind(), ContentErrorKind::Disk(_)) && Path::new(error.subject()).starts_with(dir)
     };
     let stops = run.on_error == OnError::Stop;
-    let time = ImageTime::of(run.image_timeout, &prepared.entries);
+    let time = ImageTime::of(run.image_timeout, images);
     let is_enough = |missing: &Missing| stops || is_ours(&missing.error);
     let missing =
         fetch(wanted, writer, parallel, run.retry, run.events.clone(), time.as_ref(), &is_enough).await;
@@ -612,17 +613,33 @@ async fn bring(
             // The disk has failed, and no image has.
             return Err(missing.error.into());
         }
-        note_missing(&missing.blob, &missing.error, prepared, &mut failures);
+        note_missing(&missing.blob, &missing.error, images, &mut failures);
     }
     Ok(failures)
 }
 
+/// The blobs that are new, each made when its turn comes.
+struct WantedBlobs<'a> {
+    left: std::slice::Iter<'a, Descriptor>,
+    origins: &'a HashMap<Digest, Arc<Origin>>,
+}
+
+impl Iterator for WantedBlobs<'_> {
+    type Item = Wanted;
+
+    fn next(&mut self) -> Option<Wanted> {
+        let blob = self.left.find(|descriptor| !descriptor.is_manifest())?;
+        let origin = &self.origins[&blob.digest];
+        Some(Wanted { blob: blob.clone(), from: origin.read.clone(), repository: origin.repository.clone() })
+    }
+}
+
 /// Reports every image that a missing blob belongs to, once.
-fn note_missing(blob: &Descriptor, error: &ContentError, prepared: &Prepared, failures: &mut Vec<Failure>) {
-    let affected = prepared.entries.iter().filter(|i| i.blobs.iter().any(|b| b.digest == blob.digest));
+fn note_missing(blob: &Descriptor, error: &ContentError, images: &[ImageEntry], failures: &mut Vec<Failure>) {
+    let affected = images.iter().filter(|i| i.blobs.iter().any(|b| b.digest == blob.digest));
     for image in affected {
         let failure = image_failure(&image.request.origin, &image.request.kind, error);
-        let failure = of_image(failure, &prepared.entries);
+        let failure = of_image(failure, images);
         if !failures.iter().any(|f| f.subject == failure.subject) {
             failures.push(failure);
         }

@@ -152,7 +152,7 @@ impl HostImage for StoreState {
         let layer = |(place, layer): (usize, &Descriptor)| Layer {
             digest: layer.digest.to_string(),
             diff_id: diff_ids.get(place).cloned(),
-            media_type: layer.media_type.clone(),
+            media_type: layer.media_type.to_string(),
             size: layer.size,
             known: view.is_known(&layer.digest),
         };

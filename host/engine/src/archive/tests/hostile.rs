@@ -2,7 +2,7 @@
 
 use super::*;
 use oc_mirror_model::check::Damage;
-use oc_mirror_model::imageset::FormatVersion;
+use oc_mirror_model::imageset::{EntryPath, FormatVersion};
 use oc_mirror_model::tar;
 use rstest::rstest;
 
@@ -183,13 +183,16 @@ fn files_that_are_no_imagesets_are_refused(#[case] bytes: Vec<u8>) {
 #[case::behind_the_end(|i: &mut Index| i.entries[5].parts[0].offset = u64::MAX)]
 #[case::larger_than_its_parts(|i: &mut Index| i.entries[1].size += 1)]
 #[case::part_too_large(|i: &mut Index| { i.entries[1].size = u64::MAX; i.entries[1].parts[0].size = u64::MAX })]
-#[case::no_parts(|i: &mut Index| i.entries[1].parts.clear())]
+#[case::no_parts(|i: &mut Index| i.entries[1].parts = Vec::new().into())]
 #[case::other_chunk(|i: &mut Index| i.entries[1].parts[0].chunk = 7)]
 #[case::twice(|i: &mut Index| { let e = i.entries[1].clone(); i.entries.push(e) })]
-#[case::escape(|i: &mut Index| i.entries[2].path = "files/../../x".to_owned())]
-#[case::absolute(|i: &mut Index| i.entries[2].path = "/etc/passwd".to_owned())]
-#[case::index_again(|i: &mut Index| i.entries[2].path = "imageset.json".to_owned())]
-#[case::other_digest(|i: &mut Index| i.entries[4].digest = oc_mirror_model::Digest::of(b"other"))]
+#[case::escape(|i: &mut Index| i.entries[2].path = EntryPath::File("files/../../x".into()))]
+#[case::absolute(|i: &mut Index| i.entries[2].path = EntryPath::File("/etc/passwd".into()))]
+#[case::index_again(|i: &mut Index| i.entries[2].path = EntryPath::File("imageset.json".into()))]
+#[case::other_digest(|i: &mut Index| {
+    i.entries[4].path = EntryPath::File(i.entries[4].path().into());
+    i.entries[4].digest = oc_mirror_model::Digest::of(b"other");
+})]
 #[case::more_chunks(|i: &mut Index| i.chunks.push(i.chunks[0].clone()))]
 #[case::no_chunks(|i: &mut Index| i.chunks.clear())]
 #[case::chunk_size(|i: &mut Index| i.chunks[0].size += 512)]
@@ -227,7 +230,7 @@ async fn an_entry_that_is_no_file_is_refused(#[case] at: usize, #[case] byte: u8
     header[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
     std::fs::write(&paths[0], &bytes).expect("written");
     let reader = Reader::open(dir.path()).expect("the index is good");
-    let error = reader.file(&entry.path).await.expect_err("refused");
+    let error = reader.file(&entry.path()).await.expect_err("refused");
     assert!(error.to_string().contains("are refused"), "{error}");
     assert_eq!(damage(dir.path()).await.len(), 1);
 }

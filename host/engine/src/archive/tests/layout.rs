@@ -43,7 +43,7 @@ async fn tar_lists_every_chunk_without_a_complaint() {
         .iter()
         .flat_map(|e| {
             let of = e.parts.len();
-            (1..=of).map(move |n| oc_mirror_model::tar::part_name(&e.path, n, of))
+            (1..=of).map(move |n| oc_mirror_model::tar::part_name(&e.path(), n, of))
         })
         .collect();
     assert_eq!(listed, planned);

@@ -23,7 +23,7 @@ fn killed(dir: &Path, change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> temp
 
 async fn complete(dir: &Path, sample: &Sample) -> usize {
     let writer = Writer::create_or_resume(dir, sample.index.clone()).expect("resumed");
-    let missing: Vec<String> = writer.missing().map(|e| e.path.clone()).collect();
+    let missing: Vec<String> = writer.missing().map(|e| e.path().into_owned()).collect();
     for path in &missing {
         sample.put(&writer, path).await;
     }
@@ -49,7 +49,7 @@ async fn a_journal_cut_anywhere_leads_to_the_same_files() {
     let dir = tempfile::tempdir().expect("a directory");
     let writer = Writer::create_or_resume(dir.path(), sample.index.clone()).expect("created");
     for entry in sample.index.entries.iter().take(140) {
-        sample.put(&writer, &entry.path).await;
+        sample.put(&writer, &entry.path()).await;
     }
     let journal = std::fs::read(dir.path().join(journal_name(1))).expect("there");
     let text = String::from_utf8(journal.clone()).expect("text");
@@ -124,11 +124,11 @@ async fn what_is_written_but_was_lost_with_the_power_is_written_again() {
     let sample = many();
     let dir = tempfile::tempdir().expect("a directory");
     let writer = Writer::create_or_resume(dir.path(), sample.index.clone()).expect("created");
-    let paths: Vec<&str> = sample.index.entries.iter().map(|e| e.path.as_str()).take(20).collect();
+    let paths: Vec<_> = sample.index.entries.iter().map(|e| e.path()).take(20).collect();
     for path in &paths {
         sample.put(&writer, path).await;
     }
-    let lost = &sample.content[paths[7]];
+    let lost = &sample.content[&*paths[7]];
     let copy = killed(dir.path(), |name, bytes| {
         let at = bytes.windows(lost.len()).position(|window| window == lost);
         let mut bytes = bytes;
@@ -150,7 +150,7 @@ async fn entries_of_a_lost_or_short_partial_are_written_again() {
     let dir = tempfile::tempdir().expect("a directory");
     let writer = Writer::create_or_resume(dir.path(), sample.index.clone()).expect("created");
     for entry in sample.index.entries.iter().take(130) {
-        sample.put(&writer, &entry.path).await;
+        sample.put(&writer, &entry.path()).await;
     }
     let whole = tempfile::tempdir().expect("a directory");
     sample.written(whole.path()).await;

@@ -16,7 +16,7 @@ fn size(number: u64) -> usize {
 
 async fn begin(dir: &Path, sample: &Sample, put: impl Fn(&str) -> bool) {
     let writer = Writer::create_or_resume(dir, sample.index.clone()).expect("created");
-    let missing: Vec<String> = writer.missing().map(|e| e.path.clone()).collect();
+    let missing: Vec<String> = writer.missing().map(|e| e.path().into_owned()).collect();
     for path in missing.iter().filter(|path| put(path)) {
         sample.put(&writer, path).await;
     }
@@ -25,7 +25,7 @@ async fn begin(dir: &Path, sample: &Sample, put: impl Fn(&str) -> bool) {
 /// Completes an imageset; returns what of `files/NNN` was still missing.
 async fn complete(dir: &Path, sample: &Sample) -> Vec<String> {
     let writer = Writer::create_or_resume(dir, sample.index.clone()).expect("taken up");
-    let missing: Vec<String> = writer.missing().map(|e| e.path.clone()).collect();
+    let missing: Vec<String> = writer.missing().map(|e| e.path().into_owned()).collect();
     for path in &missing {
         sample.put(&writer, path).await;
     }

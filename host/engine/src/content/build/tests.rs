@@ -176,7 +176,7 @@ async fn every_image_of_an_index_gets_the_layer(#[case] docker: bool) {
     assert_eq!(built.media_type(), index.media_type);
     let children = &built.index().expect("an index").manifests;
     assert_eq!(children.len(), 2);
-    assert_eq!(children[1].platform.as_ref().map(ToString::to_string).as_deref(), Some("linux/arm64/v8"));
+    assert_eq!(children[1].platform.as_deref().map(ToString::to_string).as_deref(), Some("linux/arm64/v8"));
     let layer_type = if docker { media_type::DOCKER_LAYER_GZIP } else { media_type::OCI_LAYER_GZIP };
     let content: Arc<dyn ContentRead> = Arc::new(target.clone());
     for (child, before) in children.iter().zip(&index.children) {

@@ -50,7 +50,7 @@ fn walk(index: &Index) -> Vec<u64> {
         for (number, part) in entry.parts.iter().enumerate() {
             assert!(part.chunk >= last, "chunks are filled in order");
             last = part.chunk;
-            let name = part_name(&entry.path, number + 1, entry.parts.len());
+            let name = part_name(&entry.path(), number + 1, entry.parts.len());
             let end: &mut u64 = &mut ends[part.chunk as usize];
             assert_eq!(part.offset, *end + tar::header_len(&name, part.size), "no gap and no overlap");
             *end = part.offset + padded(part.size);
@@ -124,7 +124,7 @@ fn strict_refuses_to_split_and_says_what_it_takes() {
     let all = items(&[5 << 20, 9 << 20, 1]);
     let error = finish(index(), &all, Some(4 << 20), true).expect_err("refused");
     let LayoutError::TooLarge { path, size, needed, .. } = &error else { panic!("{error}") };
-    assert_eq!((path, *size), (&all[1].path, 9 << 20));
+    assert_eq!((path, *size), (&all[1].path().into_owned(), 9 << 20));
     let index = finish(index(), &all, Some(*needed), true).expect("enough");
     walk(&index);
     assert!(index.entries.iter().all(|e| e.parts.len() == 1));
@@ -163,7 +163,7 @@ fn names_are_checked(#[case] path: &str) {
 #[test]
 fn a_blob_is_named_by_its_digest() {
     let mut wrong = item(1, 5);
-    wrong.digest = Digest::of(b"other");
+    wrong.path = EntryPath::new(wrong.path(), &Digest::of(b"other"));
     assert!(matches!(finish(index(), &[wrong], None, false), Err(LayoutError::Path { .. })));
     let twice = [item(1, 5), item(1, 5)];
     assert!(matches!(finish(index(), &twice, None, false), Err(LayoutError::Duplicate { .. })));
@@ -202,7 +202,7 @@ fn order_is_fixed_and_each_thing_is_there_once() {
     let files = ["files/b", "index.json", "files/a", "oci-layout"].map(|p| Item::file(p, b"x")).to_vec();
     let known = Digest::of(&13_u64.to_be_bytes());
     let ordered = order(files, &images, |d| *d != known);
-    let paths: Vec<&str> = ordered.iter().map(|i| i.path.as_str()).collect();
+    let paths: Vec<_> = ordered.iter().map(Item::path).collect();
     assert_eq!(paths[..4], ["oci-layout", "index.json", "files/a", "files/b"]);
     let mut manifests = [1_u64, 2, 3].map(|n| Digest::of(&n.to_be_bytes()).layout_path());
     manifests.sort();

@@ -39,10 +39,16 @@ pub struct Split {
 /// An image is unchanged if the record of each of these sequences says of it exactly what it would say again, if all that it
 /// consists of is known to be in its repository at `base`, and if it cannot be confused with another one. The template of a
 /// CatalogSource is in no record of an image, so a catalog that has or may have had another one is described.
-pub fn split(all: &[ImageEntry], files: &BTreeMap<String, Digest>, chain: &Chain, base: u64) -> Split {
+pub fn split(
+    all: impl Into<Vec<ImageEntry>>,
+    files: &BTreeMap<String, Digest>,
+    chain: &Chain,
+    base: u64,
+) -> Split {
+    let all = all.into();
     let past: Vec<&ImagesetRecord> = chain.imagesets.iter().filter(|i| i.sequence >= base).collect();
     if past.first().is_none_or(|first| first.sequence != base) {
-        return Split { images: all.to_vec(), ..Split::default() };
+        return Split { images: all, ..Split::default() };
     }
     let before: Vec<Records<'_>> =
         past.iter().map(|record| Records::of(record, |repository| repository.clone())).collect();
@@ -83,6 +89,7 @@ pub fn split(all: &[ImageEntry], files: &BTreeMap<String, Digest>, chain: &Chain
             offered_by: Vec::new(),
         });
     }
+    let mut is_described = vec![false; all.len()];
     for (position, image) in all.iter().enumerate() {
         let owner = match (is_unchanged[position], image.request.is_companion()) {
             (true, false) => continue,
@@ -93,12 +100,14 @@ pub fn split(all: &[ImageEntry], files: &BTreeMap<String, Digest>, chain: &Chain
         match owner {
             Some(owner) => split.unchanged[*owner].about.extend(now[position].iter().map(own_id)),
             None => {
-                split.images.push(image.clone());
+                is_described[position] = true;
                 split.positions.push(position);
             }
         }
     }
-    note_offers(&mut split, all, &is_unchanged);
+    note_offers(&mut split, &all, &is_unchanged);
+    let described = all.into_iter().zip(is_described).filter(|(_, is)| *is);
+    split.images = described.map(|(image, _)| image).collect();
     if split.unchanged.is_empty() {
         split.positions.clear();
     }

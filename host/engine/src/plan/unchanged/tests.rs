@@ -1,7 +1,5 @@
 //! Which images an imageset need not describe, and that records say the same whether it does or not.
 
-use std::collections::BTreeSet;
-
 use oc_mirror_model::ImageRequest;
 use oc_mirror_model::imageset::FORMAT;
 use oc_mirror_model::manifest::Descriptor;
@@ -202,7 +200,7 @@ fn all_of_it_has_to_be_there() {
     later.blobs.get_mut(layer).expect("known").sequence = 2;
     let mut elsewhere = known.clone();
     elsewhere.blobs.get_mut(layer).expect("known").repositories =
-        BTreeSet::from(["other".parse().expect("a repository")]);
+        ["other".parse().expect("a repository")].into();
     let mut forgotten = known.clone();
     forgotten.blobs.remove(layer);
     let mut silent = known.clone();
@@ -510,7 +508,7 @@ proptest! {
             // What the target has missed, the next one makes up for.
             let base = last.saturating_sub(step.back).min(named_target.sequence());
             let new = content(&all, &chain, base).new;
-            let named = index(sequence, base, split(&all, &Files::new(), &chain, base));
+            let named = index(sequence, base, split(all.as_slice(), &Files::new(), &chain, base));
             let full = full(sequence, base, &all);
             for image in all.iter().filter(|image| !named.images.contains(image)) {
                 prop_assert!(image.manifests.iter().chain(&image.blobs).all(|d| !new.contains(d)));

@@ -65,7 +65,7 @@ fn signature_index() -> (Digest, String) {
     let digest = Digest::of(b"subject");
     let one = |kind: &str, of: &[u8]| {
         let mut d = Descriptor::of("application/vnd.oci.image.manifest.v1+json", of);
-        d.artifact_type = Some(kind.to_owned());
+        d.artifact_type = Some(kind.into());
         d
     };
     let index = serde_json::json!({

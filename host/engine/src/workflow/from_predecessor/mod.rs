@@ -520,7 +520,7 @@ impl Publishing<'_> {
         destination.records.commit(&after, found).await?;
         self.workspace.note_published(self.uid, &destination.target.to_string(), index.sequence)?;
         destination.keep_mapping(self.workspace, &after, &index.images)?;
-        let revision = Digest::of(&after.to_bytes());
+        let revision = after.digest();
         Ok(Stored { chain: after, revision })
     }
 }
