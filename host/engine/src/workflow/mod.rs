@@ -24,6 +24,7 @@ mod preflight;
 mod prepare;
 mod publishing;
 pub mod questions;
+pub mod rehearsal;
 pub mod release_signatures;
 mod repair;
 mod resolve;
