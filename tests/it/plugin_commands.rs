@@ -1,4 +1,4 @@
-//! `plugin inspect`, `plugin list` and `plugin test`.
+//! `plugin new`, `plugin build`, `plugin inspect`, `plugin list` and `plugin test`.
 
 use std::path::Path;
 
@@ -142,4 +142,35 @@ fn a_table_that_tests_nothing_is_refused(#[case] text: &str, #[case] message: &s
     let context = context();
     let output = context.run(&["plugin", "test", &table(&context.work(), text)]).expect_code(1);
     assert!(output.stderr.contains(message) && output.stderr.contains(hint), "{}", output.stderr);
+}
+
+#[test]
+fn a_new_project_is_made_once() {
+    let context = context();
+    let dir = context.work().join("mine");
+    let args = ["plugin", "new", "mine", "--kind", "source", "--dir", &dir.display().to_string()];
+    let output = context.run(&args).expect_code(0);
+    assert!(output.stderr.contains("plugin build"), "{}", output.stderr);
+    for name in
+        ["Cargo.toml", "plugin.toml", "src/lib.rs", "cases.yaml", "sdk/src/lib.rs", "sdk/wit/plugin.wit"]
+    {
+        assert!(dir.join(name).is_file(), "{name}");
+    }
+    let output = context.run(&args).expect_code(1);
+    assert!(
+        output.stderr.contains("is there already") && output.stderr.contains("--dir"),
+        "{}",
+        output.stderr
+    );
+    let output = context.run(&["plugin", "new", "Mine"]).expect_code(1);
+    assert!(output.stderr.contains("lower-case letters"), "{}", output.stderr);
+}
+
+#[test]
+fn what_is_no_project_is_not_built() {
+    let context = context();
+    let empty = context.work().display().to_string();
+    let output = context.run(&["plugin", "build", &empty]).expect_code(1);
+    assert!(output.stderr.contains("there is no `Cargo.toml`"), "{}", output.stderr);
+    assert!(output.stderr.contains("plugin new NAME"), "{}", output.stderr);
 }

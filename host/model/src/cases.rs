@@ -154,6 +154,16 @@ pub enum Said {
     Deny,
 }
 
+impl Expected {
+    /// Returns what can only be expected by itself, as it would be then.
+    fn alone(&self) -> [(&'static str, Option<Self>); 2] {
+        let problems =
+            self.problems.clone().map(|problems| Self { problems: Some(problems), ..Self::default() });
+        let error = self.error.clone().map(|error| Self { error: Some(error), ..Self::default() });
+        [("problems", problems), ("an error", error)]
+    }
+}
+
 impl Said {
     /// Returns the word for it.
     pub fn as_str(self) -> &'static str {
@@ -190,6 +200,14 @@ pub enum InvalidCases {
         /// Who has it.
         whose: &'static str,
     },
+    /// Who fails, or whose settings are refused, answers nothing else.
+    #[error("the case `{case}` expects {what} and something else besides")]
+    NotAlone {
+        /// The case.
+        case: String,
+        /// What it expects.
+        what: &'static str,
+    },
     /// The name of an image.
     #[error("`{name}` is not the name of an image: {reason}")]
     Image {
@@ -213,6 +231,7 @@ impl InvalidCases {
                 "name something below `expect`: `verdict`, `code` or `message` of a policy, `images`, `files`, \
                  `resources` or `warnings` of a source, `problems` of settings, or an `error`"
             }
+            Self::NotAlone { .. } => "make two cases of it",
             Self::OtherRole { .. } => "with `image`, a policy judges it; without, a source collects",
             Self::Image { .. } => "name it as in a configuration: `quay.io/example/app:1.0`",
             Self::Platform(_) => "write it as `linux/amd64` or `linux/arm/v7`",
@@ -252,6 +271,11 @@ impl Case {
         let expect = &self.expect;
         if *expect == Expected::default() {
             return Err(InvalidCases::ExpectsNothing(self.name.clone()));
+        }
+        for (what, alone) in expect.alone() {
+            if alone.is_some_and(|alone| alone != *expect) {
+                return Err(InvalidCases::NotAlone { case: self.name.clone(), what });
+            }
         }
         let judged = [
             (expect.verdict.is_some(), "a verdict"),
@@ -343,6 +367,8 @@ mod tests {
             refused(&asked.replace("verdict: allow", "images: []")),
             InvalidCases::OtherRole { .. }
         ));
+        let both = asked.replace("verdict: allow", "verdict: allow, error: x");
+        assert!(matches!(refused(&both), InvalidCases::NotAlone { what: "an error", .. }));
         assert!(matches!(refused(&format!("{asked}{}", &asked[7..])), InvalidCases::Twice(_)));
         assert!(matches!(refused(&asked.replace("quay.io/a/b:1", "oci:/x")), InvalidCases::Image { .. }));
         assert!(matches!(refused(&asked.replace("allow", "maybe")), InvalidCases::Syntax(_)));

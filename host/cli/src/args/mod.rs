@@ -24,7 +24,7 @@ pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 pub(crate) use delete::DeleteArgs;
 pub(crate) use keys::{KeyArgs, KeyCommand, SignArgs, VerifyArgs};
-pub(crate) use plugin::{PluginArgs, PluginCommand};
+pub(crate) use plugin::{PluginArgs, PluginCommand, PluginKind};
 pub(crate) use resources::ResourceArgs;
 pub(crate) use serve::ServeArgs;
 
@@ -65,7 +65,7 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     /// Make keys that sign imagesets, and tell of them
     Key(KeyArgs),
-    /// Look into plugins, and test them
+    /// Make plugins, look into them, and test them
     Plugin(PluginArgs),
     /// Serve a directory or an imageset as a registry
     Serve(ServeArgs),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::ListFormat;
 
@@ -14,6 +14,33 @@ pub(crate) struct PluginArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Make a project in Rust that builds and tests as it is
+    #[command(after_help = NEW)]
+    New {
+        /// Its name: lower-case letters, digits and `-`
+        #[arg(value_name = "NAME")]
+        name: String,
+
+        /// What it is going to be
+        #[arg(long, value_enum, value_name = "KIND", default_value_t = PluginKind::Policy)]
+        kind: PluginKind,
+
+        /// Where to make it [default: NAME]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Compile the plugins of a project in Rust into components
+    ///
+    /// It takes rustup's target wasm32-unknown-unknown, or Debian's packages rustc-web, cargo-web, rust-web-src and lld-19.
+    Build {
+        /// The directory with its Cargo.toml
+        #[arg(value_name = "DIR", default_value = ".")]
+        directory: PathBuf,
+
+        /// Build there; components go to components/ below it [default: target/ of the project]
+        #[arg(long, value_name = "DIR")]
+        target_dir: Option<PathBuf>,
+    },
     /// Print what a plugin says about itself and what it imports, without running it
     Inspect {
         /// The component, or the name of a built-in plugin
@@ -54,6 +81,22 @@ pub(crate) enum PluginCommand {
         output: ListFormat,
     },
 }
+
+/// What a plugin can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PluginKind {
+    /// Judges images
+    Policy,
+    /// Says which images are wanted
+    Source,
+}
+
+/// How to go on.
+const NEW: &str = "\
+From there on:
+  oc-mirror plugin build NAME                # makes NAME/target/components/NAME.wasm
+  oc-mirror plugin test NAME/cases.yaml      # asks it what the table asks
+  oc-mirror plugin inspect NAME/target/components/NAME.wasm";
 
 /// What a table looks like.
 const CASES: &str = "\

@@ -1,7 +1,9 @@
 //! `oc-mirror plugin`.
 
+mod build;
 mod inspect;
 mod list;
+mod new;
 mod test;
 
 use std::path::Path;
@@ -12,9 +14,11 @@ use crate::args::{PluginArgs, PluginCommand};
 use crate::error::CliError;
 use crate::plugins;
 
-/// Looks into plugins, or tests them.
+/// Makes plugins, looks into them, or tests them.
 pub(crate) fn run(args: &PluginArgs) -> Result<u8, CliError> {
     match &args.command {
+        PluginCommand::New { name, kind, dir } => new::run(name, *kind, dir.as_deref()),
+        PluginCommand::Build { directory, target_dir } => build::run(directory, target_dir.as_deref()),
         PluginCommand::Inspect { plugin, output } => inspect::run(plugin, *output),
         PluginCommand::List { config, output } => list::run(config.as_deref(), *output),
         PluginCommand::Test { table, plugin, case, output } => {
