@@ -39,6 +39,7 @@ mod operator_oracle;
 mod operator_traps;
 mod operators;
 mod platforms;
+mod plugin_commands;
 mod real_image;
 mod real_signatures;
 mod refusals;

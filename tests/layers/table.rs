@@ -63,7 +63,7 @@ pub(crate) const PACKAGES: [(&str, &str, &[&str]); 8] = [
     ("clusters", "oc_mirror_clusters", &["model"]),
     ("guest-build", "oc_mirror_guest_build", &[]),
     ("plugin-host", "oc_mirror_plugin_host", &["model", "engine", "guest-build"]),
-    ("cli", "oc_mirror", &["model", "engine", "clusters", "plugin-host"]),
+    ("cli", "oc_mirror", &["model", "engine", "clusters", "guest-build", "plugin-host"]),
     ("testkit", "oc_mirror_testkit", &[]),
     ("xtask", "xtask", &["testkit"]),
 ];

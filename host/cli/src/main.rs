@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Some(Command::Check(args)) => commands::check::run(args),
         Some(Command::Describe(args)) => commands::describe::run(args),
         Some(Command::Key(args)) => commands::key::run(args),
+        Some(Command::Plugin(args)) => commands::plugin::run(args),
         Some(Command::Serve(args)) => commands::serve::run(args),
         Some(Command::Delete(args)) => commands::delete::run(args),
         Some(Command::Debug(args)) => commands::debug::run(args),

@@ -110,7 +110,7 @@ impl MetaError {
         match self {
             Self::TooLarge { .. } => "build it with optimisation, and without debug information".to_owned(),
             Self::Malformed(_) => {
-                "give the path of a component, as `cargo xtask plugin build` makes it".to_owned()
+                "give the path of a component, as `oc-mirror plugin build` makes it".to_owned()
             }
             Self::CoreModule => "make a component of it with `wasm-tools component new`".to_owned(),
             Self::NotAPlugin | Self::Syntax(_) => {

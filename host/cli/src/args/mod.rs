@@ -7,6 +7,7 @@ mod cluster_access;
 mod clusters;
 mod delete;
 mod keys;
+mod plugin;
 mod resources;
 mod serve;
 
@@ -23,6 +24,7 @@ pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 pub(crate) use delete::DeleteArgs;
 pub(crate) use keys::{KeyArgs, KeyCommand, SignArgs, VerifyArgs};
+pub(crate) use plugin::{PluginArgs, PluginCommand, PluginKind};
 pub(crate) use resources::ResourceArgs;
 pub(crate) use serve::ServeArgs;
 
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     /// Make keys that sign imagesets, and tell of them
     Key(KeyArgs),
+    /// Make plugins, look into them, and test them
+    Plugin(PluginArgs),
     /// Serve a directory or an imageset as a registry
     Serve(ServeArgs),
     /// Tell clusters where mirrored content is

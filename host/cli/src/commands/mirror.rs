@@ -57,10 +57,10 @@ enum From {
 }
 
 /// A configuration that was read.
-struct Configured {
+pub(crate) struct Configured {
     written: Vec<u8>,
     path: PathBuf,
-    configuration: ImageSetConfiguration,
+    pub(crate) configuration: ImageSetConfiguration,
 }
 
 /// Runs the workflow that the arguments ask for.
@@ -503,7 +503,7 @@ fn note_accepted(args: &MirrorArgs) {
     }
 }
 
-fn configuration(path: &Path, quiet: bool) -> Result<Configured, CliError> {
+pub(crate) fn configuration(path: &Path, quiet: bool) -> Result<Configured, CliError> {
     let written = environment::read(path, "the configuration")?;
     let shown = path.display().to_string();
     let text = std::str::from_utf8(&written).map_err(|error| {

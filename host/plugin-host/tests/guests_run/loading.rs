@@ -19,7 +19,7 @@ async fn refused(spec: oc_mirror_plugin_host::PluginSpec) -> LoadError {
 #[rstest]
 #[case(json!({}), "behaviour")]
 #[case(json!({"behaviour": "nap"}), "nap")]
-#[case(json!({"behaviour": "quiet", "count": -1}), "`/count`")]
+#[case(json!({"behaviour": "quiet", "count": -1}), "`count`")]
 #[case(json!({"behaviour": "quiet", "colour": 1}), "colour")]
 #[case(Value::Null, "behaviour")]
 #[tokio::test]
