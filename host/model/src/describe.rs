@@ -344,7 +344,7 @@ pub fn describe(index: &Index, around: Surroundings) -> Description {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imageset::{Entry, FORMAT, Part};
+    use crate::imageset::{Entry, EntryPath, FORMAT, Part};
     use crate::request::ImageRequest;
 
     fn blob(n: u8, size: u64) -> Descriptor {

@@ -10,7 +10,7 @@ use oc_mirror_model::reference::Tag;
 #[derive(Debug, thiserror::Error)]
 #[error("`{subject}`: {kind}")]
 pub struct ContentError {
-    subject: String,
+    subject: Box<str>,
     kind: ContentErrorKind,
     exhausted: bool,
     of_source: bool,
@@ -106,10 +106,16 @@ impl ContentErrorKind {
     }
 }
 
+/// Two digests leave little room beside them: what is returned everywhere has to be small.
+fn boxed(subject: impl Into<String>) -> Box<str> {
+    let subject: String = subject.into();
+    subject.into()
+}
+
 impl ContentError {
     /// Makes an error about `subject`: a reference, a URL without secrets, a path.
     pub fn new(subject: impl Into<String>, kind: ContentErrorKind) -> Self {
-        Self { subject: subject.into(), kind, exhausted: false, of_source: false, source: None }
+        Self { subject: boxed(subject), kind, exhausted: false, of_source: false, source: None }
     }
 
     /// Makes an error with the one that caused it.
@@ -119,7 +125,7 @@ impl ContentError {
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         Self {
-            subject: subject.into(),
+            subject: boxed(subject),
             kind,
             exhausted: false,
             of_source: false,

@@ -77,6 +77,7 @@ pub fn content(images: &[ImageEntry], chain: &Chain, base: u64) -> Content {
             )),
         }
     }
+    content.new.shrink_to_fit();
     content.required.sort_by(|a, b| a.descriptor.digest.cmp(&b.descriptor.digest));
     content
 }

@@ -71,7 +71,7 @@ impl Rehearsal {
             made.map_err(|cause| RehearsalError::Image { name: name.clone(), cause })?;
         }
         let retry = Retry { times: 0, ..Retry::default() };
-        let images = RunImages::new(Arc::new(world), retry, events.clone(), HashSet::new(), None, None);
+        let images = RunImages::new(Arc::new(world), retry, events.clone(), HashSet::new(), None, None, None);
         let services = Services {
             images: Arc::new(images) as Arc<dyn Images>,
             http: Arc::new(Answers(table.http.clone())),
@@ -148,7 +148,7 @@ impl World {
             let made = build(image, platform, &layers, &registry, &reference).await?;
             let child = made.descriptor();
             let descriptor = Descriptor::new(made.media_type(), child.digest.clone(), child.size);
-            children.push(Descriptor { platform: Some(platform.clone()), ..descriptor });
+            children.push(Descriptor { platform: Some(Box::new(platform.clone())), ..descriptor });
         }
         let root = match children.as_slice() {
             [only] => only.digest.clone(),

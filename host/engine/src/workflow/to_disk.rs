@@ -193,17 +193,19 @@ pub async fn mirror_to_disk(
     workspace.check_unchanged(chain.uid, found.as_ref()).await?;
     let paths = writer.seal().await?;
     let bytes = paths.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum();
-    let (state, files) = (prepared.plugin_state.clone(), file_records(&prepared));
-    let after = advance(&chain, &index, Some(&identity), &Names::default(), Extras { state, files });
-    drop(writer);
-    hand_over(run, workspace, to, &after, found.as_ref()).await?;
-
-    let mut made = imageset_report(index.sequence, base, Some(identity), paths, bytes, &content, "made");
+    let identified = Some(identity.clone());
+    let mut made = imageset_report(index.sequence, base, identified, paths, bytes, &content, "made");
     made.chunks.sort();
-    report.imagesets.push(made);
     report.totals.blobs = content.new.iter().filter(|d| !d.is_manifest()).count() as u64;
     report.totals.blob_bytes = content.new_bytes();
     report.totals.manifests = content.new.iter().filter(|d| d.is_manifest()).count() as u64;
+    let (state, files) = (prepared.plugin_state.clone(), file_records(&prepared));
+    // The record is made of the index alone, and has to have room beside it.
+    drop((prepared, content, writer));
+    let after = advance(&chain, &index, Some(&identity), &Names::default(), Extras { state, files });
+    drop(index);
+    hand_over(run, workspace, to, &after, found.as_ref()).await?;
+    report.imagesets.push(made);
     Ok(report)
 }
 
