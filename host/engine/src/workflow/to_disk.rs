@@ -450,6 +450,8 @@ impl Making<'_> {
         let writer = tokio::task::spawn_blocking(making).await;
         let writer = Arc::new(writer.expect("making chunks does not panic and is not aborted")?);
         write_files(&writer, &files).await?;
+        // Some of them have a line for each image.
+        drop((files, pinned));
         let failures =
             bring(self.run, prepared, content, &index.images, writer.clone(), &self.to.dir).await?;
         Ok((index, writer, failures))
