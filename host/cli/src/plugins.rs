@@ -177,12 +177,15 @@ impl Loader<'_> {
         config: &Value,
         grants: &[String],
     ) -> Result<PluginSpec, CliError> {
-        spec(&self.directory, (name, source), config, grants)
+        spec(self.host, &self.directory, (name, source), config, grants)
     }
 }
 
 /// Reads a component that a configuration, or another file in `directory`, names.
-pub(crate) fn component(directory: &Path, name: &str, source: &str) -> Result<Binary, CliError> {
+pub(crate) fn component(host: &Host, directory: &Path, name: &str, source: &str) -> Result<Binary, CliError> {
+    if let Some(builtin) = source.strip_prefix("builtin:") {
+        return host.builtin(builtin).map_err(|error| failed(format!("`{name}` cannot be used"), &error));
+    }
     let path = source.strip_prefix("file:").unwrap_or(source);
     let path = path.strip_prefix("//").unwrap_or(path);
     // As in every configuration file: relative to the file, not to where the program was started.
@@ -192,14 +195,15 @@ pub(crate) fn component(directory: &Path, name: &str, source: &str) -> Result<Bi
 }
 
 /// Makes what the host needs to load a plugin that is not built in.
-pub(crate) fn spec(
+fn spec(
+    host: &Host,
     directory: &Path,
     (name, source): (&str, &str),
     config: &Value,
     grants: &[String],
 ) -> Result<PluginSpec, CliError> {
     let grants = parse_grants(name, grants)?;
-    let binary = component(directory, name, source)?;
+    let binary = component(host, directory, name, source)?;
     let settings = if config.is_null() { json!({}) } else { config.clone() };
     Ok(PluginSpec { name: name.to_owned(), binary, settings, grants })
 }
