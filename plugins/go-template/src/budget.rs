@@ -17,7 +17,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { steps: 20_000_000, bytes: 256 << 20, depth: 400 }
+        Self { steps: 20_000_000, bytes: 128 << 20, depth: 400 }
     }
 }
 

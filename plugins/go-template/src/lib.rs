@@ -21,6 +21,7 @@
 //! | regular expressions | those of `regex-lite`: no classes of Unicode |
 
 mod budget;
+mod comments;
 mod failure;
 mod functions;
 mod interpreter;

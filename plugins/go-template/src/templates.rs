@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use gotmpl::parse::{Expr, ListNode, Parser, Pos};
 
+use crate::comments;
 use crate::failure::{Failure, Place};
 
 /// How much of an expression an error shows.
@@ -58,7 +59,8 @@ pub(crate) type Defined = Vec<(Rc<str>, Rc<Template>)>;
 
 /// Parses a text into its own template and those that it defines.
 pub(crate) fn parse(name: &str, text: &str) -> Result<(Template, Defined), Failure> {
-    let parsed = Parser::with_name(None, text, "{{", "}}").and_then(Parser::parse);
+    let fit = comments::fit(text);
+    let parsed = Parser::with_name(None, &fit, "{{", "}}").and_then(Parser::parse);
     let (body, defines) = parsed.map_err(|error| {
         // `template: LINE:COLUMN: MESSAGE`; the name is ours to say.
         let text = error.to_string();

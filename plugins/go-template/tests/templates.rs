@@ -20,6 +20,7 @@ fn rendered(text: &str) -> Result<String, Failure> {
 
 #[rstest]
 #[case("{{ .a.x }}", "1")]
+#[case("a\n{{- /* over\n lines */}}\nb\n{{/* c */ -}}\n c", "a\nb\nc")]
 #[case("{{ .none }}|{{ (.none).deeper }}|{{ $x := .none }}{{ $x.y }}", "||")]
 #[case("{{ with .a }}{{ .x }}{{ $.s }}{{ end }}", "1text")]
 #[case("{{ define \"d\" }}{{ . }}{{ end }}{{ template \"d\" .s }}{{ include \"d\" 5 }}", "text5")]

@@ -65,7 +65,7 @@ fn merge_all(interpreter: &mut Interpreter, a: &Args<'_>, overwrite: bool) -> An
     Ok(a.any(0).clone())
 }
 
-/// Merges as `mergo` does: what is empty at the target is filled; with `overwrite`, what is not empty at the source wins.
+/// Merges as `mergo` does: what is empty at the target is filled; with `overwrite`, the source wins, with what is empty too.
 fn merge(target: &Map, source: &Map, overwrite: bool, budget: &Budget, depth: usize) -> Result<(), Failure> {
     let depth = depth.checked_sub(1).ok_or_else(Failure::too_deep)?;
     if target.is_same(source) {
@@ -75,11 +75,10 @@ fn merge(target: &Map, source: &Map, overwrite: bool, budget: &Budget, depth: us
         budget.step()?;
         match (target.get(&key), &new) {
             (Some(Value::Map(old)), Value::Map(new)) => merge(&old, new, overwrite, budget, depth)?,
-            (None, _) => target.set(key, new),
-            (Some(old), _) => {
-                let replaced = if overwrite { new.is_true() || !old.is_true() } else { !old.is_true() };
-                if replaced && !new.is_nil() {
-                    target.set(key, new);
+            (old, new) => {
+                let is_empty = !old.is_some_and(|old| old.is_true());
+                if overwrite || (is_empty && !new.is_nil()) {
+                    target.set(key, new.clone());
                 }
             }
         }
