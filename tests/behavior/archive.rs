@@ -98,6 +98,8 @@ fn index(images: Vec<ImageEntry>) -> Index {
         chunks: Vec::new(),
         entries: Vec::new(),
         images,
+        unchanged: Vec::new(),
+        positions: Vec::new(),
         required: Vec::new(),
         refused: Vec::new(),
         signed_by: Vec::new(),

@@ -95,10 +95,10 @@ fn with_a_key_only_what_it_signed_is_published() {
         let length = String::from_utf8_lossy(&altered[124..135]);
         let length = usize::from_str_radix(&length, 8).unwrap();
         let mut document = altered[512..512 + length].to_vec();
-        document[24..88].fill(b'0');
+        document[20..84].fill(b'0');
         oc_mirror_testkit::sha256(&document).replace("sha256:", "")
     };
-    altered[512 + 24..512 + 88].copy_from_slice(sum.as_bytes());
+    altered[512 + 20..512 + 84].copy_from_slice(sum.as_bytes());
     std::fs::write(&chunk, &altered).unwrap();
     assert_refused(&lab, &["--verify-key", "a.pub"], "does not hold");
     let check = lab.context.run(&["check", "disk"]);

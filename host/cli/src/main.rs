@@ -14,6 +14,7 @@ mod error;
 mod helm;
 mod keys;
 mod logging;
+mod memory;
 mod network;
 mod operators;
 mod output;
@@ -31,6 +32,7 @@ use oc_mirror_model::report::exit;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
+    memory::settle();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Some(Command::Check(args)) => commands::check::run(args),
         Some(Command::Describe(args)) => commands::describe::run(args),
         Some(Command::Key(args)) => commands::key::run(args),
+        Some(Command::Plugin(args)) => commands::plugin::run(args),
         Some(Command::Serve(args)) => commands::serve::run(args),
         Some(Command::Delete(args)) => commands::delete::run(args),
         Some(Command::Debug(args)) => commands::debug::run(args),

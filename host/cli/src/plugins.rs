@@ -182,15 +182,31 @@ impl Loader<'_> {
         config: &Value,
         grants: &[String],
     ) -> Result<PluginSpec, CliError> {
-        let grants = parse_grants(name, grants)?;
-        let path = source.strip_prefix("file:").unwrap_or(source);
-        let path = path.strip_prefix("//").unwrap_or(path);
-        // As in every configuration file: relative to the file, not to where the program was started.
-        let path = self.directory.join(path);
-        let bytes = environment::read(&path, &format!("the component of `{name}`"))?;
-        let settings = if config.is_null() { json!({}) } else { config.clone() };
-        Ok(PluginSpec { name: name.to_owned(), binary: Binary::new(name, bytes), settings, grants })
+        spec(&self.directory, (name, source), config, grants)
     }
+}
+
+/// Reads a component that a configuration, or another file in `directory`, names.
+pub(crate) fn component(directory: &Path, name: &str, source: &str) -> Result<Binary, CliError> {
+    let path = source.strip_prefix("file:").unwrap_or(source);
+    let path = path.strip_prefix("//").unwrap_or(path);
+    // As in every configuration file: relative to the file, not to where the program was started.
+    let path = directory.join(path);
+    let bytes = environment::read(&path, &format!("the component of `{name}`"))?;
+    Ok(Binary::new(name, bytes))
+}
+
+/// Makes what the host needs to load a plugin that is not built in.
+pub(crate) fn spec(
+    directory: &Path,
+    (name, source): (&str, &str),
+    config: &Value,
+    grants: &[String],
+) -> Result<PluginSpec, CliError> {
+    let grants = parse_grants(name, grants)?;
+    let binary = component(directory, name, source)?;
+    let settings = if config.is_null() { json!({}) } else { config.clone() };
+    Ok(PluginSpec { name: name.to_owned(), binary, settings, grants })
 }
 
 /// Asks for a plugin that ships with the program.
@@ -204,7 +220,7 @@ pub(crate) fn builtin(
     Ok(PluginSpec { name: name.to_owned(), binary, settings, grants: parse_grants(name, grants)? })
 }
 
-fn parse_grants(name: &str, grants: &[String]) -> Result<Grants, CliError> {
+pub(crate) fn parse_grants(name: &str, grants: &[String]) -> Result<Grants, CliError> {
     Grants::parse(grants).map_err(|error| {
         CliError::caused(format!("the grants of `{name}` cannot be used"), &error)
             .hint("grant what the plugin's documentation asks for; what is not granted stays closed to it")

@@ -1,19 +1,19 @@
 //! A JSON document that carries its own SHA-256, so that a changed bit in it is noticed by whoever has nothing else to hold
 //! it against: [`with_checksum`] and [`check`].
 //!
-//! The checksum is the first field of the document as it is printed here, and is taken over the document with zeros in place of
-//! its digits. It is no protection against somebody who means harm; signatures are.
+//! The checksum is the first field of the document, which is printed without spaces, and is taken over the document with zeros in
+//! place of its digits. It is no protection against somebody who means harm; signatures are.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 
 /// What a document with a checksum begins with.
-const OPEN: &[u8] = b"{\n  \"checksum\": \"sha256:";
+const OPEN: &[u8] = b"{\"checksum\":\"sha256:";
 /// What stands in place of the digits while the sum is taken.
 const ZEROS: [u8; 64] = [b'0'; 64];
 /// What follows them.
-const CLOSE: &[u8] = b"\",\n";
+const CLOSE: &[u8] = b"\",";
 
 /// What became of holding a document against its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub enum Checksum {
     Absent,
 }
 
-/// Adds the checksum to an object that was printed with an indentation of two spaces.
+/// Adds the checksum to an object that was printed without spaces.
 pub(crate) fn with_checksum(document: &[u8]) -> Vec<u8> {
-    let fields = document.strip_prefix(b"{\n").expect("an object that was printed begins like this");
+    let fields = document.strip_prefix(b"{").expect("an object begins like this");
     let mut bytes = [OPEN, &ZEROS, CLOSE, fields].concat();
     let sum = Digest::of(&bytes);
     bytes[OPEN.len()..OPEN.len() + ZEROS.len()].copy_from_slice(sum.hex().as_bytes());
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_noticed() {
-        let right = with_checksum(b"{\n  \"format\": \"1.0\"\n}\n");
+        let right = with_checksum(b"{\"format\":\"1.1\"}\n");
         assert_eq!(check(&right), Checksum::Right);
         assert!(serde_json::from_slice::<serde_json::Value>(&right).is_ok());
         for at in 0..right.len() {

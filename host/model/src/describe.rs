@@ -43,7 +43,7 @@ pub struct Description {
     pub chunks: Vec<Chunk>,
     /// What it needs from earlier sequences.
     pub required: Required,
-    /// What the images need together: `bytes` of which `newBytes` are in here.
+    /// What `images` need together: `bytes` of which `newBytes` are in here.
     pub total: Sum,
     /// The same for each type of content.
     pub content: Vec<Group>,
@@ -54,8 +54,11 @@ pub struct Description {
     pub files: Files,
     /// The bytes of the index, of tar headers and of whatever else is no content.
     pub metadata_bytes: u64,
-    /// The images, those included that were shipped earlier.
+    /// The images that it describes: those that are new, and those that are not as they were.
     pub images: Vec<Image>,
+    /// The other images, which are as earlier imagesets describe them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchanged: Vec<Unchanged>,
     /// Images that a policy refused; they are not in it.
     pub refused: Vec<RefusedImage>,
     /// Images that are wanted and could not be had; they are not in it.
@@ -166,6 +169,16 @@ pub struct Image {
     pub bytes: u64,
     /// Those of them that are in this imageset.
     pub new_bytes: u64,
+}
+
+/// An image that is as an earlier imageset describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unchanged {
+    /// The name users know it by.
+    pub name: String,
+    /// What it is for.
+    pub kind: String,
 }
 
 /// What a directory says of the imageset besides its index.
@@ -319,6 +332,11 @@ pub fn describe(index: &Index, around: Surroundings) -> Description {
                 }
             })
             .collect(),
+        unchanged: index
+            .unchanged
+            .iter()
+            .map(|image| Unchanged { name: image.origin.clone(), kind: image.kind.clone() })
+            .collect(),
         refused: index.refused.clone(),
         quarantined: index.quarantined.clone(),
     }
@@ -392,6 +410,8 @@ mod tests {
             chunks: Vec::new(),
             entries: held.map(entry).collect(),
             images: images.clone(),
+            unchanged: Vec::new(),
+            positions: Vec::new(),
             required: Vec::new(),
             refused: Vec::new(),
             signed_by: Vec::new(),

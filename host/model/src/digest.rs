@@ -1,9 +1,10 @@
 //! Content digests: [`Digest`], `algorithm:hex`, as the OCI image specification defines them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
 /// The hash functions that content may be addressed by.
@@ -43,11 +44,16 @@ impl Algorithm {
 /// A digest in its one canonical spelling: lower-case hex of the right length.
 ///
 /// Safe to use as a path component and in a URL, because the grammar admits nothing else.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Digest {
-    algorithm: Algorithm,
-    hex: String,
+///
+/// Runs hold many thousands at a time, so that it keeps the hash itself and not its spelling.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(Hash);
+
+/// A hash. SHA-512 is rare, and boxed so that it makes no other one larger.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Hash {
+    Sha256([u8; 32]),
+    Sha512(Box<[u8; 64]>),
 }
 
 impl Digest {
@@ -65,28 +71,73 @@ impl Digest {
 
     /// Returns the hash function.
     pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        match self.0 {
+            Hash::Sha256(_) => Algorithm::Sha256,
+            Hash::Sha512(_) => Algorithm::Sha512,
+        }
     }
 
     /// Returns the part after the colon.
-    pub fn hex(&self) -> &str {
-        &self.hex
+    pub fn hex(&self) -> String {
+        spelled("", self.bytes())
     }
 
     /// Returns the first twelve hex characters, for people.
-    pub fn short(&self) -> &str {
-        &self.hex[..12]
+    pub fn short(&self) -> String {
+        spelled("", &self.bytes()[..6])
     }
 
     /// Returns the path of this content in an OCI image layout: `blobs/<algorithm>/<hex>`.
     pub fn layout_path(&self) -> String {
-        format!("blobs/{}/{}", self.algorithm.as_str(), self.hex)
+        let (algorithm, hex) = (self.algorithm().as_str(), self.bytes());
+        spelled(&format!("blobs/{algorithm}/"), hex)
     }
+
+    /// What stands before the hex.
+    fn start(&self) -> &'static str {
+        match self.0 {
+            Hash::Sha256(_) => "sha256:",
+            Hash::Sha512(_) => "sha512:",
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Hash::Sha256(bytes) => bytes,
+            Hash::Sha512(bytes) => bytes.as_slice(),
+        }
+    }
+}
+
+/// Writes bytes in lower-case hex behind something.
+fn spelled(start: &str, bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(start.len() + 2 * bytes.len());
+    text.push_str(start);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+/// Reads lower-case hex of exactly as many bytes.
+fn read_hex<const N: usize>(hex: &str) -> Option<[u8; N]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; N];
+    for (place, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        *place = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.algorithm.as_str(), self.hex)
+        f.write_str(&spelled(self.start(), self.bytes()))
     }
 }
 
@@ -102,11 +153,16 @@ impl From<Digest> for String {
     }
 }
 
-impl TryFrom<String> for Digest {
-    type Error = InvalidDigest;
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -135,10 +191,11 @@ impl FromStr for Digest {
         if hex.len() != algorithm.hex_len() {
             return Err(invalid("the hash has the wrong length"));
         }
-        if !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-            return Err(invalid("the hash must be lower-case hex"));
-        }
-        Ok(Self { algorithm, hex: hex.to_owned() })
+        let hash = match algorithm {
+            Algorithm::Sha256 => read_hex(hex).map(Hash::Sha256),
+            Algorithm::Sha512 => read_hex(hex).map(|hash| Hash::Sha512(Box::new(hash))),
+        };
+        hash.map(Self).ok_or(invalid("the hash must be lower-case hex"))
     }
 }
 
@@ -163,8 +220,8 @@ impl Hasher {
     /// Ends the hash.
     pub fn finish(self) -> Digest {
         match self {
-            Self::Sha256(h) => Digest { algorithm: Algorithm::Sha256, hex: hex(&h.finalize()) },
-            Self::Sha512(h) => Digest { algorithm: Algorithm::Sha512, hex: hex(&h.finalize()) },
+            Self::Sha256(h) => Digest(Hash::Sha256(h.finalize().into())),
+            Self::Sha512(h) => Digest(Hash::Sha512(Box::new(h.finalize().into()))),
         }
     }
 }
@@ -173,14 +230,6 @@ impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hasher")
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char])
-        .collect()
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl Envelope {
 
     /// Returns the bytes that stand in an imageset.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("a document of strings serialises");
+        let mut bytes = serde_json::to_vec(self).expect("a document of strings serialises");
         bytes.push(b'\n');
         with_checksum(&bytes)
     }

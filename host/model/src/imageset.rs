@@ -14,12 +14,14 @@ use crate::checksum::with_checksum;
 use crate::digest::Digest;
 use crate::dsse::{Envelope, KeyId};
 use crate::manifest::Descriptor;
+use crate::metadata::RecordId;
 use crate::reference::Repository;
 use crate::request::{Destination, ImageRequest};
 use crate::tar::{header_len, padded};
 
-/// The format that this program writes. With 1.1 came `quarantined`, whose images would be taken for ones that nobody wants any
-/// more, and signatures, an entry between the index and what it speaks of: whoever does not know them reads what is not there.
+/// The format that this program writes. With 1.1 came `quarantined` and `unchanged`, whose images would be taken for ones that
+/// nobody wants any more, and signatures, an entry between the index and what it speaks of: whoever does not know them reads what
+/// is not there.
 pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 1 };
 
 /// The name of the index within a chunk.
@@ -90,9 +92,16 @@ pub struct Index {
     pub chunks: Vec<ChunkInfo>,
     /// Everything that the chunks hold, in the order in which it lies there.
     pub entries: Vec<Entry>,
-    /// Every image of the configuration, those shipped earlier included.
+    /// The images of the configuration that are new, or are not as they were; all of them in a full imageset.
     pub images: Vec<ImageEntry>,
-    /// What images of this sequence need and the target has from earlier sequences.
+    /// The other images of the configuration, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchanged: Vec<UnchangedImage>,
+    /// The place of each of `images` among all, counted from 0; empty where none is unchanged. The places between them are those
+    /// of `unchanged`, and then of what is about these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub positions: Vec<usize>,
+    /// What `images` need and the target has from earlier sequences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required: Vec<RequiredBlob>,
     /// Images that a policy refused; they are not in this imageset.
@@ -181,6 +190,26 @@ pub struct ImageEntry {
     pub sparse: bool,
 }
 
+/// An image that every target which this imageset is for has already, and whose record says of it all that it would say again.
+///
+/// What it consists of and why it is wanted stands in the records alone: some thousand bytes become two hundred.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnchangedImage {
+    /// The name users know it by.
+    pub origin: String,
+    /// What it is for.
+    pub kind: String,
+    /// Its records: one for each name that it was asked for by, its own first.
+    pub records: Vec<RecordId>,
+    /// The records of its signatures and of whatever else is about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<RecordId>,
+    /// The catalogs among `images` that offer it, by their `positions`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offered_by: Vec<usize>,
+}
+
 /// A blob or manifest that is at the target already, if the chain is whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -190,7 +219,7 @@ pub struct RequiredBlob {
     pub descriptor: Descriptor,
     /// The sequence that carried it.
     pub sequence: u64,
-    /// Repositories, below the target's prefix, that have it.
+    /// Repositories, below the target's prefix, that have it; some of them, where there are many.
     pub repositories: Vec<Repository>,
 }
 
@@ -268,12 +297,89 @@ impl Index {
         self.entries.iter().find(|e| e.path == path)
     }
 
+    /// Returns how many images of the configuration it names.
+    pub fn image_count(&self) -> usize {
+        self.images.len() + self.unchanged.len()
+    }
+
+    /// Answers whether it carries none of the content of images.
+    pub fn has_nothing_new(&self) -> bool {
+        self.entries.iter().all(|entry| entry.media_type.is_none())
+    }
+
     /// Returns the canonical bytes of this document, which its digest and its signature are over. They begin with a checksum
-    /// of their own.
+    /// of their own, and are one line: spaces would make up half of them.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes =
-            serde_json::to_vec_pretty(self).expect("a document of strings and numbers serialises");
+        let mut bytes = serde_json::to_vec(self).expect("a document of strings and numbers serialises");
         bytes.push(b'\n');
         with_checksum(&bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::checksum::{Checksum, check};
+
+    /// An index as the first version wrote it.
+    fn of_1_0() -> serde_json::Value {
+        let descriptor = |text: &str, media_type: &str| json!({ "mediaType": media_type, "digest": Digest::of(text.as_bytes()), "size": text.len() });
+        let root = descriptor("manifest", "application/vnd.oci.image.manifest.v1+json");
+        json!({
+            "format": "1.0",
+            "uid": Uuid::nil(),
+            "sequence": 1,
+            "base": 0,
+            "created": "2026-01-02T03:04:05Z",
+            "createdBy": "oc-mirror 0.1.0",
+            "chunks": [{ "size": 1024 }],
+            "entries": [],
+            "images": [{
+                "plugin": "additional",
+                "source": "r.example/app:v1",
+                "origin": "r.example/app:v1",
+                "kind": "additional",
+                "withReferrers": false,
+                "destination": { "repository": "app", "tag": "v1" },
+                "root": root,
+                "manifests": [root],
+                "blobs": [descriptor("layer", "application/vnd.oci.image.layer.v1.tar+gzip")],
+            }],
+        })
+    }
+
+    #[test]
+    fn an_index_of_the_first_version_is_read() {
+        let text = serde_json::to_string_pretty(&of_1_0()).expect("a value serialises");
+        let index: Index = serde_json::from_str(&text).expect("an index");
+        assert!(index.format.is_readable() && index.format < FORMAT);
+        assert_eq!((index.image_count(), index.unchanged.len(), index.positions.len()), (1, 0, 0));
+        assert_eq!(index.images[0].request.origin, "r.example/app:v1");
+    }
+
+    #[test]
+    fn what_is_written_is_one_line_and_is_read_back() {
+        let mut index: Index = serde_json::from_value(of_1_0()).expect("an index");
+        let id = |text: &str| serde_json::from_value(json!(text)).expect("an id");
+        index.unchanged = vec![UnchangedImage {
+            origin: "r.example/other:v1".to_owned(),
+            kind: "related".to_owned(),
+            records: vec![id("0123456789abcdef")],
+            about: Vec::new(),
+            offered_by: Vec::new(),
+        }];
+        index.positions = vec![1];
+        let bytes = index.to_bytes();
+        assert_eq!(check(&bytes), Checksum::Right);
+        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1);
+        let text = String::from_utf8(bytes).expect("text");
+        let unchanged =
+            r#"[{"origin":"r.example/other:v1","kind":"related","records":["0123456789abcdef"]}]"#;
+        assert!(text.contains(unchanged), "{text}");
+        assert!(!text.contains("withReferrers"), "{text}");
+        assert_eq!(serde_json::from_str::<Index>(&text).expect("an index"), index);
+        assert_eq!(index.image_count(), 2);
     }
 }

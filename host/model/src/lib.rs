@@ -4,6 +4,7 @@
 //! (a digest's grammar, a tag's length) is parsed once at the edge and trusted afterwards.
 
 pub mod bucket;
+pub mod cases;
 pub mod check;
 pub mod checksum;
 pub mod cluster_report;

@@ -137,6 +137,14 @@ pub struct ImageRecord {
     pub reasons: Vec<Reason>,
 }
 
+/// What an imageset calls the record of an image by which a target has already: the first 16 hexadecimal digits of a SHA-256.
+///
+/// It is no digest to be trusted, but a key: it is looked up among records which are those that the connected side has, and is not
+/// used where two of them have the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordId(String);
+
 /// What an image was wanted for. An image can go when none of its reasons is left.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -232,6 +240,19 @@ pub struct BlobRecord {
     /// note it, and for everything else.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub holds: BTreeSet<Digest>,
+}
+
+impl ImageRecord {
+    /// Returns what an imageset calls this record, given the repository of the image below the target's prefix, before it was
+    /// joined: the hash of the JSON list of origin, kind, that repository, tag and digest.
+    ///
+    /// Reasons do not count. They follow from the rest in the record of one sequence, and a program that notes more of them
+    /// must not take one image for another.
+    pub fn id(&self, path: &Repository) -> RecordId {
+        let facts = (&self.origin, &self.kind, path, &self.destination.tag, &self.digest);
+        let facts = serde_json::to_vec(&facts).expect("strings serialise");
+        RecordId(Digest::of(&facts).hex()[..16].to_owned())
+    }
 }
 
 impl Reason {

@@ -37,6 +37,11 @@ pub mod kind {
     pub const SBOM: &str = "sbom";
     /// A companion: the list of all manifests that have another one as their subject, with these manifests.
     pub const REFERRERS: &str = "referrers";
+
+    /// Answers whether it is that of a companion.
+    pub fn is_companions(kind: &str) -> bool {
+        [SIGNATURE, ATTESTATION, SBOM, REFERRERS].contains(&kind)
+    }
 }
 
 /// What the provenance of a companion says, see [`ImageRequest::is_companion`], and that of any image.
@@ -87,7 +92,7 @@ pub struct ImageRequest {
     pub platforms: Vec<Platform>,
     /// Whether signatures and other referrers are wanted too. It decides nothing: the host carries those of every image
     /// unless the user says `--remove-signatures`. The field stays, as the contract with plugins has it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub with_referrers: bool,
     /// Why this image is here: `operator=foo`, `channel=stable-4.20`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -114,8 +119,7 @@ impl ImageRequest {
 
     /// Answers whether this is something about another image which the host found beside it, and nobody asked for.
     pub fn is_companion(&self) -> bool {
-        let kinds = [kind::SIGNATURE, kind::ATTESTATION, kind::SBOM, kind::REFERRERS];
-        kinds.contains(&self.kind.as_str()) && self.subject().is_some()
+        kind::is_companions(&self.kind) && self.subject().is_some()
     }
 
     /// Returns the manifest that a companion is about.
@@ -141,17 +145,23 @@ impl ImageRequest {
         offers.map(read).collect()
     }
 
+    /// Returns bundles as [`provenance::OFFERS`] has them.
+    pub fn written_offers<'a>(offers: impl IntoIterator<Item = &'a Offer>) -> String {
+        let written = |o: &Offer| -> WrittenOffer {
+            let o = o.clone();
+            (o.catalog, o.package, o.bundle, o.version, o.channels)
+        };
+        let offers: Vec<WrittenOffer> = offers.into_iter().map(written).collect();
+        serde_json::to_string(&offers).expect("strings serialise")
+    }
+
     /// Notes that the same image is wanted by another request too.
     pub fn wanted_also(&mut self, other: &ImageRequest) {
         let known = self.offers();
-        let news: Vec<WrittenOffer> = other
-            .offers()
-            .into_iter()
-            .filter(|offer| !known.contains(offer))
-            .map(|o| (o.catalog, o.package, o.bundle, o.version, o.channels))
-            .collect();
+        let theirs = other.offers();
+        let news: Vec<&Offer> = theirs.iter().filter(|offer| !known.contains(offer)).collect();
         if !news.is_empty() {
-            let text = serde_json::to_string(&news).expect("strings serialise");
+            let text = Self::written_offers(news);
             let free = |key: &String| !self.provenance.contains_key(key);
             let keys = std::iter::once(provenance::OFFERS.to_owned())
                 .chain((2..).map(|number: u32| format!("{}.{number}", provenance::OFFERS)));

@@ -181,6 +181,8 @@ mod tests {
             chunks: Vec::new(),
             entries: Vec::new(),
             images: Vec::new(),
+            unchanged: Vec::new(),
+            positions: Vec::new(),
             required: Vec::new(),
             refused: Vec::new(),
             signed_by: Vec::new(),

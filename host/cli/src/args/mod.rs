@@ -7,6 +7,7 @@ mod cluster_access;
 mod clusters;
 mod delete;
 mod keys;
+mod plugin;
 mod resources;
 mod serve;
 
@@ -23,6 +24,7 @@ pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 pub(crate) use delete::DeleteArgs;
 pub(crate) use keys::{KeyArgs, KeyCommand, SignArgs, VerifyArgs};
+pub(crate) use plugin::{PluginArgs, PluginCommand};
 pub(crate) use resources::ResourceArgs;
 pub(crate) use serve::ServeArgs;
 
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     /// Make keys that sign imagesets, and tell of them
     Key(KeyArgs),
+    /// Look into plugins, and test them
+    Plugin(PluginArgs),
     /// Serve a directory or an imageset as a registry
     Serve(ServeArgs),
     /// Tell clusters where mirrored content is
@@ -107,6 +111,13 @@ pub(crate) struct MirrorArgs {
     /// Make a cumulative imageset of everything that is new since this sequence
     #[arg(long, value_name = "SEQUENCE")]
     pub since: Option<String>,
+
+    /// Make an imageset even if nothing has changed since the last one
+    ///
+    /// It takes the next number of the chain, can be published, and holds no content of images. To carry everything once
+    /// more, as --ignore-history of oc-mirror v1 did, say --since 0. In oc-mirror v2, --force does nothing.
+    #[arg(long)]
+    pub force: bool,
 
     /// Begin the chain under this identity, instead of one made at random
     #[arg(long, value_name = "UUID")]

@@ -68,6 +68,10 @@ fn print(found: &Description) {
             sequences.join(", ")
         ));
     }
+    if !found.unchanged.is_empty() {
+        let images = plural(found.unchanged.len(), "image");
+        output::line(&format!("  requires {images} that earlier imagesets brought, unchanged"));
+    }
     output::line("");
     let chunks = found.chunks.iter().map(|chunk| {
         let state = chunk.fault.as_deref().unwrap_or("there");
@@ -78,7 +82,13 @@ fn print(found: &Description) {
         found.content.iter().map(|group| row(clean(&group.name), &group.sum)).collect();
     rows.push(plain("files", found.files.count, found.files.bytes));
     rows.push(plain("metadata", 0, found.metadata_bytes));
-    rows.push(row("all images".to_owned(), &found.total));
+    if found.unchanged.is_empty() {
+        rows.push(row("all images".to_owned(), &found.total));
+    } else {
+        rows.push(row("described".to_owned(), &found.total));
+        let count = found.unchanged.len().to_string();
+        rows.push(["as they were", count.as_str(), "-", "0 B", "-"].map(str::to_owned).to_vec());
+    }
     indented(&table(&["CONTENT", "IMAGES", "SIZE", "NEW HERE", "SHARED"], rows));
     let operators: Vec<Vec<String>> = found
         .catalogs
@@ -103,7 +113,18 @@ fn print(found: &Description) {
             size(image.new_bytes),
         ]
     });
-    indented(&table(&["IMAGE", "KIND", "DIGEST", "SIZE", "NEW HERE"], images.collect()));
+    let unchanged = found.unchanged.iter().map(|image| {
+        [clean(&image.name).as_str(), &image.kind, "as it was", "-", "0 B"].map(str::to_owned).to_vec()
+    });
+    indented(&table(&["IMAGE", "KIND", "DIGEST", "SIZE", "NEW HERE"], images.chain(unchanged).collect()));
+    if found.total.new_bytes == 0 {
+        output::line("  Nothing of any image is new in it.");
+    }
+    if !found.unchanged.is_empty() {
+        output::line(
+            "  What is as it was is described by earlier imagesets; a target knows it by its record.",
+        );
+    }
     for image in &found.quarantined {
         output::line(&format!("  quarantined: {}: {}", clean(&image.origin), clean(&image.reason)));
     }

@@ -57,10 +57,10 @@ enum From {
 }
 
 /// A configuration that was read.
-struct Configured {
+pub(crate) struct Configured {
     written: Vec<u8>,
     path: PathBuf,
-    configuration: ImageSetConfiguration,
+    pub(crate) configuration: ImageSetConfiguration,
 }
 
 /// Runs the workflow that the arguments ask for.
@@ -312,9 +312,11 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
         return Ok((Way::ToDisk { dir: dir.clone(), from }, Some(dir)));
     }
     let targets = targets(&args.destinations, FORMS)?;
-    if args.since.is_some() || args.archive_size.is_some() || args.strict_archive {
-        return Err(CliError::new("--since, --archive-size and --strict-archive are for making an imageset")
-            .hint("give them with a destination file://DIR or s3://BUCKET"));
+    if args.since.is_some() || args.force || args.archive_size.is_some() || args.strict_archive {
+        return Err(CliError::new(
+            "--since, --force, --archive-size and --strict-archive are for making an imageset",
+        )
+        .hint("give them with a destination file://DIR or s3://BUCKET"));
     }
     if args.prune && targets.len() > 1 {
         return Err(CliError::new("--prune deletes at one target, and several are named")
@@ -501,7 +503,7 @@ fn note_accepted(args: &MirrorArgs) {
     }
 }
 
-fn configuration(path: &Path, quiet: bool) -> Result<Configured, CliError> {
+pub(crate) fn configuration(path: &Path, quiet: bool) -> Result<Configured, CliError> {
     let written = environment::read(path, "the configuration")?;
     let shown = path.display().to_string();
     let text = std::str::from_utf8(&written).map_err(|error| {
@@ -555,6 +557,7 @@ fn to_disk(
         },
         strict: args.strict_archive,
         since,
+        force: args.force,
         uid: args.uid,
         keys: keys::signing(&args.sign, args.quiet)?,
     })

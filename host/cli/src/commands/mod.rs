@@ -9,6 +9,7 @@ pub(crate) mod describe;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod mirror;
+pub(crate) mod plugin;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod version;

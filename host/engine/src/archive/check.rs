@@ -66,7 +66,7 @@ pub async fn check(
         base: index.base,
         index: Some(reader.identity().clone()),
         previous: index.previous.clone(),
-        images: index.images.len(),
+        images: index.image_count(),
         chunks: index.chunks.len(),
         entries: index.entries.len(),
         bytes: index.entries.iter().map(|e| e.size).fold(0, u64::saturating_add),

@@ -131,7 +131,7 @@ pub(super) fn line(text: &str) -> String {
 }
 
 fn check_of(text: &str) -> String {
-    Digest::of(text.as_bytes()).short().to_owned()
+    Digest::of(text.as_bytes()).short()
 }
 
 fn parse(bytes: &[u8]) -> Option<Record> {

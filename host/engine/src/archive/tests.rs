@@ -130,6 +130,8 @@ pub(super) fn sample_by(
         chunks: Vec::new(),
         entries: Vec::new(),
         images,
+        unchanged: Vec::new(),
+        positions: Vec::new(),
         required: Vec::new(),
         refused: Vec::new(),
         signed_by,

@@ -59,13 +59,30 @@ pub fn keep(
             }
         }
     }
+    // Releases that are unchanged may be signed once more.
+    let recorded: Vec<Digest> = chain
+        .imageset(sequence)
+        .into_iter()
+        .flat_map(|i| &i.images)
+        .filter(|i| i.kind == kind::RELEASE)
+        .map(|i| i.digest.clone())
+        .collect();
+    let is_release = |digest: &Digest| {
+        let is_it = |image: &ImageEntry| image.request.kind == kind::RELEASE && image.root.digest == *digest;
+        recorded.contains(digest) || images.iter().any(is_it)
+    };
     for (path, bytes) in files {
         let Some((digest, number)) = signed_by(path) else { continue };
-        if images.iter().any(|image| image.request.kind == kind::RELEASE && image.root.digest == digest) {
+        if is_release(&digest) {
             let signatures = chain.for_clusters.signatures.entry(digest).or_default();
             signatures.insert(number, STANDARD.encode(bytes));
         }
     }
+}
+
+/// Answers whether an image is a catalog that comes with a template.
+pub(super) fn has_template(image: &ImageEntry) -> bool {
+    template_of(image).is_some()
 }
 
 fn template_of(image: &ImageEntry) -> Option<&str> {
@@ -96,6 +113,7 @@ mod tests {
     use uuid::Uuid;
 
     use crate::plan::imageset::{Extras, advance};
+    use crate::plan::names::Names;
 
     const V1: &[u8] = b"kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v1alpha2\nmirror: {}\n";
     const V2: &[u8] = b"kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v2alpha1\nmirror: {}\n";
@@ -153,12 +171,15 @@ mod tests {
             chunks: Vec::new(),
             entries: Vec::new(),
             images: vec![image.clone()],
+            unchanged: Vec::new(),
+            positions: Vec::new(),
             required: Vec::new(),
             refused: Vec::new(),
             signed_by: Vec::new(),
             quarantined: Vec::new(),
         };
-        let after = advance(&Chain::new(chain.uid), &index, None, prefixed, Extras::default());
+        let names = Names::new(Some("p".parse().expect("a prefix")), None);
+        let after = advance(&Chain::new(chain.uid), &index, None, &names, Extras::default());
         after.imagesets[0].images[0].clone()
     }
 
@@ -203,6 +224,18 @@ mod tests {
         for (path, wanted) in [(&first, true), (&odd, false), (&"release-signatures/x".to_owned(), false)] {
             assert_eq!(is_wanted(path, &[]), wanted, "{path}");
         }
+    }
+
+    #[test]
+    fn a_release_that_is_only_named_may_be_signed_once_more() {
+        let release = image(kind::RELEASE, "release:1", None);
+        let path =
+            format!("release-signatures/{}/signature-2", release.root.digest.to_string().replace(':', "="));
+        let mut chain = Chain::new(Uuid::nil());
+        add(&mut chain, std::slice::from_ref(&release), V2, &[]);
+        add(&mut chain, std::slice::from_ref(&release), V2, &[]);
+        keep(&mut chain, 2, &[], prefixed, V2, &files_of(&[(&path, "x")]));
+        assert_eq!(chain.for_clusters.signatures[&release.root.digest].len(), 1);
     }
 
     #[test]

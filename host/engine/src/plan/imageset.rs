@@ -1,16 +1,19 @@
 //! Decides what an imageset carries: [`content`] splits what images need into new and already shipped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use oc_mirror_model::ImageRequest;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index, RequiredBlob};
 use oc_mirror_model::manifest::Descriptor;
-use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, Reason};
+use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, Reason, RecordId};
 use oc_mirror_model::reference::{Repository, Source};
 use oc_mirror_model::request::provenance::ALSO;
 use oc_mirror_model::request::{Destination, kind};
 use serde_json::Value;
+
+use super::names::Names;
+use super::unchanged::{Records, in_order};
 
 /// What images need, split by who has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,11 +30,22 @@ impl Content {
         self.new.iter().map(|d| d.size).sum()
     }
 
+    /// Returns what some of the images need that is not carried.
+    pub fn required_by(&self, images: &[ImageEntry]) -> Vec<RequiredBlob> {
+        let needed: HashSet<&Digest> =
+            images.iter().flat_map(|i| i.manifests.iter().chain(&i.blobs)).map(|d| &d.digest).collect();
+        self.required.iter().filter(|r| needed.contains(&r.descriptor.digest)).cloned().collect()
+    }
+
     /// Returns the bytes that need not be carried.
     pub fn saved_bytes(&self) -> u64 {
         self.required.iter().map(|r| r.descriptor.size).sum()
     }
 }
+
+/// How many repositories are named that have what is required. A target's record knows all of them, and whoever mounts tries no
+/// more.
+const MOST_NAMED: usize = 3;
 
 /// Splits what `images` need, for targets that are at `base` of `chain`.
 pub fn content(images: &[ImageEntry], chain: &Chain, base: u64) -> Content {
@@ -49,7 +63,7 @@ pub fn content(images: &[ImageEntry], chain: &Chain, base: u64) -> Content {
                     descriptor.size,
                 ),
                 sequence: record.sequence,
-                repositories: record.repositories.iter().cloned().collect(),
+                repositories: record.repositories.iter().take(MOST_NAMED).cloned().collect(),
             }),
             None => content.new.push(Descriptor::new(
                 &descriptor.media_type,
@@ -63,7 +77,7 @@ pub fn content(images: &[ImageEntry], chain: &Chain, base: u64) -> Content {
 }
 
 /// The attribute by which an image says which catalogs offer it, a line each.
-const CATALOG: &str = "catalog";
+pub(super) const CATALOG: &str = "catalog";
 
 /// Two images would be published under one name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -206,14 +220,16 @@ pub struct Extras {
 
 /// Returns the record of a chain after an imageset, which is the same on either side of the gap.
 ///
-/// `place` maps a destination's repository to where the image really is.
+/// `names` tell where repositories are there. Of unchanged images the record says what it said of the sequence before; one that it
+/// did not have then is not in it now.
 pub fn advance(
     chain: &Chain,
     index: &Index,
     identity: Option<&Digest>,
-    place: impl Fn(&Repository) -> Repository,
+    names: &Names,
     extras: Extras,
 ) -> Chain {
+    let place = |path: &Repository| names.place(path);
     let mut after = chain.clone();
     if index.base < after.sequence() {
         after.forget_after(index.base);
@@ -231,12 +247,19 @@ pub fn advance(
         let content = image.manifests.iter().chain(&image.blobs).map(|d| &d.digest);
         after.note_image(&image.root.digest, content);
     }
+    let before = Records::last(chain, names);
+    let again = |ids: &[RecordId]| ids.iter().filter_map(|id| before.get(id)).cloned().collect::<Vec<_>>();
+    let own = index.unchanged.iter().map(|image| again(&image.records));
+    let about =
+        index.unchanged.iter().flat_map(|image| &image.about).map(|id| again(std::slice::from_ref(id)));
+    let described = index.images.iter().map(|image| records(image, place));
+    let images = in_order(index, described, own.chain(about)).into_iter().flatten().collect();
     after.imagesets.push(ImagesetRecord {
         sequence: index.sequence,
         base: index.base,
         index: identity.cloned(),
         created: index.created.clone(),
-        images: index.images.iter().flat_map(|image| records(image, &place)).collect(),
+        images,
         plugin_state: extras.state,
         files: extras.files,
         quarantined: index.quarantined.clone(),
@@ -247,7 +270,7 @@ pub fn advance(
 }
 
 /// Returns one record for each name that an image was asked for by.
-fn records(image: &ImageEntry, place: impl Fn(&Repository) -> Repository) -> Vec<ImageRecord> {
+pub(super) fn records(image: &ImageEntry, place: impl Fn(&Repository) -> Repository) -> Vec<ImageRecord> {
     let repository = place(&image.destination.repository);
     let reasons = Reason::of(&image.request);
     let record = |(kind, origin): (&str, &str)| ImageRecord {
@@ -307,6 +330,8 @@ mod tests {
             chunks: Vec::new(),
             entries: Vec::new(),
             images,
+            unchanged: Vec::new(),
+            positions: Vec::new(),
             required: Vec::new(),
             refused: Vec::new(),
             signed_by: Vec::new(),
@@ -315,7 +340,7 @@ mod tests {
     }
 
     fn advanced(chain: &Chain, index: &Index) -> Chain {
-        advance(chain, index, None, Repository::clone, Extras::default())
+        advance(chain, index, None, &Names::default(), Extras::default())
     }
 
     fn carried(content: &Content) -> Vec<Digest> {

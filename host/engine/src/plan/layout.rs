@@ -172,19 +172,19 @@ pub fn order(files: Vec<Item>, images: &[ImageEntry], carried: impl Fn(&Digest) 
 /// enlarged until it fits, which ends: the room is bounded by the limit. Where the limit is too small, the error names one
 /// that is enough for everything, index and undivided items alike.
 pub fn finish(
-    index: Index,
+    mut index: Index,
     items: &[Item],
     chunk_limit: Option<u64>,
     strict: bool,
 ) -> Result<Index, LayoutError> {
-    let error = match within(&index, items, chunk_limit, strict) {
-        Ok(finished) => return Ok(finished),
+    let error = match within(&mut index, items, chunk_limit, strict) {
+        Ok(()) => return Ok(index),
         Err(error) => error,
     };
     // How long the index is depends on where things lie, which depends on the limit: a few attempts tell.
     let mut needed = error.needed();
     while let Some(limit) = needed {
-        match within(&index, items, Some(limit), strict) {
+        match within(&mut index, items, Some(limit), strict) {
             Err(again) if again.needed().is_some_and(|more| more > limit) => needed = again.needed(),
             _ => return Err(error.with_needed(limit)),
         }
@@ -192,13 +192,14 @@ pub fn finish(
     Err(error)
 }
 
+/// Fills in the chunks and entries of an index.
 fn within(
-    index: &Index,
+    index: &mut Index,
     items: &[Item],
     chunk_limit: Option<u64>,
     strict: bool,
-) -> Result<Index, LayoutError> {
-    let mut index = Index { chunks: Vec::new(), entries: Vec::new(), ..index.clone() };
+) -> Result<(), LayoutError> {
+    (index.chunks, index.entries) = Default::default();
     let any = Digest::of(b"");
     let header_len = index.chunk_header(u32::MAX, &any).to_bytes().len() as u64;
     let signature_room = index.signature_room();
@@ -210,7 +211,7 @@ fn within(
         index.entries = layout.entries;
         let actual = index.to_bytes().len() as u64;
         if chunk_limit.is_none() || padded(actual) <= padded(index_len) {
-            return Ok(index);
+            return Ok(());
         }
         index_len = actual;
     }

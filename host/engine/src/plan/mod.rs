@@ -5,3 +5,4 @@ pub mod for_clusters;
 pub mod imageset;
 pub mod layout;
 pub mod names;
+pub mod unchanged;

@@ -89,6 +89,11 @@ impl Names {
         Ok(names)
     }
 
+    /// Returns what a repository of a record is called in imagesets: the path that has this place.
+    pub fn path(&self, chain: &Chain, place: &Repository) -> Repository {
+        chain.names.get(place).cloned().unwrap_or_else(|| self.below_prefix(place))
+    }
+
     fn below_prefix(&self, place: &Repository) -> Repository {
         let prefix = self.prefix.as_ref().map(|p| format!("{p}/")).unwrap_or_default();
         let path = place.as_str().strip_prefix(prefix.as_str()).and_then(|path| path.parse().ok());

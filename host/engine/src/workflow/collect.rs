@@ -8,8 +8,9 @@ use oc_mirror_model::policy::{Decision, Finding, Verdict};
 use oc_mirror_model::report::{Failure, exit};
 use oc_mirror_model::request::ImageRequest;
 
-use super::resolve::ResolvedImage;
-use crate::content::ImageView;
+use super::prepare::chain_of;
+use super::resolve::{ResolvedImage, source_of};
+use crate::content::{ContentError, ImageView};
 use crate::policy::{Mode, Policy};
 use crate::report::Event;
 use crate::source::{Collected, ContentSource, PluginError, RunInfo, Services};
@@ -94,7 +95,7 @@ impl Judge<'_> {
             let mut decisions = vec![Decision::default(); batch.len()];
             for policy in &policies {
                 let verdicts = policy.evaluate_references(self.run, self.services, &plain).await;
-                self.add(policy.as_ref(), verdicts, &mut decisions);
+                self.add(policy.as_ref(), verdicts.map_err(|e| e.to_string()), &mut decisions);
             }
             for ((plugin, request), decision) in batch.iter().zip(decisions) {
                 self.warn(&request.origin, &decision);
@@ -129,25 +130,30 @@ impl Judge<'_> {
     async fn image(&self, image: &ResolvedImage) -> Decision {
         let mut decision = Decision::default();
         for policy in self.policies.iter().filter(|p| p.stages().image) {
-            let view: Arc<dyn ImageView> = Arc::new(image.view.clone());
-            let verdict = policy.evaluate(self.run, self.services, &image.entry.request, view).await;
+            let verdict = match self.view(image).await {
+                Ok(view) => {
+                    let judged = policy.evaluate(self.run, self.services, &image.entry.request, view).await;
+                    judged.map_err(|error| error.to_string())
+                }
+                Err(error) => Err(chain_of(&error)),
+            };
             self.add(policy.as_ref(), verdict.map(|v| vec![v]), std::slice::from_mut(&mut decision));
         }
         decision
     }
 
+    /// Opens an image that has been resolved: its manifest is at hand.
+    async fn view(&self, image: &ResolvedImage) -> Result<Arc<dyn ImageView>, ContentError> {
+        self.services.images.open(&source_of(&image.entry.request)?).await
+    }
+
     /// Adds the answer of one policy. A policy that breaks, or answers for another number of images, refuses all.
-    fn add(
-        &self,
-        policy: &dyn Policy,
-        verdicts: Result<Vec<Verdict>, PluginError>,
-        decisions: &mut [Decision],
-    ) {
+    fn add(&self, policy: &dyn Policy, verdicts: Result<Vec<Verdict>, String>, decisions: &mut [Decision]) {
         let name = &policy.identity().name;
         let verdicts = match verdicts {
             Ok(verdicts) if verdicts.len() == decisions.len() => Ok(verdicts),
             Ok(verdicts) => Err(format!("it gave {} verdicts on {} images", verdicts.len(), decisions.len())),
-            Err(error) => Err(error.to_string()),
+            Err(message) => Err(message),
         };
         match verdicts {
             Ok(verdicts) => {

@@ -29,6 +29,7 @@ use super::{OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::content::{BlobStream, ContentError, ContentRead};
 use crate::metadata::Stored;
 use crate::plan::imageset::{Extras, advance, is_unchanged};
+use crate::plan::names::Names;
 use crate::report::Event;
 use crate::transfer::ImageTime;
 use crate::transfer::publish::{Place, PublishImage, Publisher, Supply};
@@ -93,8 +94,7 @@ pub async fn mirror_to_mirror(
                 if run.prune && report.failures.is_empty() {
                     let index = index(run, &chain, &prepared, &report);
                     let before = site.remote.as_ref().map_or_else(|| Chain::new(uid), |r| r.chain.clone());
-                    let after =
-                        advance(&before, &index, None, |r| site.destination.place(r), Extras::default());
+                    let after = advance(&before, &index, None, &site.destination.names, Extras::default());
                     deletion::prune(run, &site.destination, workspace, &after, own).await?;
                 }
             }
@@ -230,7 +230,7 @@ impl Site {
         .stopping(run.on_error == OnError::Stop)
         .within(ImageTime::of(run.image_timeout, &prepared.entries));
         let publisher = if was_cut_off { publisher } else { publisher.trusting_the_record() };
-        own.failures.extend(publish(&publisher, &self.destination, &prepared.entries).await);
+        own.failures.extend(publish(&publisher, &self.destination, &prepared.entries, &[]).await);
         add_totals(&mut own.totals, publisher.totals());
     }
 
@@ -339,7 +339,7 @@ impl Finish<'_> {
         // The workspace first: a target that is ahead of its workspace would be refused by the next run.
         let state = self.prepared.plugin_state.clone();
         let extras = Extras { state, files: file_records(self.prepared) };
-        let after = advance(self.chain, index, None, Repository::clone, extras.clone());
+        let after = advance(self.chain, index, None, &Names::default(), extras.clone());
         self.workspace.commit_record(&after, self.local).await?;
         let extras = Extras { state: Default::default(), ..extras };
         for (site, published) in sites.iter_mut().zip(self.published).filter(|(site, _)| site.is_good()) {
@@ -381,7 +381,7 @@ impl Finish<'_> {
     async fn commit(&self, site: &mut Site, index: &Index, extras: Extras) -> Result<(), WorkflowError> {
         let destination = &site.destination;
         let before = site.chain().cloned().unwrap_or_else(|| Chain::new(index.uid));
-        let mut after = advance(&before, index, None, |r| destination.place(r), extras);
+        let mut after = advance(&before, index, None, &destination.names, extras);
         self.brought.keep(&mut after, index.sequence, &index.images, destination);
         destination.records.commit(&after, site.remote.as_ref()).await?;
         self.workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
@@ -416,6 +416,8 @@ fn index(run: &Run, chain: &Chain, prepared: &Prepared, report: &RunReport) -> I
         chunks: Vec::new(),
         entries: Vec::new(),
         images: prepared.entries.clone(),
+        unchanged: Vec::new(),
+        positions: Vec::new(),
         required: Vec::new(),
         refused: report.refused.clone(),
         signed_by: Vec::new(),
@@ -437,7 +439,7 @@ fn line(sequence: u64, outcome: &str) -> ImagesetReport {
 
 /// Supplies everything from where it was found.
 struct FromOrigins {
-    origins: HashMap<Digest, Origin>,
+    origins: HashMap<Digest, Arc<Origin>>,
     images: Arc<RunImages>,
 }
 
@@ -456,7 +458,7 @@ impl Supply for FromOrigins {
 /// The manifests of a run, which are in memory.
 struct Manifests {
     images: Arc<RunImages>,
-    origin: Origin,
+    origin: Arc<Origin>,
 }
 
 #[async_trait]

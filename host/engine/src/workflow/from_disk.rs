@@ -1,16 +1,16 @@
 //! From imagesets into a registry, or several: [`disk_to_mirror`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{ImageEntry, Index};
+use oc_mirror_model::imageset::{ImageEntry, Index, UnchangedImage};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::{Repository, Target};
-use oc_mirror_model::report::{ImagesetReport, RunReport, Totals, Workflow, exit};
+use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Totals, Workflow, exit};
 use oc_mirror_model::sequence::{Admission, Refusal, admit};
 use uuid::Uuid;
 
@@ -21,8 +21,8 @@ use super::from_predecessor;
 use super::imagesets::Imagesets;
 use super::on_error::{note_made_without, published_without};
 use super::preflight::Examine;
-use super::prepare::{image_reports, mapping};
-use super::publishing::publish;
+use super::prepare::{image_failure, image_reports, mapping};
+use super::publishing::{Missing, publish};
 use super::release_signatures;
 use super::repair::{still_there, thorough};
 use super::resources::{self, Brought, Remarks};
@@ -32,10 +32,11 @@ use super::to_disk::{CONFIGURATION, RESOURCES, extras};
 use super::workspace::TRUST;
 use super::{OnError, Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::Reader;
-use crate::content::{ContentDelete, ContentRead};
+use crate::content::{ContentDelete, ContentError, ContentErrorKind, ContentRead};
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
 use crate::plan::names::Names;
+use crate::plan::unchanged::{Asked, AtHand, There, ask, whole};
 use crate::report::Event;
 use crate::transfer::ImageTime;
 use crate::transfer::publish::{Endpoint, Place, PublishImage, Publisher, Supply};
@@ -170,10 +171,11 @@ pub async fn disk_to_mirror(
             readers.iter().flat_map(|r| &r.index().entries).filter(|e| e.path.starts_with(RESOURCES));
         let resources =
             Need { dir: workspace.dir(), bytes: resources.map(|e| e.size).sum(), what: "resources" };
-        let images = readers.iter().map(|r| r.index().images.len()).sum();
+        let images = readers.iter().map(|r| r.index().image_count()).sum();
         space::check(&[resources, Need::of_workspace(workspace.dir(), images, 0)])?;
     }
-    let publishing = Publishing { run, workspace, readers: &readers, uid };
+    let at_hand = AtHand::of(readers.iter().map(Reader::index));
+    let publishing = Publishing { run, workspace, readers: &readers, at_hand, uid };
     if let [destination] = destinations {
         let planned = publishing.plan(destination).await?;
         let mut report = publishing.publish(planned, None).await?;
@@ -240,6 +242,8 @@ struct Publishing<'a> {
     run: &'a Run,
     workspace: &'a Workspace,
     readers: &'a [Reader],
+    /// What they describe.
+    at_hand: AtHand<'a>,
     uid: Uuid,
 }
 
@@ -252,8 +256,11 @@ impl Publishing<'_> {
         let steps = admit_all(self.readers, found.as_ref(), self.workspace.uid().await?)?;
         deletion::refuse_pending(found.as_ref().map(|f| &f.chain), destination)?;
         let chain = found.as_ref().map(|f| &f.chain);
+        // Names are settled for unchanged images as well: they may get other ones now.
+        let named = self.readers.iter().map(Reader::index).filter(|index| !index.unchanged.is_empty());
+        let named: Vec<ImageEntry> = named.flat_map(|index| self.whole(index, chain, destination)).collect();
         let images: Vec<&ImageEntry> =
-            self.readers.iter().flat_map(|reader| &reader.index().images).collect();
+            self.readers.iter().flat_map(|reader| &reader.index().images).chain(&named).collect();
         let published = self.readers.iter().zip(&steps).filter(|(_, step)| **step == Step::Publish);
         let new: Vec<&ImageEntry> = published.flat_map(|(reader, _)| &reader.index().images).collect();
         let destination = destination.prepared(self.run, chain, &images, &new, &mut report).await?;
@@ -266,17 +273,19 @@ impl Publishing<'_> {
         let Planned { destination, mut report, steps, mut found } = planned;
         let destination = &destination;
         let mut remarks = Remarks::default();
-        // Only a dry run has to imagine it.
-        let mut imagined = found.as_ref().map(|f| f.chain.clone()).filter(|_| run.dry_run && run.prune);
+        // Only a dry run has to imagine it: what follows builds on it.
+        let mut imagined = found.as_ref().map(|f| f.chain.clone()).filter(|_| run.dry_run);
         for (reader, step) in self.readers.iter().zip(steps) {
             let index = reader.index();
-            let mut line = imageset_line(reader);
-            note_images(&mut report, reader, step);
+            let known = imagined.as_ref().or(found.as_ref().map(|f| &f.chain));
+            let images = self.whole(index, known, destination);
+            let mut line = imageset_line(reader, &images);
+            note_images(&mut report, reader, &images, step);
             match step {
                 Step::PassOver => line.outcome = "not needed".to_owned(),
                 Step::AlreadyPublished => {
                     line.outcome = "already published".to_owned();
-                    if self.repair(reader, destination, found.as_ref(), &mut report).await? {
+                    if self.repair(reader, destination, &images, found.as_ref(), &mut report).await? {
                         line.outcome = "repaired".to_owned();
                     }
                     if !report.failures.is_empty() {
@@ -295,40 +304,54 @@ impl Publishing<'_> {
                 }
                 Step::Publish if run.dry_run => {
                     let name = format!("{}/mapping.txt", destination.kept_in("dry-run"));
-                    workspace.write(&name, destination.mapping(&index.images).as_bytes())?;
+                    workspace.write(&name, destination.mapping(&images).as_bytes())?;
                     line.outcome = "planned".to_owned();
-                    if run.prune {
-                        let before = imagined.unwrap_or_else(|| Chain::new(self.uid));
-                        let identity = Some(reader.identity());
-                        imagined =
-                            Some(advance(&before, index, identity, |r| destination.place(r), extras(index)));
-                    }
+                    let before = before(index, imagined.as_ref());
+                    let asked = ask(index, &self.there(index, Some(&before), destination));
+                    let missing = asked.lost.iter().map(|image| lost(index, image, destination));
+                    report.failures.extend(missing.map(|missing| missing.failure));
+                    let identity = Some(reader.identity());
+                    imagined =
+                        Some(advance(&before, &asked.index, identity, &destination.names, extras(index)));
                 }
                 Step::Publish => {
                     let brought = Brought::of_imageset(reader, &mut report).await?;
-                    let (images, seat) = (&index.images, seat.as_ref());
-                    self.publish_one(reader, destination, images, seat, found.as_ref(), &mut report).await?;
-                    let Some(there) = published_without(run, index, &mut report) else {
+                    let before = before(index, found.as_ref().map(|f| &f.chain));
+                    let asked = ask(index, &self.there(index, Some(&before), destination));
+                    let missing: Vec<Missing> =
+                        asked.lost.iter().map(|image| lost(index, image, destination)).collect();
+                    // What is there by the record is asked for only where that is doubted.
+                    let (wanted, kept) = match run.repair {
+                        true => (&images, Vec::new()),
+                        false => (&asked.index.images, kept(&images, &asked)),
+                    };
+                    let portion = Portion { images: wanted, kept, missing: &missing, seat: seat.as_ref() };
+                    self.publish_one(reader, destination, portion, found.as_ref(), &mut report).await?;
+                    let Some(there) = published_without(run, &asked.index, &mut report) else {
                         line.outcome = "failed".to_owned();
                         report.imagesets.push(line);
                         remarks.tell(&mut report);
                         return Ok(report);
                     };
                     // An earlier imageset of this run may have lacked it.
-                    let is_there = |name: &str| there.images.iter().any(|image| image.request.origin == name);
-                    report.quarantined.retain(|failure| !is_there(&failure.subject));
+                    let described = there.images.iter().map(|image| image.request.origin.as_str());
+                    let named = there.unchanged.iter().map(|image| image.origin.as_str());
+                    let is_there: HashSet<&str> = described.chain(named).collect();
+                    report.quarantined.retain(|failure| !is_there.contains(failure.subject.as_str()));
                     let signatures =
                         release_signatures::keep(workspace, destination, &signatures(reader).await?).await;
                     report.warnings.extend(signatures);
                     charts::unpack(workspace, reader, &mut report).await?;
                     let stored =
-                        commit(destination, &there, reader.identity(), &brought, found.as_ref()).await?;
+                        commit(destination, &there, &before, reader.identity(), &brought, found.as_ref())
+                            .await?;
                     // Of what the target did not take, it may have some.
-                    if there.images.len() == index.images.len() {
+                    if missing.is_empty() && there.image_count() == asked.index.image_count() {
                         workspace.end_publishing(&destination.target)?;
                     }
                     workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
-                    destination.keep_mapping(workspace, &stored.chain, &there.images)?;
+                    let images = self.whole(&there, Some(&stored.chain), destination);
+                    destination.keep_mapping(workspace, &stored.chain, &images)?;
                     remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
                     found = Some(stored);
                     line.outcome = "published".to_owned();
@@ -343,17 +366,37 @@ impl Publishing<'_> {
         Ok(report)
     }
 
+    /// Returns what is known of the images of an imageset at a target with this record.
+    fn there<'a>(
+        &'a self,
+        index: &Index,
+        chain: Option<&'a Chain>,
+        destination: &'a Destination,
+    ) -> There<'a> {
+        There::new(chain, index.sequence, &destination.names, &self.at_hand)
+    }
+
+    /// Returns all images of an imageset, as far as they can be told of.
+    fn whole(&self, index: &Index, chain: Option<&Chain>, destination: &Destination) -> Vec<ImageEntry> {
+        match index.unchanged.is_empty() {
+            true => index.images.clone(),
+            false => whole(index, &self.there(index, chain, destination)),
+        }
+    }
+
     /// Puts back what the target has lost of an imageset that was published there, if that is wanted.
     async fn repair(
         &self,
         reader: &Reader,
         destination: &Destination,
+        images: &[ImageEntry],
         found: Option<&Stored>,
         report: &mut RunReport,
     ) -> Result<bool, WorkflowError> {
         let Some(stored) = found.filter(|_| self.run.repair && !self.run.dry_run) else { return Ok(false) };
-        let images = still_there(&reader.index().images, &stored.chain, destination);
-        self.publish_one(reader, destination, &images, None, found, report).await?;
+        let images = still_there(images, &stored.chain, destination);
+        let portion = Portion { images: &images, kept: Vec::new(), missing: &[], seat: None };
+        self.publish_one(reader, destination, portion, found, report).await?;
         Ok(true)
     }
 
@@ -361,8 +404,7 @@ impl Publishing<'_> {
         &self,
         reader: &Reader,
         destination: &Destination,
-        images: &[ImageEntry],
-        seat: Option<&Arc<Seat>>,
+        Portion { images, kept, missing, seat }: Portion<'_>,
         found: Option<&Stored>,
         report: &mut RunReport,
     ) -> Result<(), WorkflowError> {
@@ -394,9 +436,13 @@ impl Publishing<'_> {
         let publisher = if is_doubtful { publisher } else { publisher.trusting_the_record() };
         let carried = index.entries.iter().filter(|e| e.media_type.is_some());
         let bytes = Some(carried.map(|e| e.size).sum());
-        let items = Some(images.len() as u64);
+        let items = Some((images.len() + kept.len()) as u64);
         run.events.event(Event::Phase { name: "publishing", items, bytes });
-        report.failures.extend(publish(&publisher, destination, images).await);
+        for image in kept {
+            run.events.event(Event::ItemDone { name: &image.request.origin });
+            report.totals.skipped_blobs += image.blobs.len() as u64;
+        }
+        report.failures.extend(publish(&publisher, destination, images, missing).await);
         add_totals(&mut report.totals, publisher.totals());
         let resources = self.workspace.cluster_resources(&destination.target)?;
         for entry in index.entries.iter().filter(|e| e.path.starts_with(RESOURCES)) {
@@ -407,10 +453,56 @@ impl Publishing<'_> {
     }
 }
 
+/// What is to be published of an imageset.
+struct Portion<'a> {
+    images: &'a [ImageEntry],
+    /// What is there by the record, and not asked for.
+    kept: Vec<&'a ImageEntry>,
+    /// What cannot be published.
+    missing: &'a [Missing],
+    seat: Option<&'a Arc<Seat>>,
+}
+
+/// Returns the images that stay as they are at a target.
+fn kept<'a>(images: &'a [ImageEntry], asked: &Asked) -> Vec<&'a ImageEntry> {
+    let described: HashSet<_> = asked.index.images.iter().map(|image| &image.destination).collect();
+    let lost: HashSet<&str> = asked.lost.iter().map(|image| image.origin.as_str()).collect();
+    let is_kept = |image: &&ImageEntry| {
+        !described.contains(&image.destination) && !lost.contains(image.request.origin.as_str())
+    };
+    images.iter().filter(is_kept).collect()
+}
+
+/// Says that an unchanged image is not there, nor anywhere else.
+fn lost(index: &Index, image: &UnchangedImage, destination: &Destination) -> Missing {
+    let (sequence, name) = (index.sequence, ContentRead::name(destination.endpoint.as_ref()));
+    let reason = format!(
+        "it is neither in what is published nor at {name}: imageset {sequence} relies on an earlier one for it"
+    );
+    let error = ContentError::new(image.origin.clone(), ContentErrorKind::Lost(reason));
+    let failure = image_failure(&image.origin, &image.kind, &error);
+    let hint = failure.hint.map(|hint| {
+        format!("publish from a directory that has the imageset which brought it as well; or, if that is lost: {hint}")
+    });
+    let catalog = |position: &usize| {
+        let number = index.positions.binary_search(position).ok()?;
+        Some(index.images.get(number)?.request.origin.clone())
+    };
+    let offered_by = image.offered_by.iter().filter_map(catalog).collect();
+    Missing { failure: Failure { hint, ..failure }, offered_by }
+}
+
+/// Returns the record of a target as it was before an imageset, which may be there in part.
+fn before(index: &Index, chain: Option<&Chain>) -> Chain {
+    let mut before = chain.map_or_else(|| Chain::new(index.uid), Clone::clone);
+    before.imagesets.retain(|published| published.sequence != index.sequence);
+    before
+}
+
 /// Reports the images as the newest imageset has them, and all that were refused on the way.
-fn note_images(report: &mut RunReport, reader: &Reader, step: Step) {
+fn note_images(report: &mut RunReport, reader: &Reader, images: &[ImageEntry], step: Step) {
     let index = reader.index();
-    report.images = image_reports(&index.images, |digest| step == Step::Publish && reader.holds(digest));
+    report.images = image_reports(images, |digest| step == Step::Publish && reader.holds(digest));
     let new = index.refused.iter().filter(|refused| !report.refused.contains(refused));
     let new: Vec<_> = new.cloned().collect();
     report.refused.extend(new);
@@ -470,7 +562,7 @@ fn admit_all(
         let step = match admit(index, identity, chain.as_ref(), uid) {
             Ok(Admission::Publish) => {
                 let before = chain.unwrap_or_else(|| Chain::new(index.uid));
-                chain = Some(advance(&before, index, Some(identity), Repository::clone, extras(index)));
+                chain = Some(advance(&before, index, Some(identity), &Names::default(), extras(index)));
                 Step::Publish
             }
             // What was left out at the target is tried again as long as nothing followed.
@@ -508,22 +600,23 @@ fn is_covered(sequence: u64, chain: &Chain) -> bool {
 async fn commit(
     destination: &Destination,
     index: &Index,
+    before: &Chain,
     identity: &Digest,
     brought: &Brought,
     found: Option<&Stored>,
 ) -> Result<Stored, WorkflowError> {
-    let mut before = found.map_or_else(|| Chain::new(index.uid), |f| f.chain.clone());
-    // It was there in part.
-    before.imagesets.retain(|published| published.sequence != index.sequence);
-    let mut after = advance(&before, index, Some(identity), |r| destination.place(r), extras(index));
+    let mut after = advance(before, index, Some(identity), &destination.names, extras(index));
     brought.keep(&mut after, index.sequence, &index.images, destination);
     destination.records.commit(&after, found).await?;
     let revision = Digest::of(&after.to_bytes());
     Ok(Stored { chain: after, revision })
 }
 
-fn imageset_line(reader: &Reader) -> ImagesetReport {
+fn imageset_line(reader: &Reader, images: &[ImageEntry]) -> ImagesetReport {
     let index = reader.index();
+    let content = images.iter().flat_map(|image| image.manifests.iter().chain(&image.blobs));
+    let saved: BTreeMap<&Digest, u64> =
+        content.filter(|d| !reader.holds(&d.digest)).map(|d| (&d.digest, d.size)).collect();
     let chunks: Vec<PathBuf> = reader.paths();
     ImagesetReport {
         sequence: index.sequence,
@@ -531,7 +624,7 @@ fn imageset_line(reader: &Reader) -> ImagesetReport {
         index: Some(reader.identity().clone()),
         bytes: reader.size(),
         chunks: chunks.iter().filter_map(|p| Some(p.file_name()?.to_string_lossy().into_owned())).collect(),
-        saved_bytes: index.required.iter().map(|r| r.descriptor.size).sum(),
+        saved_bytes: saved.values().sum(),
         outcome: String::new(),
     }
 }

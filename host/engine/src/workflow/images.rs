@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
+use oc_mirror_model::manifest::{Descriptor, InvalidManifest, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source};
 
 use super::guard::Guard;
@@ -63,8 +63,8 @@ struct Shared {
     retry: Retry,
     events: SharedEvents,
     /// What tags pointed at when they were first asked for: a tag that moves during a run does not split it.
-    pins: Mutex<HashMap<Source, Descriptor>>,
-    manifests: Mutex<HashMap<Digest, Arc<RawManifest>>>,
+    pins: Mutex<HashMap<Source, Digest>>,
+    manifests: Mutex<HashMap<Digest, Fetched>>,
     configs: Mutex<HashMap<Digest, Bytes>>,
     /// Layer chains of the images opened so far, for finding common bases.
     chains: RwLock<HashMap<Digest, (String, Vec<Digest>)>>,
@@ -74,6 +74,23 @@ struct Shared {
     /// Layouts of which a part lies elsewhere.
     extended: Mutex<HashMap<PathBuf, Origin>>,
     guard: Option<Guarded>,
+}
+
+/// A manifest as it came. What it says is read again when it is needed: a run has many thousands, and looks at few of them
+/// twice.
+struct Fetched {
+    media_type: String,
+    bytes: Bytes,
+}
+
+impl Fetched {
+    fn of(manifest: &RawManifest) -> Self {
+        Self { media_type: manifest.media_type().to_owned(), bytes: Bytes::copy_from_slice(manifest.bytes()) }
+    }
+
+    fn read(&self, digest: &Digest) -> Result<RawManifest, InvalidManifest> {
+        RawManifest::parse(self.bytes.to_vec(), Some(&self.media_type))?.verify(digest)
+    }
 }
 
 /// What images have to satisfy.
@@ -135,7 +152,7 @@ impl RunImages {
     async fn open_if(&self, source: &Source, is_guarded: bool) -> Result<OpenImage, ContentError> {
         let origin = self.shared.origin(source).await?;
         let pinned = self.shared.pins.lock().expect("no holder panics").get(source).cloned();
-        let selector = pinned.map_or(origin.selector.clone(), |d| Selector::Digest(d.digest));
+        let selector = pinned.map_or(origin.selector.clone(), Selector::Digest);
         let manifest = self.shared.manifest(&origin, &selector).await?;
         if is_guarded {
             self.shared.admit(source, &origin, manifest.digest()).await?;
@@ -145,7 +162,7 @@ impl RunImages {
             .lock()
             .expect("no holder panics")
             .entry(source.clone())
-            .or_insert_with(|| manifest.descriptor().clone());
+            .or_insert_with(|| manifest.digest().clone());
         let image =
             OpenImage { shared: self.shared.clone(), source: source.clone(), origin, manifest, is_guarded };
         image.remember_chain();
@@ -178,10 +195,15 @@ impl Shared {
         if let Selector::Digest(digest) = selector
             && let Some(known) = self.manifests.lock().expect("no holder panics").get(digest)
         {
-            return Ok(known.clone());
+            let read = known.read(digest);
+            return Ok(Arc::new(read.map_err(|error| {
+                let reason = "what was fetched cannot be read again".to_owned();
+                ContentError::with_source(digest.to_string(), ContentErrorKind::Invalid(reason), error)
+            })?));
         }
         let manifest = Arc::new(origin.read.manifest(&origin.repository, selector).await?);
-        self.manifests.lock().expect("no holder panics").insert(manifest.digest().clone(), manifest.clone());
+        let (digest, fetched) = (manifest.digest().clone(), Fetched::of(&manifest));
+        self.manifests.lock().expect("no holder panics").insert(digest, fetched);
         Ok(manifest)
     }
 }

@@ -25,6 +25,7 @@ mod preflight;
 mod prepare;
 mod publishing;
 pub mod questions;
+pub mod rehearsal;
 pub mod release_signatures;
 mod repair;
 mod resolve;

@@ -1,6 +1,6 @@
 //! What a run does about what cannot be had: [`OnError`], and how it is told in reports, imagesets and records.
 
-use oc_mirror_model::imageset::{ImageEntry, Index, QuarantinedImage};
+use oc_mirror_model::imageset::{ImageEntry, Index, QuarantinedImage, UnchangedImage};
 use oc_mirror_model::report::{Failure, RunReport, exit};
 use oc_mirror_model::request::kind;
 
@@ -107,9 +107,17 @@ pub(super) fn published_without(run: &Run, index: &Index, report: &mut RunReport
         let named = |failure: &Failure| failure.subject == image.request.origin;
         report.failures.iter().any(named) || failed.iter().any(named)
     };
-    let images: Vec<ImageEntry> = index.images.iter().filter(|image| !is_out(image)).cloned().collect();
+    let is_left = |image: &UnchangedImage| {
+        let named = |failure: &Failure| failure.subject == image.origin;
+        !report.failures.iter().any(named) && !failed.iter().any(named)
+    };
+    let kept: Vec<bool> = index.images.iter().map(|image| !is_out(image)).collect();
+    let images: Vec<ImageEntry> = kept_of(&index.images, &kept);
+    let positions = kept_of(&index.positions, &kept);
+    let unchanged: Vec<UnchangedImage> =
+        index.unchanged.iter().filter(|image| is_left(image)).cloned().collect();
     // A target that took nothing is no target that lacks something.
-    if images.iter().all(|image| image.request.is_companion()) {
+    if unchanged.is_empty() && images.iter().all(|image| image.request.is_companion()) {
         return None;
     }
     report.failures.clear();
@@ -120,7 +128,11 @@ pub(super) fn published_without(run: &Run, index: &Index, report: &mut RunReport
     }
     quarantined.sort();
     quarantined.dedup_by(|a, b| a.origin == b.origin && a.kind == b.kind);
-    Some(Index { images, quarantined, ..index.clone() })
+    Some(Index { images, positions, unchanged, quarantined, ..index.clone() })
+}
+
+fn kept_of<T: Clone>(list: &[T], kept: &[bool]) -> Vec<T> {
+    list.iter().zip(kept).filter(|(_, kept)| **kept).map(|(item, _)| item.clone()).collect()
 }
 
 /// Turns what stopped a part of the run into a failure beside others.

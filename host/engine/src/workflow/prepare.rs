@@ -35,7 +35,7 @@ pub(super) struct Prepared {
     /// Images, each name once, in the order of the configuration.
     pub entries: Vec<ImageEntry>,
     /// Where each blob and manifest can be had.
-    pub origins: HashMap<Digest, Origin>,
+    pub origins: HashMap<Digest, Arc<Origin>>,
     /// The images, which hold on to their manifests.
     pub images: Arc<RunImages>,
     /// Opaque files of sources.
@@ -272,7 +272,7 @@ impl Request<'_> {
         extend(&mut report.warnings, left_out);
         for companion in carried {
             if let Some(made) = companion.made {
-                origins.insert(companion.entry.root.digest.clone(), made);
+                origins.insert(companion.entry.root.digest.clone(), Arc::new(made));
             }
             note_origins(&mut origins, &companion.entry, &companion.origin);
             entries.push(companion.entry);
@@ -316,7 +316,7 @@ fn not_verified(image: &ResolvedImage) -> Failure {
 }
 
 /// Notes where all of an image can be had, unless another place is known.
-fn note_origins(origins: &mut HashMap<Digest, Origin>, image: &ImageEntry, from: &Origin) {
+fn note_origins(origins: &mut HashMap<Digest, Arc<Origin>>, image: &ImageEntry, from: &Arc<Origin>) {
     for descriptor in image.manifests.iter().chain(&image.blobs) {
         origins.entry(descriptor.digest.clone()).or_insert_with(|| from.clone());
     }

@@ -11,11 +11,20 @@ use super::prepare::image_failure;
 use crate::plan::imageset::is_offered_by;
 use crate::transfer::publish::{PublishImage, Publisher};
 
-/// Publishes images; returns what went wrong with each that is not there now.
+/// An image of which is known that it cannot be published.
+pub(super) struct Missing {
+    /// Why.
+    pub(super) failure: Failure,
+    /// The catalogs that offer it.
+    pub(super) offered_by: Vec<String>,
+}
+
+/// Publishes images; returns what went wrong with each that is not there now, those among them of which that is known before.
 pub(super) async fn publish(
     publisher: &Publisher,
     destination: &Destination,
     images: &[ImageEntry],
+    missing: &[Missing],
 ) -> Vec<Failure> {
     let (companions, images): (Vec<_>, Vec<_>) = images.iter().partition(|i| i.request.is_companion());
     let (lists, attached): (Vec<_>, Vec<_>) =
@@ -24,7 +33,7 @@ pub(super) async fn publish(
         images.into_iter().partition(|i| i.request.kind == kind::CATALOG);
     // What is beside an image that a catalog offers is missed by whoever checks it, and fails the run; but the catalog
     // offers nothing that is not there.
-    let mut failures = Vec::new();
+    let mut failures: Vec<Failure> = missing.iter().map(|missing| missing.failure.clone()).collect();
     // A list may take over the tag of an image, which has another one by now.
     for some in [&attached, &others, &lists] {
         if publisher.stops() && !failures.is_empty() {
@@ -35,10 +44,14 @@ pub(super) async fn publish(
     if publisher.stops() && !failures.is_empty() {
         return failures;
     }
+    let missing_of = |catalog: &ImageEntry| {
+        let offers = |missing: &&Missing| missing.offered_by.contains(&catalog.request.origin);
+        failed_of(catalog, &others, &failures) + missing.iter().filter(offers).count()
+    };
     let (whole, broken): (Vec<_>, Vec<_>) =
-        catalogs.into_iter().partition(|catalog| missing_of(catalog, &others, &failures) == 0);
-    let withheld = broken.iter().map(|catalog| withheld(catalog, missing_of(catalog, &others, &failures)));
-    let withheld: Vec<Failure> = withheld.collect();
+        catalogs.into_iter().partition(|catalog| missing_of(catalog) == 0);
+    let withheld: Vec<Failure> =
+        broken.iter().map(|catalog| withheld(catalog, missing_of(catalog))).collect();
     failures.extend(withheld);
     failures.extend(all(publisher, destination, &whole).await);
     failures
@@ -55,8 +68,8 @@ async fn all(publisher: &Publisher, destination: &Destination, images: &[&ImageE
     failed.collect()
 }
 
-/// Counts the images of a catalog that are not there.
-fn missing_of(catalog: &ImageEntry, others: &[&ImageEntry], failures: &[Failure]) -> usize {
+/// Counts the images of a catalog that could not be published.
+fn failed_of(catalog: &ImageEntry, others: &[&ImageEntry], failures: &[Failure]) -> usize {
     let offers = |image: &&&ImageEntry| is_offered_by(&image.request, &catalog.request.origin);
     let failed = |image: &&&ImageEntry| failures.iter().any(|f| f.subject == image.request.origin);
     others.iter().filter(offers).filter(failed).count()

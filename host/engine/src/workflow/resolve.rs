@@ -1,6 +1,7 @@
 //! Finds out all that an image consists of: [`resolve`] walks its manifests and fetches nothing else.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::ImageEntry;
@@ -23,9 +24,7 @@ pub(super) struct ResolvedImage {
     /// What is planned, stored and published.
     pub entry: ImageEntry,
     /// Where its bytes are.
-    pub origin: Origin,
-    /// The image, for policies.
-    pub view: OpenImage,
+    pub origin: Arc<Origin>,
 }
 
 /// Resolves one request. Its digest is pinned from here on.
@@ -51,7 +50,8 @@ fn invalid(request: &ImageRequest, reason: String) -> ContentError {
     ContentError::new(request.origin.clone(), ContentErrorKind::Invalid(reason))
 }
 
-fn source_of(request: &ImageRequest) -> Result<Source, ContentError> {
+/// Returns where the image of a request is read.
+pub(super) fn source_of(request: &ImageRequest) -> Result<Source, ContentError> {
     request.parsed_source().map_err(|e| invalid(request, e.to_string()))
 }
 
@@ -69,12 +69,18 @@ async fn walk(view: OpenImage, plugin: &str, request: ImageRequest) -> Result<Re
         plugin: plugin.to_owned(),
         destination,
         root,
-        manifests: walk.manifests,
-        blobs: walk.blobs,
+        // Lists that grow have room for more than they hold, and there are many thousands of them.
+        manifests: exact(walk.manifests),
+        blobs: exact(walk.blobs),
         sparse: walk.sparse,
         request,
     };
-    Ok(ResolvedImage { entry, origin: view.origin.clone(), view })
+    Ok(ResolvedImage { entry, origin: Arc::new(view.origin) })
+}
+
+fn exact<T>(mut list: Vec<T>) -> Vec<T> {
+    list.shrink_to_fit();
+    list
 }
 
 #[derive(Default)]

@@ -15,6 +15,6 @@ use crate::serve::ReadOnly;
 /// is not signed as these keys ask for is refused.
 pub async fn imagesets(from: &Path, trusted: &TrustedKeys) -> Result<ReadOnly, WorkflowError> {
     let imagesets = Arc::new(Together::open(&Imagesets::from(from), trusted).await?);
-    let images: Vec<_> = imagesets.newest().collect();
+    let images = imagesets.newest();
     Ok(ReadOnly::new(imagesets, images).await?)
 }

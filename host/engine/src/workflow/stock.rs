@@ -11,6 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use oc_mirror_model::digest::Digest;
+use oc_mirror_model::imageset::{ImageEntry, Index, UnchangedImage};
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source, Tag};
 use oc_mirror_model::request::kind;
@@ -21,6 +22,7 @@ use super::{WorkflowError, WorkflowErrorKind};
 use crate::archive::{self, Reader, TrustedKeys};
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead};
 use crate::layout::Layout;
+use crate::plan::unchanged::{AtHand, in_order};
 
 mod http;
 mod signatures;
@@ -56,11 +58,16 @@ struct Kept {
     /// The same, taken apart.
     sources: Vec<Source>,
     kind: String,
-    /// Where it is in the stock: what lies beside it bears a tag there.
+    /// Where it is in the stock, unless only its name is.
+    spot: Result<Spot, ElsewhereInChain>,
+    manifests: Vec<Digest>,
+}
+
+/// Where an image is in a stock: what lies beside it bears a tag there.
+struct Spot {
     repository: Repository,
     tag: Option<Tag>,
     root: Digest,
-    manifests: Vec<Digest>,
 }
 
 /// An image is not in the stock, and nothing else may be asked.
@@ -97,18 +104,28 @@ impl Stock {
 
     fn of_imagesets(imagesets: Together, place: String) -> Self {
         let imagesets = Arc::new(imagesets);
-        let entries = imagesets.readers.iter().rev().flat_map(|reader| &reader.index().images);
-        let images = entries.map(|image| {
-            let names = vec![image.request.origin.clone(), image.request.source.clone()];
-            Kept {
-                sources: names.iter().filter_map(|name| name.parse().ok()).collect(),
-                names,
-                kind: image.request.kind.clone(),
-                repository: image.destination.repository.clone(),
-                tag: Some(image.destination.tag.clone()),
-                root: image.root.digest.clone(),
-                manifests: image.manifests.iter().map(|m| m.digest.clone()).collect(),
+        let images = imagesets.images().into_iter().map(|image| match image {
+            Named::Described(image) => {
+                let names = vec![image.request.origin.clone(), image.request.source.clone()];
+                Kept {
+                    sources: names.iter().filter_map(|name| name.parse().ok()).collect(),
+                    names,
+                    kind: image.request.kind.clone(),
+                    spot: Ok(Spot {
+                        repository: image.destination.repository.clone(),
+                        tag: Some(image.destination.tag.clone()),
+                        root: image.root.digest.clone(),
+                    }),
+                    manifests: image.manifests.iter().map(|m| m.digest.clone()).collect(),
+                }
             }
+            Named::Elsewhere(image, until) => Kept {
+                sources: image.origin.parse().into_iter().collect(),
+                names: vec![image.origin.clone()],
+                kind: image.kind.clone(),
+                spot: Err(ElsewhereInChain::until(until)),
+                manifests: Vec::new(),
+            },
         });
         Self {
             images: images.collect(),
@@ -133,9 +150,7 @@ impl Stock {
                 names: vec![name.clone()],
                 sources: source.into_iter().collect(),
                 kind: String::new(),
-                repository,
-                tag: tag.parse().ok(),
-                root: root.digest.clone(),
+                spot: Ok(Spot { repository, tag: tag.parse().ok(), root: root.digest.clone() }),
                 manifests: vec![root.digest],
             })
         });
@@ -175,25 +190,39 @@ impl Stock {
     }
 
     async fn find(&self, source: &Source) -> Result<Option<Origin>, ContentError> {
-        let origin = |image: &Kept, digest: &Digest| Origin {
+        let origin = |spot: &Spot, digest: &Digest| Origin {
             read: self.content.clone(),
-            repository: image.repository.clone(),
+            repository: spot.repository.clone(),
             selector: Selector::Digest(digest.clone()),
         };
-        if let Some(image) = self.images.iter().find(|image| image.is_called(source)) {
-            return Ok(Some(origin(image, &image.root)));
+        let called = self.images.iter().find(|image| image.is_called(source)).map(|image| &image.spot);
+        if let Some(Ok(spot)) = called {
+            return Ok(Some(origin(spot, &spot.root)));
         }
         let Source::Registry(Reference { repository, digest: Some(digest), .. }) = source else {
-            return Ok(None);
+            return match called {
+                Some(Err(cause)) => {
+                    Err(ContentError::with_source(source.to_string(), ContentErrorKind::NotFound, *cause))
+                }
+                _ => Ok(None),
+            };
         };
         // Whatever it is called, it is what was asked for.
-        if let Some(image) = self.images.iter().find(|image| image.manifests.contains(digest)) {
-            return Ok(Some(origin(image, digest)));
+        let same = self.images.iter().find(|image| image.manifests.contains(digest));
+        if let Some(Ok(spot)) = same.map(|image| &image.spot) {
+            return Ok(Some(origin(spot, digest)));
         }
         let selector = Selector::Digest(digest.clone());
         let there = self.content.find(repository, &selector).await?;
-        let read = self.content.clone();
-        Ok(there.map(|_| Origin { read, repository: repository.clone(), selector }))
+        match called {
+            Some(Err(cause)) if there.is_none() => {
+                Err(ContentError::with_source(source.to_string(), ContentErrorKind::NotFound, *cause))
+            }
+            _ => {
+                let read = self.content.clone();
+                Ok(there.map(|_| Origin { read, repository: repository.clone(), selector }))
+            }
+        }
     }
 
     fn missing(&self, subject: String) -> ContentError {
@@ -219,22 +248,30 @@ impl Kept {
                                     (known.tag.is_some() || known.digest.is_none())
                                         && tag_of(known) == tag_of(wanted)
                                 }
-                                (Some(wanted), _) if *wanted == self.root => true,
-                                (Some(wanted), Some(known)) => self.kind == kind::CATALOG && wanted == known,
+                                (Some(wanted), _)
+                                    if self.spot.as_ref().is_ok_and(|spot| *wanted == spot.root) =>
+                                {
+                                    true
+                                }
+                                (Some(wanted), Some(known)) => {
+                                    (self.kind == kind::CATALOG || self.spot.is_err()) && wanted == known
+                                }
                                 (Some(_), None) => false,
                             }
                     }
                     Source::Layout(_) => false,
-                }) || (self.is_without_host() && self.repository == wanted.repository)
-                    && wanted.digest.is_none()
-                    && self.tag.as_ref().is_some_and(|tag| tag.as_str() == tag_of(wanted))
+                }) || self.spot.as_ref().is_ok_and(|spot| {
+                    (self.is_without_host(spot) && spot.repository == wanted.repository)
+                        && wanted.digest.is_none()
+                        && spot.tag.as_ref().is_some_and(|tag| tag.as_str() == tag_of(wanted))
+                })
             }
         }
     }
 
     /// Answers whether it bears the name that it has at a target, as what was pushed into a layout does.
-    fn is_without_host(&self) -> bool {
-        let of_target = self.tag.as_ref().map(|tag| format!("{}:{tag}", self.repository));
+    fn is_without_host(&self, spot: &Spot) -> bool {
+        let of_target = spot.tag.as_ref().map(|tag| format!("{}:{tag}", spot.repository));
         of_target.is_some_and(|name| self.names == [name])
     }
 }
@@ -333,42 +370,79 @@ impl Origins for FromStock {
 pub(super) struct Together {
     /// In the order of their sequences.
     readers: Vec<Reader>,
-    /// Where images go, and where they are from: what lies beside an image is asked for in the repository it was in.
-    tags: HashMap<(Repository, Tag), Digest>,
+    /// Where images go, and where they are from: what lies beside an image is asked for in the repository it was in. Nothing
+    /// where an imageset describes the image that is not at hand.
+    tags: HashMap<(Repository, Tag), Option<Digest>>,
 }
 
-/// Content was carried by an imageset that is not at hand.
-#[derive(Debug, thiserror::Error)]
-#[error("it is in imageset {sequence}, which is not there")]
-struct ElsewhereInChain {
-    sequence: u64,
+/// An image of an imageset.
+enum Named<'a> {
+    /// It is described by one at hand.
+    Described(&'a ImageEntry),
+    /// It is described by none at hand, but by the one of this sequence or one before.
+    Elsewhere(&'a UnchangedImage, u64),
+}
+
+/// Something was carried by an imageset that is not at hand.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+enum ElsewhereInChain {
+    #[error("it is in imageset {0}, which is not there")]
+    In(u64),
+    #[error("it is in imageset {0} or one before, which is not there")]
+    Until(u64),
+}
+
+impl ElsewhereInChain {
+    fn until(sequence: u64) -> Self {
+        if sequence == 1 { Self::In(1) } else { Self::Until(sequence) }
+    }
 }
 
 impl Together {
     /// Opens all imagesets that there are in a place.
     pub(super) async fn open(from: &Imagesets, trusted: &TrustedKeys) -> Result<Self, WorkflowError> {
         let readers = from.open(trusted).await?;
-        let mut tags = HashMap::new();
-        for image in readers.iter().rev().flat_map(|reader| &reader.index().images) {
-            let to = image.destination.clone();
-            let from = match image.request.origin.parse() {
+        let mut together = Self { readers, tags: HashMap::new() };
+        let mut tags: HashMap<(Repository, Tag), Option<Digest>> = HashMap::new();
+        for image in together.images() {
+            let (origin, to, root) = match image {
+                Named::Described(image) => {
+                    let to = image.destination.clone();
+                    let root = Some(image.root.digest.clone());
+                    (&image.request.origin, Some((to.repository, to.tag)), root)
+                }
+                Named::Elsewhere(image, _) => (&image.origin, None, None),
+            };
+            let from = match origin.parse() {
                 Ok(Source::Registry(Reference { repository, tag: Some(tag), .. })) => Some((repository, tag)),
                 _ => None,
             };
-            for name in [Some((to.repository, to.tag)), from].into_iter().flatten() {
-                tags.entry(name).or_insert_with(|| image.root.digest.clone());
+            for name in [to, from].into_iter().flatten() {
+                tags.entry(name).or_insert_with(|| root.clone());
             }
         }
-        Ok(Self { readers, tags })
+        together.tags = tags;
+        Ok(together)
     }
 
-    /// Returns what the newest imageset names: where it goes, and what it is.
-    pub(super) fn newest(&self) -> impl Iterator<Item = (Repository, Option<Tag>, Digest)> {
-        let images = self.readers.last().into_iter().flat_map(|reader| &reader.index().images);
-        images.map(|i| {
-            let to = i.destination.clone();
-            (to.repository, Some(to.tag), i.root.digest.clone())
-        })
+    /// Returns what each imageset names, the newest first.
+    fn images(&self) -> Vec<Named<'_>> {
+        let at_hand = AtHand::of(self.readers.iter().map(Reader::index));
+        self.readers.iter().rev().flat_map(|reader| named(reader.index(), &at_hand)).collect()
+    }
+
+    /// Returns what the newest imageset names: where it goes, and what it is. What none at hand describes is left out.
+    pub(super) fn newest(&self) -> Vec<(Repository, Option<Tag>, Digest)> {
+        let at_hand = AtHand::of(self.readers.iter().map(Reader::index));
+        let images = self.readers.last().into_iter().flat_map(|reader| named(reader.index(), &at_hand));
+        let described = images.filter_map(|image| match image {
+            Named::Described(image) => {
+                let to = image.destination.clone();
+                Some((to.repository, Some(to.tag), image.root.digest.clone()))
+            }
+            Named::Elsewhere(..) => None,
+        });
+        described.collect()
     }
 
     fn holder(&self, digest: &Digest) -> Result<&Reader, ContentError> {
@@ -380,7 +454,7 @@ impl Together {
         let subject = digest.to_string();
         Err(match carried {
             Some(required) => {
-                let cause = ElsewhereInChain { sequence: required.sequence };
+                let cause = ElsewhereInChain::In(required.sequence);
                 ContentError::with_source(subject, ContentErrorKind::NotFound, cause)
             }
             None => ContentError::new(subject, ContentErrorKind::NotFound),
@@ -404,9 +478,12 @@ impl ContentRead for Together {
     ) -> Result<RawManifest, ContentError> {
         let digest = match selector {
             Selector::Digest(digest) => digest,
-            Selector::Tag(tag) => self.tags.get(&(repository.clone(), tag.clone())).ok_or_else(|| {
-                ContentError::new(format!("{repository}:{tag}"), ContentErrorKind::NotFound)
-            })?,
+            Selector::Tag(tag) => {
+                let known = self.tags.get(&(repository.clone(), tag.clone()));
+                known.and_then(Option::as_ref).ok_or_else(|| {
+                    ContentError::new(format!("{repository}:{tag}"), ContentErrorKind::NotFound)
+                })?
+            }
         };
         self.holder(digest)?.manifest(repository, &Selector::Digest(digest.clone())).await
     }
@@ -419,6 +496,18 @@ impl ContentRead for Together {
     ) -> Result<BlobStream, ContentError> {
         self.holder(&blob.digest)?.blob(repository, blob, offset).await
     }
+}
+
+/// Returns what an imageset names, in the order of its configuration.
+fn named<'a>(index: &'a Index, at_hand: &AtHand<'a>) -> Vec<Named<'a>> {
+    let own = index.unchanged.iter().map(|image| {
+        let described = at_hand.get(&image.records).map(Named::Described);
+        described.or(Some(Named::Elsewhere(image, index.base)))
+    });
+    let about = index.unchanged.iter().flat_map(|image| &image.about);
+    let about = about.map(|id| at_hand.get(std::slice::from_ref(id)).map(Named::Described));
+    let described = index.images.iter().map(|image| Some(Named::Described(image)));
+    in_order(index, described, own.chain(about)).into_iter().flatten().collect()
 }
 
 /// Makes a body of bytes.

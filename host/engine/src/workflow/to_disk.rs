@@ -9,7 +9,6 @@ use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
-use oc_mirror_model::reference::Repository;
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use uuid::Uuid;
 
@@ -27,6 +26,8 @@ use crate::content::{ContentError, ContentErrorKind, ContentWrite};
 use crate::metadata::{MetadataError, Stored};
 use crate::plan::imageset::{Content, Extras, advance, content, is_unchanged};
 use crate::plan::layout::{Item, LayoutError, finish, order};
+use crate::plan::names::Names;
+use crate::plan::unchanged::{Split, split};
 use crate::report::Event;
 use crate::source::Artifact;
 use crate::transfer::ImageTime;
@@ -55,6 +56,8 @@ pub struct ToDisk {
     pub since: Option<u64>,
     /// The chain that the workspace must have, or begin.
     pub uid: Option<Uuid>,
+    /// Whether to make one even if it has nothing new.
+    pub force: bool,
     /// The keys that sign it; none: it is not signed.
     pub keys: SigningKeys,
 }
@@ -131,21 +134,31 @@ pub async fn mirror_to_disk(
         report.images = image_reports(&prepared.entries, |digest| new.contains(digest));
         prepared.note_mirrors(&mut report.images);
         let making = Making { run, wishes, workspace, to, chain: &chain, base };
-        if run.dry_run {
-            return making.imagine(&prepared, &content, report);
-        }
         let has_failed = !report.failures.is_empty();
-        if has_failed && (run.on_error == OnError::Stop || content.new.is_empty()) {
-            return Ok(report);
-        }
         let is_whole = report.quarantined.is_empty();
-        if !has_failed
+        let has_nothing_new = !has_failed
             && to.since.is_none()
             && content.new.is_empty()
             && is_unchanged(&prepared.entries, &file_records(&prepared), chain.last())
-            && !(is_whole && lacks_something(&chain))
-        {
-            report.imagesets.push(imageset_report(last, base, None, Vec::new(), 0, &content, "nothing new"));
+            && !(is_whole && lacks_something(&chain));
+        let nothing = imageset_report(last, base, None, Vec::new(), 0, &content, "nothing new");
+        if has_nothing_new && to.force {
+            let sequence = last + 1;
+            report.notes.push(format!("imageset {sequence} has nothing new: it is made because of --force"));
+        }
+        if run.dry_run {
+            return making.imagine(
+                &prepared,
+                &content,
+                report,
+                (has_nothing_new && !to.force).then_some(nothing),
+            );
+        }
+        if has_failed && (run.on_error == OnError::Stop || content.new.is_empty()) {
+            return Ok(report);
+        }
+        if has_nothing_new && !to.force {
+            report.imagesets.push(nothing);
             return Ok(report);
         }
 
@@ -180,7 +193,7 @@ pub async fn mirror_to_disk(
     let paths = writer.seal().await?;
     let bytes = paths.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum();
     let (state, files) = (prepared.plugin_state.clone(), file_records(&prepared));
-    let after = advance(&chain, &index, Some(&identity), Repository::clone, Extras { state, files });
+    let after = advance(&chain, &index, Some(&identity), &Names::default(), Extras { state, files });
     drop(writer);
     hand_over(run, workspace, to, &after, found.as_ref()).await?;
 
@@ -283,7 +296,7 @@ async fn adopt_sealed(
             return Err(WorkflowErrorKind::OtherChain { workspace: chain.uid, wanted: index.uid }.into());
         }
         let before = Chain { uid: index.uid, ..chain };
-        chain = advance(&before, index, Some(reader.identity()), Repository::clone, extras(index));
+        chain = advance(&before, index, Some(reader.identity()), &Names::default(), extras(index));
         if !run.dry_run {
             workspace.commit_record(&chain, found.as_ref()).await?;
             found = workspace.metadata().load(chain.uid).await?;
@@ -328,7 +341,7 @@ async fn settle_outgoing(
             && (index.uid == chain.uid || begins(index, found.as_ref(), to));
         if is_next {
             let before = Chain { uid: index.uid, ..chain };
-            chain = advance(&before, index, Some(identity), Repository::clone, extras(index));
+            chain = advance(&before, index, Some(identity), &Names::default(), extras(index));
         }
         match (run.dry_run, committed, is_next) {
             (true, ..) => continue,
@@ -381,8 +394,8 @@ impl File {
     }
 }
 
-fn files(wishes: &Wishes, prepared: &Prepared, pinned: Vec<u8>) -> Vec<File> {
-    let (oci_layout, index_json) = archive::layout_documents(&prepared.entries);
+fn files(wishes: &Wishes, prepared: &Prepared, described: &[ImageEntry], pinned: Vec<u8>) -> Vec<File> {
+    let (oci_layout, index_json) = archive::layout_documents(described);
     let mut files = vec![
         File::Bytes("oci-layout".to_owned(), oci_layout),
         File::Bytes("index.json".to_owned(), index_json),
@@ -423,8 +436,9 @@ impl Making<'_> {
         report: &RunReport,
     ) -> Result<(Index, Arc<Writer>, Vec<Failure>), WorkflowError> {
         let pinned = (self.wishes.pinned)(&prepared.entries);
-        let files = files(self.wishes, prepared, pinned.clone());
-        let index = self.plan(prepared, content, report, &files)?;
+        let split = self.split(prepared);
+        let files = files(self.wishes, prepared, &split.images, pinned.clone());
+        let index = self.plan(prepared, content, split, report, &files)?;
         self.check_room(&index, content)?;
         self.workspace.write("resolved-config.yaml", &pinned)?;
         let (dir, planned, keys) = (self.to.dir.clone(), index.clone(), self.to.keys.clone());
@@ -437,17 +451,23 @@ impl Making<'_> {
         Ok((index, writer, failures))
     }
 
+    /// Tells the images that are to be published from those that are as they were.
+    fn split(&self, prepared: &Prepared) -> Split {
+        split(&prepared.entries, &file_records(prepared), self.chain, self.base)
+    }
+
     /// Decides where everything is going to lie.
     fn plan(
         &self,
         prepared: &Prepared,
         content: &Content,
+        split: Split,
         report: &RunReport,
         files: &[File],
     ) -> Result<Index, WorkflowError> {
         let new: HashSet<&Digest> = content.new.iter().map(|d| &d.digest).collect();
         let items = order(files.iter().map(File::item).collect(), &prepared.entries, |d| new.contains(d));
-        self.lay_out(self.draft(prepared, content, report)?, &items, prepared)
+        self.lay_out(self.draft(split, content, report)?, &items, prepared)
     }
 
     /// Looks whether the disks are large enough for what is going to be written.
@@ -456,24 +476,31 @@ impl Making<'_> {
         let bytes = archive::room_needed(&self.to.dir, index)?;
         space::check(&[
             Need { dir: &self.to.dir, bytes, what: "the imageset" },
-            Need::of_workspace(self.workspace.dir(), index.images.len(), blobs),
+            Need::of_workspace(self.workspace.dir(), index.image_count(), blobs),
         ])
     }
 
-    /// Reports what would be made, and what would be in its way.
+    /// Reports what would be made, and what would be in its way; or that nothing would be.
     fn imagine(
         &self,
         prepared: &Prepared,
         content: &Content,
         mut report: RunReport,
+        nothing: Option<ImagesetReport>,
     ) -> Result<RunReport, WorkflowError> {
         let lines = mapping(&prepared.entries, |image| {
             format!("file://{}:{}", image.destination.repository, image.destination.tag)
         });
         self.workspace.write("dry-run/mapping.txt", lines.as_bytes())?;
+        if let Some(nothing) = nothing {
+            report.imagesets.push(nothing);
+            return Ok(report);
+        }
         if report.failures.is_empty() {
-            let files = files(self.wishes, prepared, (self.wishes.pinned)(&prepared.entries));
-            let index = self.plan(prepared, content, &report, &files)?;
+            let split = self.split(prepared);
+            let pinned = (self.wishes.pinned)(&prepared.entries);
+            let files = files(self.wishes, prepared, &split.images, pinned);
+            let index = self.plan(prepared, content, split, &report, &files)?;
             if let Err(error) = self.check_room(&index, content) {
                 report.warnings.push(chain_of(&error));
             }
@@ -507,12 +534,7 @@ impl Making<'_> {
     }
 
     /// The index but for where things lie.
-    fn draft(
-        &self,
-        prepared: &Prepared,
-        content: &Content,
-        report: &RunReport,
-    ) -> Result<Index, WorkflowError> {
+    fn draft(&self, split: Split, content: &Content, report: &RunReport) -> Result<Index, WorkflowError> {
         let (run, chain) = (self.run, self.chain);
         let sequence = chain.sequence() + 1;
         // A run that goes on where another one was cut off keeps that one's time, or nothing would match.
@@ -529,8 +551,10 @@ impl Making<'_> {
             created_by: run.program.clone(),
             chunks: Vec::new(),
             entries: Vec::new(),
-            images: prepared.entries.clone(),
-            required: content.required.clone(),
+            required: content.required_by(&split.images),
+            images: split.images,
+            unchanged: split.unchanged,
+            positions: split.positions,
             refused: report.refused.clone(),
             quarantined: quarantined(report),
             signed_by: self.to.keys.ids(),

@@ -115,7 +115,7 @@ fn check_built(world: &World, collected: &Collected, answer: &str) {
         .blobs()
         .for_each(|blob| assert_eq!(read(&blob.digest).len() as u64, blob.size));
     let index = std::fs::read_to_string(layout.path.join("index.json")).expect("there");
-    assert!(index.contains(digest.hex()), "{index}");
+    assert!(index.contains(&digest.hex()), "{index}");
     assert!(layout.path.join("oci-layout").is_file());
 }
 

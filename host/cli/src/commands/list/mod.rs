@@ -51,7 +51,11 @@ pub(crate) fn cache(workspace: Option<&str>, of_user: Option<PathBuf>) -> Result
 }
 
 /// Prints an answer, for people as `text` has it.
-fn print(format: ListFormat, answer: &Value, text: impl FnOnce() -> String) -> Result<(), CliError> {
+pub(crate) fn print(
+    format: ListFormat,
+    answer: &Value,
+    text: impl FnOnce() -> String,
+) -> Result<(), CliError> {
     let printed = match format {
         ListFormat::Text => text(),
         ListFormat::Json => serde_json::to_string_pretty(answer).expect("a value serialises"),

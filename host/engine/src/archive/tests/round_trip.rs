@@ -7,7 +7,9 @@ use crate::content::verify::{collect, verified};
 use crate::content::{ContentErrorKind, ContentRead, TagStore};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use oc_mirror_model::imageset::INDEX_NAME;
 use oc_mirror_model::reference::Selector;
+use oc_mirror_model::tar;
 use rstest::rstest;
 
 async fn read_back(reader: &Reader, sample: &Sample) {
@@ -60,6 +62,31 @@ async fn everything_comes_back(#[case] limit: Option<u64>) {
     });
     let report = check(&set, &TrustedKeys::default(), progress).await.expect("checked");
     assert_eq!((report.damage, report.bytes), (Vec::new(), seen.load(Ordering::Relaxed)));
+}
+
+/// The first version printed its index with an indentation, and without a checksum.
+#[tokio::test]
+async fn an_imageset_of_the_first_version_comes_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sample = sample(None);
+    let chunk = sample.written(dir.path()).await.remove(0);
+    let bytes = std::fs::read(&chunk).expect("written");
+    let index = Index { format: "1.0".to_owned().try_into().expect("a version"), ..sample.index.clone() };
+    let mut document = serde_json::to_vec_pretty(&index).expect("an index serialises");
+    document.push(b'\n');
+    assert!(document.starts_with(b"{\n  \"format\": \"1.0\",\n"), "it begins as it did");
+    let written = tar::padded(sample.index.to_bytes().len() as u64) + tar::BLOCK;
+    // Places count from the end of the index, however long it is.
+    let mut old =
+        tar::header(INDEX_NAME, document.len() as u64, super::super::chunk::mtime(&index).expect("a time"));
+    old.extend_from_slice(&document);
+    old.resize(old.len().next_multiple_of(tar::BLOCK as usize), 0);
+    old.extend_from_slice(&bytes[usize::try_from(written).expect("small")..]);
+    std::fs::write(&chunk, old).expect("written");
+    let reader = Reader::open(dir.path()).expect("valid");
+    assert_eq!(reader.index(), &index);
+    read_back(&reader, &sample).await;
+    assert_eq!(checked(dir.path()).await.expect("checked").damage, []);
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ fn index() -> Index {
         chunks: Vec::new(),
         entries: Vec::new(),
         images: Vec::new(),
+        unchanged: Vec::new(),
+        positions: Vec::new(),
         required: Vec::new(),
         refused: Vec::new(),
         signed_by: Vec::new(),

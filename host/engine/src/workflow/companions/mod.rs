@@ -31,7 +31,7 @@ pub(super) struct Carried {
     /// What is planned, stored and published.
     pub entry: ImageEntry,
     /// Where its bytes are.
-    pub origin: Origin,
+    pub origin: Arc<Origin>,
     /// Where its root is, if that was made here.
     pub made: Option<Origin>,
 }

@@ -44,7 +44,7 @@ pub(super) struct Companion {
     /// Children first, the root last.
     pub(super) manifests: Vec<Descriptor>,
     pub(super) blobs: Vec<Descriptor>,
-    pub(super) origin: Origin,
+    pub(super) origin: Arc<Origin>,
     /// Where a list of referrers is that was made here.
     pub(super) made: Option<Origin>,
     /// What a list of referrers names.
@@ -72,7 +72,7 @@ pub(super) struct Home {
     key: String,
     /// An image of it.
     source: Source,
-    origin: Origin,
+    origin: Arc<Origin>,
     /// Whether it keeps lists of referrers; nothing as long as nobody asked.
     lists: tokio::sync::Mutex<Option<bool>>,
     /// Its tags, where they could be listed.
@@ -123,7 +123,7 @@ impl<'a> Companions<'a> {
         };
         let mut homes = self.homes.lock().expect("no holder of this lock panics");
         let home = homes.entry(key.clone()).or_insert_with(|| {
-            let origin = Origin { repository, ..image.origin.clone() };
+            let origin = Arc::new(Origin { repository, ..(*image.origin).clone() });
             let without_lists = self.without_lists_at(&source);
             let (lists, tags) = Default::default();
             Arc::new(Home { key, source, origin, lists, tags, without_lists })

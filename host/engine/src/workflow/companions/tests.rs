@@ -51,7 +51,7 @@ fn carried(entry: ImageEntry) -> Carried {
         repository: entry.destination.repository.clone(),
         selector: Selector::Digest(entry.root.digest.clone()),
     };
-    Carried { entry, origin, made: None }
+    Carried { entry, origin: Arc::new(origin), made: None }
 }
 
 fn noted(entries: &[ImageEntry], generated: &[&ImageEntry]) -> RunReport {

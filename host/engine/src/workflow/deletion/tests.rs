@@ -153,12 +153,14 @@ async fn lab(greedy: bool) -> (Arc<Memory>, Destination, Chain) {
         chunks: Vec::new(),
         entries: Vec::new(),
         images,
+        unchanged: Vec::new(),
+        positions: Vec::new(),
         required: Vec::new(),
         refused: Vec::new(),
         signed_by: Vec::new(),
         quarantined: Vec::new(),
     };
-    let chain = advance(&Chain::new(Uuid::nil()), &index, None, Repository::clone, Extras::default());
+    let chain = advance(&Chain::new(Uuid::nil()), &index, None, &Names::default(), Extras::default());
     let records = Arc::new(InRegistry::new(memory.clone(), None));
     records.commit(&chain, None).await.expect("committed");
     let deleter: Arc<dyn ContentDelete> =

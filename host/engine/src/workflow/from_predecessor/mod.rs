@@ -40,6 +40,7 @@ use super::{OnError, Run, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::content::{ContentError, ContentErrorKind, ContentRead};
 use crate::metadata::Stored;
 use crate::plan::imageset::{Extras, advance, is_offered_by, merge};
+use crate::plan::names::Names;
 use crate::predecessors::{Found, Wanted};
 use crate::report::Event;
 use crate::transfer::ImageTime;
@@ -195,9 +196,13 @@ impl Publishing<'_> {
                         workspace.write(&name, destination.mapping(&index.images).as_bytes())?;
                         "planned".clone_into(&mut line.outcome);
                         let before = imagined.unwrap_or_else(|| Chain::new(self.uid));
-                        let place = |path: &Repository| destination.place(path);
-                        imagined =
-                            Some(advance(&before, index, Some(&offer.identity()), place, Extras::default()));
+                        imagined = Some(advance(
+                            &before,
+                            index,
+                            Some(&offer.identity()),
+                            &destination.names,
+                            Extras::default(),
+                        ));
                     } else {
                         self.send(&resolved, found.as_ref(), &mut report).await;
                     }
@@ -241,7 +246,7 @@ impl Publishing<'_> {
             let index = self.index(offer, sequence, base, Vec::new());
             let step = match admit(&index, &identity, Some(&chain), workspace) {
                 Ok(Admission::Publish) => {
-                    chain = advance(&chain, &index, Some(&identity), Repository::clone, Extras::default());
+                    chain = advance(&chain, &index, Some(&identity), &Names::default(), Extras::default());
                     Step::Publish { sequence, base }
                 }
                 Ok(Admission::AlreadyPublished) => Step::AlreadyPublished { sequence },
@@ -271,6 +276,8 @@ impl Publishing<'_> {
             chunks: Vec::new(),
             entries: Vec::new(),
             images,
+            unchanged: Vec::new(),
+            positions: Vec::new(),
             required: Vec::new(),
             refused: Vec::new(),
             signed_by: Vec::new(),
@@ -480,7 +487,7 @@ impl Publishing<'_> {
             let missing = failed.iter().filter(|r| is_offered_by(r, &catalog.request.origin)).count();
             report.failures.push(publishing::withheld(catalog, missing));
         }
-        report.failures.extend(publishing::publish(&publisher, destination, &images).await);
+        report.failures.extend(publishing::publish(&publisher, destination, &images, &[]).await);
         add_totals(&mut report.totals, publisher.totals());
     }
 
@@ -503,8 +510,8 @@ impl Publishing<'_> {
         report.warnings.extend(remarks);
         let brought = Brought::of_archive(offer.configuration(), &signatures, report);
         let before = found.map_or_else(|| Chain::new(self.uid), |f| f.chain.clone());
-        let place = |path: &Repository| destination.place(path);
-        let mut after = advance(&before, index, Some(&offer.identity()), place, Extras::default());
+        let mut after =
+            advance(&before, index, Some(&offer.identity()), &destination.names, Extras::default());
         brought.keep(&mut after, index.sequence, &index.images, destination);
         destination.records.commit(&after, found).await?;
         self.workspace.note_published(self.uid, &destination.target.to_string(), index.sequence)?;

@@ -98,7 +98,7 @@ impl Bench<'_> {
             runs.push(self.link(larger, &out, next + 1, true)?);
         }
         drop(source);
-        self.remove(&out)?;
+        self.retire(&out)?;
         Ok(runs)
     }
 

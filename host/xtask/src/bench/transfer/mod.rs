@@ -17,6 +17,7 @@ mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use self::options::{HELP, Name, Options};
@@ -68,6 +69,8 @@ pub(crate) fn transfer(args: &[&str]) -> Outcome {
 struct Bench<'a> {
     options: &'a Options,
     places: Places,
+    /// How many directories have been put away.
+    retired: AtomicUsize,
 }
 
 /// What a measurement gives besides the sample.
@@ -79,7 +82,9 @@ struct Once {
 impl<'a> Bench<'a> {
     fn start(options: &'a Options, program: PathBuf) -> Result<Self, String> {
         let dir = options.dir.join("run");
-        let bench = Self { options, places: Places { program, dir, source: steady_address()? } };
+        let places = Places { program, dir, source: steady_address()? };
+        let bench = Self { options, places, retired: AtomicUsize::new(0) };
+        bench.remove(&bench.places.dir)?;
         bench.fresh("")?;
         // Plugins are compiled once in a program's life, not in each run.
         bench.places.alone(Tool::new(&bench.places.program).args(["debug", "startup"])).output()?;
@@ -148,7 +153,7 @@ impl<'a> Bench<'a> {
         }
         rows.sort_by_key(|row| tools::ALL.iter().position(|who| *who == row.who));
         for row in &rows {
-            self.remove(&self.input(row.who))?;
+            self.retire(&self.input(row.who))?;
         }
         Ok(Trial { set: set.name.clone(), work, images: set.images.len(), bytes: set.bytes(), rows })
     }
@@ -221,8 +226,8 @@ impl<'a> Bench<'a> {
         if work == Work::Pull && who == Who::Ours && imageset(&out, 1)? < set.bytes() {
             return Err(format!("the imageset in `{}` is not whole", out.display()));
         }
-        self.remove(&out)?;
-        self.remove(&storage)?;
+        self.retire(&out)?;
+        self.retire(&storage)?;
         Ok(Once { sample, requests: counted.then_some(requests) })
     }
 
@@ -282,9 +287,24 @@ impl<'a> Bench<'a> {
     /// Returns an empty directory.
     fn fresh(&self, name: &str) -> Result<PathBuf, String> {
         let dir = self.places.dir.join(name);
-        self.remove(&dir)?;
+        self.retire(&dir)?;
         fs::create_dir_all(&dir).map_err(|e| format!("cannot make `{}`: {e}", dir.display()))?;
         Ok(dir)
+    }
+
+    /// Frees what a directory takes, and leaves its files until the end, empty: for some minutes after many files are
+    /// removed, ext4 looks past the inodes of all of them whenever it needs a new one, and whoever comes next would pay.
+    fn retire(&self, dir: &Path) -> Outcome {
+        if !dir.exists() {
+            return Ok(());
+        }
+        let retired = self.places.dir.join("retired");
+        let number = self.retired.fetch_add(1, Ordering::Relaxed).to_string();
+        let ended = fs::create_dir_all(&retired).and_then(|()| {
+            fs::rename(dir, retired.join(&number))?;
+            empty_files(&retired.join(&number))
+        });
+        ended.map_err(|e| format!("cannot put `{}` away: {e}", dir.display()))
     }
 
     fn remove(&self, dir: &Path) -> Outcome {
@@ -295,6 +315,20 @@ impl<'a> Bench<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// Takes all content of the files of a directory.
+fn empty_files(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            empty_files(&entry.path())?;
+        } else if kind.is_file() && entry.metadata()?.len() > 0 {
+            fs::OpenOptions::new().write(true).open(entry.path())?.set_len(0)?;
+        }
+    }
+    Ok(())
 }
 
 /// How much more time an image may take among many, so that the time is called linear: measurements of seconds differ.
