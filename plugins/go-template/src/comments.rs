@@ -1,5 +1,5 @@
-//! [`fit`]: makes comments fit for the parser, which takes `{{- /* … */}}` for `{{- /* … */ -}}` and would swallow the line
-//! break behind it (gotmpl 0.6.1).
+//! What the parser (gotmpl 0.6.1) does not look at: [`is_closed`] finds blocks without an end, and [`fit`] makes comments fit
+//! for it: it takes `{{- /* … */}}` for `{{- /* … */ -}}`, and would swallow the line break behind it.
 
 use std::borrow::Cow;
 
@@ -41,6 +41,27 @@ pub(crate) fn fit(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Answers whether every `if`, `range`, `with`, `define` and `block` has its `end`, which the parser does not look at.
+pub(crate) fn is_closed(text: &str) -> bool {
+    let (mut open, mut rest) = (0_i64, text);
+    while let Some(found) = rest.find("{{") {
+        let after = &rest[found + 2..];
+        let inner = after.strip_prefix('-').unwrap_or(after).trim_start_matches(is_space);
+        if let Some(body) = inner.strip_prefix("/*") {
+            rest = body.find("*/").map_or("", |end| &body[end + 2..]);
+            continue;
+        }
+        let word = inner.find(|c: char| !c.is_ascii_alphanumeric()).map_or(inner, |end| &inner[..end]);
+        open += match word {
+            "if" | "range" | "with" | "define" | "block" => 1,
+            "end" => -1,
+            _ => 0,
+        };
+        rest = &after[action_end(after)..];
+    }
+    open <= 0
+}
+
 fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }
@@ -70,12 +91,21 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case("a \n{{- /* c */}}\nb", "a{{/* \n- c */}}\nb")]
+    #[case("{{ if 1 }}{{ else if 2 }}{{ end }}", true)]
+    #[case("{{- with .x -}}{{ define \"d\" }}{{ end }}", false)]
+    #[case("{{ \"{{ if }}\" }}{{/* {{ if }} */}}", true)]
+    #[case("{{ ifx }}{{ .if }}", true)]
+    fn blocks_that_end(#[case] text: &str, #[case] closed: bool) {
+        assert_eq!(is_closed(text), closed);
+    }
+
+    #[rstest]
+    #[case("a \n{{- /* c */}}\nb", "a{{/* \n-  c */}}\nb")]
     #[case("a \n{{- /* c */ -}}\nb", "a \n{{- /* c */ -}}\nb")]
     #[case("a {{/* c */}} b", "a {{/* c */}} b")]
-    #[case("a {{- /* é\n */  }} b", "a{{/* - é\n */  }} b")]
-    #[case("{{ \"}} {{- /* no */}}\" }} {{- /* c */}}", "{{ \"}} {{- /* no */}}\" }}{{/* - c */}}")]
-    #[case("{{ end }}\n{{- /* 1 */}}\n{{- /* 2 */}}x", "{{ end }}{{/*\n- 1 */}}{{/*\n- 2 */}}x")]
+    #[case("a {{- /* é\n */  }} b", "a{{/* -  é\n */  }} b")]
+    #[case("{{ \"}} {{- /* no */}}\" }} {{- /* c */}}", "{{ \"}} {{- /* no */}}\" }}{{/* -  c */}}")]
+    #[case("{{ end }}\n{{- /* 1 */}}\n{{- /* 2 */}}x", "{{ end }}{{/*\n-  1 */}}{{/*\n-  2 */}}x")]
     #[case("{{- .x }} y", "{{- .x }} y")]
     #[case("{{- /* open", "{{- /* open")]
     fn comments(#[case] text: &str, #[case] expected: &str) {

@@ -149,10 +149,16 @@ impl Interpreter {
     }
 
     fn node(&mut self, node: &Node, dot: &Value, out: &mut String) -> Result<Flow, Failure> {
-        self.budget.step()?;
+        self.budget.step().map_err(|f| match node {
+            Node::Text(text) => self.at(f, text.pos, ""),
+            Node::Action(action) => self.at(f, action.pos, ""),
+            Node::If(branch) | Node::With(branch) | Node::Range(branch) => self.at(f, branch.pos, ""),
+            Node::Template(template) => self.at(f, template.pos, ""),
+            _ => f,
+        })?;
         match node {
             Node::Text(text) => {
-                self.budget.bytes(text.text.len())?;
+                self.budget.bytes(text.text.len()).map_err(|f| self.at(f, text.pos, ""))?;
                 out.push_str(&text.text);
             }
             Node::Action(action) => {
@@ -241,7 +247,7 @@ impl Interpreter {
         let mut is_empty = true;
         for (index, item) in items {
             is_empty = false;
-            self.budget.step()?;
+            self.budget.step().map_err(|f| self.at(f, branch.pos, ""))?;
             match (branch.pipe.decl.as_slice(), branch.pipe.is_assign) {
                 ([], _) => {}
                 ([one], true) => self.assign(one, item.clone(), branch.pos)?,

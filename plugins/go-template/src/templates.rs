@@ -67,6 +67,10 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<(Template, Defined), Failu
         let text = text.strip_prefix("template: ").unwrap_or(&text);
         Failure::fault(format!("{name}:{text}"))
     })?;
+    if !comments::is_closed(text) {
+        let line = text.matches('\n').count() + 1;
+        return Err(Failure::fault(format!("{name}:{line}: unexpected EOF: a block has no `end`")));
+    }
     let source = Rc::new(Source { name: name.into(), text: text.into() });
     let template = |body| Template { source: Rc::clone(&source), body };
     let defined =

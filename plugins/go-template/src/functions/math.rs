@@ -18,9 +18,9 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "min" => at_least(1, |_, a| Ok(Value::Int64(ints(a).min().unwrap_or(0)))),
         "addf" => at_least(0, |_, a| Ok(Value::Float(tidy(floats(a).sum())))),
         "add1f" => exactly(1, |_, a| Ok(Value::Float(tidy(to_float(a.any(0)) + 1.0)))),
-        "subf" => at_least(1, |_, a| folded(a, |x, y| x - y)),
-        "mulf" => at_least(1, |_, a| folded(a, |x, y| x * y)),
-        "divf" => at_least(1, |_, a| folded(a, |x, y| x / y)),
+        "subf" => at_least(1, |_, a| folded(a, |x, y| tidy(x - y))),
+        "mulf" => at_least(1, |_, a| folded(a, |x, y| tidy(x * y))),
+        "divf" => at_least(1, |_, a| folded(a, |x, y| format!("{:.16}", x / y).parse().unwrap_or(f64::NAN))),
         "maxf" => at_least(1, |_, a| folded_plainly(a, f64::max)),
         "minf" => at_least(1, |_, a| folded_plainly(a, f64::min)),
         "ceil" => exactly(1, |_, a| Ok(Value::Float(to_float(a.any(0)).ceil()))),
@@ -59,7 +59,7 @@ fn tidy(number: f64) -> f64 {
 }
 
 fn folded(a: &Args<'_>, reckon: fn(f64, f64) -> f64) -> Answer {
-    let number = floats(a).reduce(|x, y| tidy(reckon(x, y))).unwrap_or(0.0);
+    let number = floats(a).reduce(reckon).unwrap_or(0.0);
     match number.is_finite() {
         true => Ok(Value::Float(number)),
         false => Err(Failure::fault("decimal division by 0")),

@@ -141,7 +141,7 @@ fn is_base60(text: &str) -> bool {
 
 /// Answers whether a string would be read as itself if it were written plainly.
 pub(super) fn is_text(text: &str) -> bool {
-    resolve(text) == Plain::Text && !is_base60(text)
+    matches!(resolve(text), Plain::Text | Plain::Merge) && !is_base60(text)
 }
 
 #[cfg(test)]

@@ -192,6 +192,10 @@ impl Writer<'_> {
                 if c == '\'' && quoted {
                     self.push(c);
                 }
+                if is_break(c) {
+                    self.column = 0;
+                    (0..indent).for_each(|_| self.push(' '));
+                }
             }
             after_space = c == ' ';
         }
@@ -342,8 +346,9 @@ fn escape(c: char) -> String {
 /// The number goes through JSON first, which has integers as such.
 fn float(number: f64) -> String {
     let text = number::json(number);
-    let is_integer = text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok();
-    if is_integer { text } else { number::shortest(number) }
+    let integer =
+        text.parse::<i64>().map(|n| n.to_string()).or_else(|_| text.parse::<u64>().map(|n| n.to_string()));
+    integer.unwrap_or_else(|_| number::shortest(number))
 }
 
 /// Sorts keys as `yaml.v2` does: digits by what they count, letters behind everything else.
