@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 
 use crate::error::CliError;
 use crate::releases::{self, Servers};
-use crate::{environment, operators};
+use crate::{environment, helm, operators};
 
 /// Sections that no plugin of this version serves.
-const UNSERVED: [(&str, &str); 2] = [("helm", "Helm charts"), ("samples", "samples")];
+const UNSERVED: [(&str, &str); 1] = [("samples", "samples")];
 
 /// What the plugins of a configuration are lent, besides what is in it.
 pub(crate) struct Lent {
@@ -134,6 +134,11 @@ impl Loader<'_> {
             let settings = json!({"images": mirror.additional_images, "untagged": untagged});
             let spec = builtin(self.host, "additional", settings, &grants_of(&mirror.additional_images))?;
             sources.push(self.source(spec).await?);
+        }
+        if let Some(section) = mirror.helm.as_ref().filter(|_| mirror.asks_for_charts()) {
+            let settings = helm::settings(section, &self.directory)?;
+            sources
+                .push(self.source(builtin(self.host, helm::NAME, settings, &helm::grants(section))?).await?);
         }
         for entry in &mirror.plugins {
             let spec = self.custom(&entry.name, &entry.source, &entry.config, &entry.grants)?;
