@@ -23,6 +23,7 @@ mod dry_run;
 mod enclaves;
 mod examples;
 mod full_disk;
+mod helm;
 mod hops;
 mod hostile;
 mod imageset;

@@ -174,3 +174,31 @@ fn what_is_no_project_is_not_built() {
     assert!(output.stderr.contains("there is no `Cargo.toml`"), "{}", output.stderr);
     assert!(output.stderr.contains("plugin new NAME"), "{}", output.stderr);
 }
+
+/// The policy `allow-registries`, by its own table.
+#[test]
+fn only_images_from_named_places_pass() {
+    let context = context();
+    let text = r#"
+plugin: allow-registries
+config: {allow: [quay.io/team, "*.example.com/base/*"]}
+cases:
+- name: below a repository
+  image: quay.io/team/app:1
+  expect: {verdict: allow}
+- name: a neighbour
+  image: quay.io/team-two/app:1
+  expect: {verdict: deny, code: allow-registries, message: "`quay.io/team-two/app` is not among the places"}
+- name: a pattern
+  image: a.example.com/base/x:1
+  expect: {verdict: allow}
+- name: nothing is nothing
+  config: {allow: []}
+  expect: {problems: [allow]}
+- name: a scheme is none
+  config: {allow: ["https://quay.io"]}
+  expect: {problems: ["allow[0]"]}
+"#;
+    let output = context.run(&["plugin", "test", &table(&context.work(), text)]).expect_code(0);
+    assert!(output.stdout.ends_with("5 passed, 0 failed\n"), "{}", output.stdout);
+}

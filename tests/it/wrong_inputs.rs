@@ -32,7 +32,12 @@ const TO_DISK: [&str; 3] = ["-c", "isc.yaml", "file://disk"];
     "section_platform",
     "mirror:\n  platform:\n    channels:\n    - name: stable-4.20\n      minVersion: \"4.20\"\n"
 )]
-#[case::helm("section_helm", "mirror:\n  helm:\n    local:\n    - name: a\n      path: ./a.tgz\n")]
+#[case::helm(
+    "section_helm",
+    "mirror:\n  helm:\n    repositories:\n    - name: a\n      url: a.example\n      charts:\n      - name: b/c\n        \
+     imagePaths: ['{.spec[']\n        kubeVersion: new\n    - name: b\n      url: https://user:secret@b.example\n"
+)]
+#[case::samples("section_samples", "mirror:\n  samples:\n  - name: ruby\n")]
 #[case::bad_reference("bad_reference", "mirror:\n  additionalImages:\n  - name: \"quay.io/A B\"\n")]
 #[case::untagged("untagged", "mirror:\n  additionalImages:\n  - name: quay.io/a/b\n")]
 #[case::bad_expression(

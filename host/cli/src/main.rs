@@ -11,6 +11,7 @@ mod cluster_output;
 mod commands;
 mod environment;
 mod error;
+mod helm;
 mod keys;
 mod logging;
 mod memory;

@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 
 use crate::error::CliError;
 use crate::releases::{self, Servers};
-use crate::{environment, operators};
+use crate::{environment, helm, operators};
 
 /// Sections that no plugin of this version serves.
-const UNSERVED: [(&str, &str); 2] = [("helm", "Helm charts"), ("samples", "samples")];
+const UNSERVED: [(&str, &str); 1] = [("samples", "samples")];
 
 /// What the plugins of a configuration are lent, besides what is in it.
 pub(crate) struct Lent {
@@ -135,6 +135,11 @@ impl Loader<'_> {
             let spec = builtin(self.host, "additional", settings, &grants_of(&mirror.additional_images))?;
             sources.push(self.source(spec).await?);
         }
+        if let Some(section) = mirror.helm.as_ref().filter(|_| mirror.asks_for_charts()) {
+            let settings = helm::settings(section, &self.directory)?;
+            sources
+                .push(self.source(builtin(self.host, helm::NAME, settings, &helm::grants(section))?).await?);
+        }
         for entry in &mirror.plugins {
             let spec = self.custom(&entry.name, &entry.source, &entry.config, &entry.grants)?;
             sources.push(self.source(spec).await?);
@@ -177,12 +182,15 @@ impl Loader<'_> {
         config: &Value,
         grants: &[String],
     ) -> Result<PluginSpec, CliError> {
-        spec(&self.directory, (name, source), config, grants)
+        spec(self.host, &self.directory, (name, source), config, grants)
     }
 }
 
 /// Reads a component that a configuration, or another file in `directory`, names.
-pub(crate) fn component(directory: &Path, name: &str, source: &str) -> Result<Binary, CliError> {
+pub(crate) fn component(host: &Host, directory: &Path, name: &str, source: &str) -> Result<Binary, CliError> {
+    if let Some(builtin) = source.strip_prefix("builtin:") {
+        return host.builtin(builtin).map_err(|error| failed(format!("`{name}` cannot be used"), &error));
+    }
     let path = source.strip_prefix("file:").unwrap_or(source);
     let path = path.strip_prefix("//").unwrap_or(path);
     // As in every configuration file: relative to the file, not to where the program was started.
@@ -192,14 +200,15 @@ pub(crate) fn component(directory: &Path, name: &str, source: &str) -> Result<Bi
 }
 
 /// Makes what the host needs to load a plugin that is not built in.
-pub(crate) fn spec(
+fn spec(
+    host: &Host,
     directory: &Path,
     (name, source): (&str, &str),
     config: &Value,
     grants: &[String],
 ) -> Result<PluginSpec, CliError> {
     let grants = parse_grants(name, grants)?;
-    let binary = component(directory, name, source)?;
+    let binary = component(host, directory, name, source)?;
     let settings = if config.is_null() { json!({}) } else { config.clone() };
     Ok(PluginSpec { name: name.to_owned(), binary, settings, grants })
 }

@@ -439,3 +439,21 @@ mod any_text {
         }
     }
 }
+
+#[test]
+fn what_a_chart_is_rendered_with_is_written_as_it_was_read() {
+    let text = "mirror:\n  helm:\n    repositories:\n    - name: a\n      url: oci://r.example/charts\n      charts:\n      \
+                - {name: b, version: ~1.2, valuesFiles: [v.yaml], kubeVersion: 1.33.0}\n    local:\n    \
+                - {path: c, apiVersions: [route.openshift.io/v1]}\n";
+    let configuration = mirror(V2, text);
+    let helm = configuration.mirror.helm.as_ref().expect("charts");
+    let chart = &helm.repositories[0].charts[0];
+    assert_eq!(
+        (chart.values_files.as_slice(), chart.kube_version.as_deref()),
+        (&["v.yaml".to_owned()][..], Some("1.33.0"))
+    );
+    assert_eq!(helm.local[0].api_versions, ["route.openshift.io/v1"]);
+    let written = configuration.to_yaml();
+    let again = mirror("", &written);
+    assert_eq!(again.mirror, configuration.mirror);
+}

@@ -12,7 +12,7 @@ use url::Url;
 pub const CAPABILITIES: [&str; 11] = [
     "registry",
     "registry:<host/path pattern>",
-    "http:<host, *.domain or scheme://host:port>",
+    "http:<host, *.domain, scheme://host:port or scheme://*>",
     "credential:<name>",
     "layout:<directory>",
     "build",
@@ -194,6 +194,10 @@ impl HttpPattern {
             return Err(format!("`{scheme}` is no scheme; valid are `https` and `http`"));
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
+        // Only with a scheme: any host at all is said with two words, not with one.
+        if rest == "*" && text != "*" {
+            return Ok(Self { scheme: scheme.to_owned(), host: "*".to_owned(), port: None });
+        }
         let domain = rest.strip_prefix("*.").unwrap_or(rest);
         // The parser of URLs knows what a host is; what it would not take as one is refused.
         let url = Url::parse(&format!("{scheme}://{domain}")).map_err(|e| e.to_string())?;
@@ -205,6 +209,9 @@ impl HttpPattern {
 
     fn matches(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
+        if self.host == "*" {
+            return !host.is_empty() && url.scheme() == self.scheme;
+        }
         let same_host = match self.host.strip_prefix('*') {
             Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
             None => host == self.host,
@@ -343,6 +350,9 @@ mod tests {
     #[case("http:*.example.com", "https://evilexample.com/", false)]
     #[case("http:example.com", "https://example.com@evil.example/", false)]
     #[case("http:http://[::1]:5000", "http://[::1]:5000/v2", true)]
+    #[case("http:https://*", "https://anything.example:8443/x", true)]
+    #[case("http:https://*", "http://anything.example/x", false)]
+    #[case("http:http://*", "http://127.0.0.1:5000/x", true)]
     fn urls(#[case] grant: &str, #[case] url: &str, #[case] allowed: bool) {
         let url: Url = url.parse().expect("a URL");
         assert_eq!(Grants::parse(&[grant]).expect("a grant").allows(&Access::Http(&url)), allowed);

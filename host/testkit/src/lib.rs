@@ -1,6 +1,6 @@
 //! What the tests of every crate share: small valid images ([`ImageBuilder`], [`IndexBuilder`]),
 //! catalogs of operators ([`CatalogBuilder`]), releases ([`release()`]) with their signatures ([`Signer`]) and the server
-//! that says which there are ([`UpdateServer`]), graph data ([`GraphData`]), Debian's
+//! that says which there are ([`UpdateServer`]), graph data ([`GraphData`]), files on the web ([`FileServer`]), Debian's
 //! `docker-registry` as a child process ([`Registry`]), an S3 server as another ([`Moto`]), `skopeo` as a second opinion
 //! ([`Skopeo`]), a registry that misbehaves on command ([`FaultRegistry`]),
 //! a way to one on which no connection lasts ([`BreakingLine`]), the API server of a cluster ([`KubeServer`]) and
@@ -14,6 +14,8 @@ mod catalog;
 mod context;
 #[cfg(feature = "registries")]
 mod faults;
+#[cfg(feature = "registries")]
+mod file_server;
 mod graph_data;
 pub mod http;
 mod image;
@@ -44,6 +46,8 @@ pub use catalog::{CatalogBuilder, Fbc};
 pub use context::{CommandOutput, TestContext};
 #[cfg(feature = "registries")]
 pub use faults::{Action, Bearer, FaultRegistry, Personality, Quirk, Recorded, Rule};
+#[cfg(feature = "registries")]
+pub use file_server::FileServer;
 pub use graph_data::{GraphData, Hostile};
 pub use image::{Blob, Image, ImageBuilder, IndexBuilder, Layer, sha256, tar_gz};
 #[cfg(feature = "registries")]

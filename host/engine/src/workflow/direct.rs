@@ -13,6 +13,7 @@ use oc_mirror_model::reference::{Repository, Selector};
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use oc_mirror_model::request::kind;
 
+use super::charts;
 use super::companions::of_image;
 use super::deletion;
 use super::from_disk::{Destination, add_totals, note_reads};
@@ -329,6 +330,9 @@ impl Finish<'_> {
                 self.note_unchanged(site).await?;
             }
             return self.end(sites);
+        }
+        if let Some(own) = sites.iter_mut().filter_map(|site| site.outcome.as_mut().ok()).next() {
+            charts::keep(self.workspace, self.prepared, own)?;
         }
         self.workspace.write("resolved-config.yaml", &(self.wishes.pinned)(&self.prepared.entries))?;
         let index = self.wanted;

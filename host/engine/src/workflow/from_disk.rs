@@ -15,6 +15,7 @@ use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Totals, Workfl
 use oc_mirror_model::sequence::{Admission, Refusal, admit};
 use uuid::Uuid;
 
+use super::charts;
 use super::companions::referrers_of;
 use super::deletion;
 use super::from_predecessor;
@@ -343,6 +344,7 @@ impl Publishing<'_> {
                     let signatures =
                         release_signatures::keep(workspace, destination, &signatures(reader).await?).await;
                     report.warnings.extend(signatures);
+                    charts::unpack(workspace, reader, &mut report).await?;
                     let stored =
                         commit(destination, &there, &before, reader.identity(), &brought, found.as_ref())
                             .await?;

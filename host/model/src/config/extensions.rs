@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct PluginEntry {
     /// A name of one's own choice: lower-case letters, digits and `-`.
     pub name: String,
-    /// Where the component is: `file:./source.wasm`.
+    /// Where the component is: `file:./source.wasm`, or `builtin:NAME` for one that is part of the program.
     pub source: String,
     /// What the component gets as its configuration.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
@@ -25,7 +25,7 @@ pub struct PluginEntry {
 pub struct PolicyEntry {
     /// A name of one's own choice: lower-case letters, digits and `-`.
     pub name: String,
-    /// Where the component is: `file:./policy.wasm`.
+    /// Where the component is: `file:./policy.wasm`, or `builtin:NAME` for one that is part of the program.
     pub source: String,
     /// What the component gets as its configuration.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]

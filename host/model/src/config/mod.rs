@@ -20,6 +20,7 @@ mod v1alpha2;
 mod v2alpha1;
 mod validate;
 mod validate_extensions;
+mod validate_helm;
 mod version;
 
 use serde::de::DeserializeOwned;

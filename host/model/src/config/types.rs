@@ -186,12 +186,17 @@ impl Mirror {
         .collect()
     }
 
+    /// Answers whether any chart is asked for.
+    pub fn asks_for_charts(&self) -> bool {
+        self.helm.as_ref().is_some_and(|h| !(h.repositories.is_empty() && h.local.is_empty()))
+    }
+
     fn asks_in(&self, section: &str) -> bool {
         match section {
             "platform" => self.platform.as_ref().is_some_and(|p| !p.asks_for_nothing()),
             "operators" => !self.operators.is_empty(),
             "additionalImages" => !self.additional_images.is_empty(),
-            "helm" => self.helm.as_ref().is_some_and(|h| !(h.repositories.is_empty() && h.local.is_empty())),
+            "helm" => self.asks_for_charts(),
             "blockedImages" => !self.blocked_images.is_empty(),
             "samples" => !self.samples.is_empty(),
             "plugins" => !self.plugins.is_empty(),
@@ -245,7 +250,7 @@ pub struct Helm {
 pub struct HelmRepository {
     /// A name for it.
     pub name: String,
-    /// Where it is.
+    /// Where it is: the URL that `index.yaml` is below, or `oci://HOST/PATH`.
     pub url: String,
     /// The charts wanted; empty takes every version of every chart.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -258,7 +263,7 @@ pub struct HelmRepository {
 pub struct RepositoryChart {
     /// Its name in the repository.
     pub name: String,
-    /// Its version; the newest where none is given.
+    /// Its version, or a range of versions of which the newest is taken; the newest of all where none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// JSONPath expressions that find images, besides the built-in ones.
@@ -267,6 +272,15 @@ pub struct RepositoryChart {
     /// Which images of an index to mirror; empty mirrors all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Platform>,
+    /// Files with values for the chart, the later ones before the earlier ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values_files: Vec<String>,
+    /// The version of Kubernetes that the chart is rendered for, in place of the newest that Helm knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kube_version: Option<String>,
+    /// APIs that clusters have besides those of Kubernetes: `route.openshift.io/v1`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub api_versions: Vec<String>,
 }
 
 /// A chart on this host.
@@ -284,6 +298,15 @@ pub struct LocalChart {
     /// Which images of an index to mirror; empty mirrors all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Platform>,
+    /// Files with values for the chart, the later ones before the earlier ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values_files: Vec<String>,
+    /// The version of Kubernetes that the chart is rendered for, in place of the newest that Helm knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kube_version: Option<String>,
+    /// APIs that clusters have besides those of Kubernetes: `route.openshift.io/v1`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub api_versions: Vec<String>,
 }
 
 /// A sample.

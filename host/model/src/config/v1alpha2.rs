@@ -317,13 +317,13 @@ impl From<RepositoryForm> for HelmRepository {
 impl From<ChartForm> for RepositoryChart {
     fn from(form: ChartForm) -> Self {
         let ChartForm { name, version, image_paths } = form;
-        Self { name, version, image_paths, platforms: Vec::new() }
+        Self { name, version, image_paths, ..Self::default() }
     }
 }
 
 impl From<LocalChartForm> for LocalChart {
     fn from(form: LocalChartForm) -> Self {
         let LocalChartForm { name, path, image_paths } = form;
-        Self { name, path, image_paths, platforms: Vec::new() }
+        Self { name, path, image_paths, ..Self::default() }
     }
 }

@@ -10,6 +10,7 @@ use super::releases::ReleasePlatform;
 use super::schema::DocumentKind;
 use super::types::{AdditionalImage, Mirror};
 use super::validate_extensions;
+use super::validate_helm;
 use super::version::Version;
 use crate::reference::{InvalidReference, Reference, Source};
 
@@ -32,6 +33,9 @@ impl Validator<'_> {
         self.operators(&mirror.operators, &format!("{root}.operators"));
         for (index, image) in mirror.additional_images.iter_mut().enumerate() {
             self.additional_image(image, &format!("{root}.additionalImages[{index}]"));
+        }
+        if let Some(helm) = &mirror.helm {
+            validate_helm::helm(self, helm, &format!("{root}.helm"));
         }
         validate_extensions::blocked_images(self, &mut mirror.blocked_images, root);
         validate_extensions::plugins(self, &mirror.plugins, root);

@@ -107,12 +107,13 @@ fn component(validator: &mut Validator<'_>, path: &str, name: &str, source: &str
             format!("use up to {MAX_NAME} of `a`–`z`, `0`–`9` and `-`, with a letter or digit at both ends");
         validator.error(&format!("{path}.name"), format!("`{name}` cannot be a name"), &hint);
     }
-    if source.strip_prefix("file:").is_none_or(str::is_empty) {
+    let is_named = |scheme: &str| source.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty());
+    if !is_named("file:") && !is_named("builtin:") {
         let message = format!("`{source}` does not say where the component is");
         validator.error(
             &format!("{path}.source"),
             message,
-            "write `file:PATH`, such as `file:./plugin.wasm`",
+            "write `file:PATH`, such as `file:./plugin.wasm`, or `builtin:NAME` of one that is part of the program",
         );
     }
 }

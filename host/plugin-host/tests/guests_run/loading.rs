@@ -183,3 +183,15 @@ async fn a_host_without_a_cache_works() {
     assert!(start.plugins.iter().all(|p| !p.cached && p.load <= start.total));
     assert!(host.source(spec(binary("odd"), json!({"behaviour": "quiet"}), &[])).await.is_ok());
 }
+
+#[test]
+fn built_in_plugins_get_no_wasi() {
+    let host = Host::new(HostSettings::default()).expect("it starts");
+    let mut seen = 0;
+    for name in Host::builtins() {
+        let inspection = host.builtin(name).expect("built in").inspect().expect("it says what it is");
+        assert!(!inspection.imports_wasi(), "{name} imports {:?}", inspection.imports);
+        seen += 1;
+    }
+    assert!(seen > 0, "nothing is built in");
+}

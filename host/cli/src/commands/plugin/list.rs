@@ -33,7 +33,7 @@ pub(super) fn run(config: Option<&Path>, format: ListFormat) -> Result<u8, CliEr
         listed.push(Listed { name: name.to_owned(), binary, configured: None });
     }
     if let Some(path) = config {
-        listed.extend(of_configuration(path)?);
+        listed.extend(of_configuration(&host, path)?);
     }
     let (mut rows, mut values) = (Vec::new(), Vec::new());
     for plugin in &listed {
@@ -65,13 +65,13 @@ pub(super) fn run(config: Option<&Path>, format: ListFormat) -> Result<u8, CliEr
     Ok(exit::OK)
 }
 
-fn of_configuration(path: &Path) -> Result<Vec<Listed>, CliError> {
+fn of_configuration(host: &Host, path: &Path) -> Result<Vec<Listed>, CliError> {
     let mirror = configuration(path, true)?.configuration.mirror;
     let directory = path.parent().unwrap_or(Path::new(""));
     let sources = mirror.plugins.iter().map(|entry| (&entry.name, &entry.source, &entry.grants));
     let policies = mirror.policies.iter().map(|entry| (&entry.name, &entry.source, &entry.grants));
     let listed = |(name, source, grants): (&String, &String, &Vec<String>)| {
-        let binary = plugins::component(directory, name, source)?;
+        let binary = plugins::component(host, directory, name, source)?;
         Ok(Listed { name: name.clone(), binary, configured: Some((source.clone(), grants.clone())) })
     };
     sources.chain(policies).map(listed).collect()

@@ -26,6 +26,7 @@ use built::Built;
 use offer::{Offer, UNCHAINED, offers};
 use reader::{Together, View};
 
+use super::charts::{self, CHARTS};
 use super::companions::exit_code;
 use super::deletion;
 use super::from_disk::{Destination, IsConfiguration, add_totals};
@@ -45,8 +46,6 @@ use crate::report::Event;
 use crate::transfer::ImageTime;
 use crate::transfer::publish::Publisher;
 
-/// Where charts are put, in the workspace.
-const CHARTS: &str = "charts";
 /// The largest chart, or data of an update graph, that is taken out of an archive.
 const MAX_FILE: u64 = 64 << 20;
 /// What v1 builds the image of an update graph on, and where it puts that.
@@ -505,10 +504,7 @@ impl Publishing<'_> {
             let bytes = offer.contents().chunks().read(*place, name, MAX_FILE)?;
             self.workspace.write(&format!("{CHARTS}/{name}"), &bytes)?;
         }
-        if !offer.charts().is_empty() {
-            let dir = self.workspace.dir().join(CHARTS);
-            report.notes.push(format!("charts are in `{}`", dir.display()));
-        }
+        charts::tell(self.workspace, offer.charts().len(), report);
         let signatures = offer.signatures()?;
         let remarks = release_signatures::keep(self.workspace, destination, &signatures).await;
         report.warnings.extend(remarks);

@@ -1,0 +1,1 @@
+{{ define "inner.name" }}{{ .Chart.Name }}-of-{{ .Release.Name }}{{ end }}
