@@ -85,6 +85,13 @@ pub(crate) fn write_line(document: &impl Serialize, to: impl Write) -> io::Resul
     to.flush()
 }
 
+/// Returns how many bytes that line has.
+pub(crate) fn len_of_line(document: &impl Serialize) -> usize {
+    let mut counter = Counter { hasher: None, len: 0 };
+    write_line(document, &mut counter).expect(INFALLIBLE);
+    usize::try_from(counter.len).unwrap_or_default()
+}
+
 /// Returns the SHA-256 of that line.
 pub(crate) fn digest_of_line(document: &impl Serialize) -> Digest {
     let mut counter = Counter { hasher: Some(Algorithm::Sha256.hasher()), len: 0 };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::checksum::{digest_of_line, write_line};
+use crate::checksum::{digest_of_line, len_of_line, write_line};
 use crate::config::ApiVersion;
 use crate::digest::Digest;
 use crate::few::Few;
@@ -360,7 +360,7 @@ impl Chain {
 
     /// Returns the canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(len_of_line(self));
         self.write_to(&mut bytes).expect("memory takes all of it");
         bytes
     }

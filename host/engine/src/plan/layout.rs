@@ -226,6 +226,8 @@ fn within(
     let mut index_len = index.len_bytes();
     loop {
         let input = LayoutInput { items, chunk_limit, strict, index_len, signature_room, header_len };
+        // The attempt before makes room for this one.
+        (index.chunks, index.entries) = Default::default();
         let layout = lay_out(&input)?;
         index.chunks = layout.chunks;
         index.entries = layout.entries;
