@@ -20,9 +20,10 @@ pub(super) async fn unpack(
 ) -> Result<(), WorkflowError> {
     let mut count = 0;
     for entry in reader.files() {
-        let path = entry.path.strip_prefix("files/").unwrap_or_default();
+        let Some(file) = entry.file() else { continue };
+        let path = file.strip_prefix("files/").unwrap_or_default();
         if let Some(name) = name_of(path) {
-            workspace.write(&format!("{CHARTS}/{name}"), &reader.file(&entry.path).await?)?;
+            workspace.write(&format!("{CHARTS}/{name}"), &reader.file(file).await?)?;
             count += 1;
         }
     }
