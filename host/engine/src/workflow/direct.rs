@@ -1,5 +1,6 @@
 //! From registries into a registry, or several: [`mirror_to_mirror`], where both can be reached.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -237,7 +238,7 @@ impl Site {
     /// Leaves out what this target did not take, if the user wants that. Returns what it has; nothing if that is no sequence.
     fn published(&mut self, run: &Run, index: &Index) -> Option<Index> {
         let own = self.outcome.as_mut().ok()?;
-        published_without(run, index, own)
+        published_without(run, index, own).map(Cow::into_owned)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a run does about what cannot be had: [`OnError`], and how it is told in reports, imagesets and records.
 
+use std::borrow::Cow;
+
 use oc_mirror_model::imageset::{ImageEntry, Index, QuarantinedImage, UnchangedImage};
 use oc_mirror_model::report::{Failure, RunReport, exit};
 use oc_mirror_model::request::kind;
@@ -92,9 +94,13 @@ pub(super) fn note_made_without(report: &mut RunReport, index: &Index) {
 /// the record is to say was published: the record must not promise what is not there, so that it is asked for again.
 ///
 /// Nothing if that is not so; then the failures stay what they are.
-pub(super) fn published_without(run: &Run, index: &Index, report: &mut RunReport) -> Option<Index> {
+pub(super) fn published_without<'i>(
+    run: &Run,
+    index: &'i Index,
+    report: &mut RunReport,
+) -> Option<Cow<'i, Index>> {
     if report.failures.is_empty() {
-        return Some(index.clone());
+        return Some(Cow::Borrowed(index));
     }
     if run.on_error != OnError::Quarantine {
         return None;
@@ -128,7 +134,7 @@ pub(super) fn published_without(run: &Run, index: &Index, report: &mut RunReport
     }
     quarantined.sort();
     quarantined.dedup_by(|a, b| a.origin == b.origin && a.kind == b.kind);
-    Some(Index { images, positions, unchanged, quarantined, ..index.clone() })
+    Some(Cow::Owned(Index { images, positions, unchanged, quarantined, ..index.clone() }))
 }
 
 fn kept_of<T: Clone>(list: &[T], kept: &[bool]) -> Vec<T> {
