@@ -7,9 +7,10 @@ use std::fmt;
 pub struct Failure {
     kind: Kind,
     message: String,
-    place: Option<Place>,
+    /// Boxed, as results with a failure in them are everywhere.
+    place: Option<Box<Place>>,
     /// The place in the outermost template, if that is another one.
-    from: Option<Place>,
+    from: Option<Box<Place>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +69,11 @@ impl Failure {
     /// Says where it happened, unless that is known. What contains that place is remembered too.
     pub(crate) fn at(mut self, place: impl FnOnce() -> Place) -> Self {
         match &self.place {
-            None => self.place = Some(place()),
+            None => self.place = Some(Box::new(place())),
             Some(inner) => {
                 let outer = place();
                 if outer.template != inner.template {
-                    self.from = Some(outer);
+                    self.from = Some(Box::new(outer));
                 }
             }
         }
