@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod media_type;
 pub mod metadata;
 pub mod platform;
+pub mod plugin_source;
 pub mod policy;
 pub mod predecessor;
 pub mod reference;

@@ -3,20 +3,29 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::problem::Position;
+
 /// A content source as a component.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PluginEntry {
     /// A name of one's own choice: lower-case letters, digits and `-`.
     pub name: String,
-    /// Where the component is: `file:./source.wasm`, or `builtin:NAME` for one that is part of the program.
+    /// Where the component is: `file:./source.wasm`; `docker://HOST/REPOSITORY@sha256:…` or `:TAG` in a registry;
+    /// `oci:DIR:NAME` in an image layout; or `builtin:NAME` for one that is part of the program.
     pub source: String,
+    /// Whose signature it has to have. Without it, the keys in the workspace's file `trust.plugins` count, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<PluginTrust>,
     /// What the component gets as its configuration.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub config: serde_json::Value,
     /// The capabilities granted to it, of those it asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<String>,
+    /// Where its grants are in the text, or would be.
+    #[serde(skip)]
+    pub grants_at: WrittenAt,
 }
 
 /// A policy as a component.
@@ -25,8 +34,12 @@ pub struct PluginEntry {
 pub struct PolicyEntry {
     /// A name of one's own choice: lower-case letters, digits and `-`.
     pub name: String,
-    /// Where the component is: `file:./policy.wasm`, or `builtin:NAME` for one that is part of the program.
+    /// Where the component is: `file:./policy.wasm`; `docker://HOST/REPOSITORY@sha256:…` or `:TAG` in a registry;
+    /// `oci:DIR:NAME` in an image layout; or `builtin:NAME` for one that is part of the program.
     pub source: String,
+    /// Whose signature it has to have. Without it, the keys in the workspace's file `trust.plugins` count, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<PluginTrust>,
     /// What the component gets as its configuration.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub config: serde_json::Value,
@@ -36,6 +49,27 @@ pub struct PolicyEntry {
     /// What its refusals do.
     #[serde(default)]
     pub mode: PolicyMode,
+    /// Where its grants are in the text, or would be.
+    #[serde(skip)]
+    pub grants_at: WrittenAt,
+}
+
+/// Whose signature a plugin has to have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PluginTrust {
+    /// Files with public keys in PEM, relative to this file. One of the keys has to have signed the plugin.
+    pub keys: Vec<String>,
+}
+
+/// Where something stands in the text it was read from. It is no part of what it says: any two are equal.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WrittenAt(pub Option<Position>);
+
+impl PartialEq for WrittenAt {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What the refusals of a policy do.

@@ -38,8 +38,8 @@ impl Validator<'_> {
             validate_helm::helm(self, helm, &format!("{root}.helm"));
         }
         validate_extensions::blocked_images(self, &mut mirror.blocked_images, root);
-        validate_extensions::plugins(self, &mirror.plugins, root);
-        validate_extensions::policies(self, &mirror.policies, root);
+        validate_extensions::plugins(self, &mut mirror.plugins, root);
+        validate_extensions::policies(self, &mut mirror.policies, root);
     }
 
     pub(super) fn error(&mut self, path: &str, message: impl Into<String>, hint: &str) {

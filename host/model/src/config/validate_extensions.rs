@@ -2,8 +2,9 @@
 
 use regex::Regex;
 
-use super::extensions::{BlockedImage, PluginEntry, PolicyEntry};
+use super::extensions::{BlockedImage, PluginEntry, PluginTrust, PolicyEntry, WrittenAt};
 use super::validate::Validator;
+use crate::plugin_source::PluginSource;
 use crate::reference::Source;
 
 /// The longest name: that of a DNS label.
@@ -77,45 +78,70 @@ fn reason(error: &regex::Error) -> String {
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
-pub(super) fn plugins(validator: &mut Validator<'_>, plugins: &[PluginEntry], root: &str) {
+pub(super) fn plugins(validator: &mut Validator<'_>, plugins: &mut [PluginEntry], root: &str) {
     let list = format!("{root}.plugins");
     validator.unique_names(
         &list,
         plugins.iter().map(|p| p.name.as_str()),
         "give each plugin a name of its own",
     );
-    for (index, plugin) in plugins.iter().enumerate() {
-        component(validator, &format!("{list}[{index}]"), &plugin.name, &plugin.source);
+    for (index, plugin) in plugins.iter_mut().enumerate() {
+        let path = format!("{list}[{index}]");
+        component(validator, &path, &plugin.name, &plugin.source, plugin.trust.as_ref());
+        plugin.grants_at = grants_at(validator, &path);
     }
 }
 
-pub(super) fn policies(validator: &mut Validator<'_>, policies: &[PolicyEntry], root: &str) {
+pub(super) fn policies(validator: &mut Validator<'_>, policies: &mut [PolicyEntry], root: &str) {
     let list = format!("{root}.policies");
     validator.unique_names(
         &list,
         policies.iter().map(|p| p.name.as_str()),
         "give each policy a name of its own",
     );
-    for (index, policy) in policies.iter().enumerate() {
-        component(validator, &format!("{list}[{index}]"), &policy.name, &policy.source);
+    for (index, policy) in policies.iter_mut().enumerate() {
+        let path = format!("{list}[{index}]");
+        component(validator, &path, &policy.name, &policy.source, policy.trust.as_ref());
+        policy.grants_at = grants_at(validator, &path);
     }
 }
 
-fn component(validator: &mut Validator<'_>, path: &str, name: &str, source: &str) {
+fn component(
+    validator: &mut Validator<'_>,
+    path: &str,
+    name: &str,
+    source: &str,
+    trust: Option<&PluginTrust>,
+) {
     if !is_label(name) {
         let hint =
             format!("use up to {MAX_NAME} of `a`–`z`, `0`–`9` and `-`, with a letter or digit at both ends");
         validator.error(&format!("{path}.name"), format!("`{name}` cannot be a name"), &hint);
     }
-    let is_named = |scheme: &str| source.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty());
-    if !is_named("file:") && !is_named("builtin:") {
-        let message = format!("`{source}` does not say where the component is");
+    let parsed = source.parse::<PluginSource>();
+    if let Err(error) = &parsed {
+        validator.error(&format!("{path}.source"), error.to_string(), error.hint());
+    }
+    let Some(trust) = trust else { return };
+    if matches!(parsed, Ok(PluginSource::Builtin(_))) {
         validator.error(
-            &format!("{path}.source"),
-            message,
-            "write `file:PATH`, such as `file:./plugin.wasm`, or `builtin:NAME` of one that is part of the program",
+            &format!("{path}.trust"),
+            "what is part of the program has no signature of its own",
+            "remove `trust` here",
+        );
+    } else if trust.keys.iter().all(String::is_empty) {
+        validator.error(
+            &format!("{path}.trust.keys"),
+            "no key is named, so that no signature could count",
+            "name files with public keys, or remove `trust`",
         );
     }
+}
+
+/// Returns where a line for another grant belongs.
+fn grants_at(validator: &Validator<'_>, path: &str) -> WrittenAt {
+    let grants = validator.places.get(&format!("{path}.grants"));
+    WrittenAt(grants.or_else(|| validator.places.get(path)))
 }
 
 fn is_label(name: &str) -> bool {
