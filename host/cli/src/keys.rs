@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use oc_mirror_engine::archive::{KeyError, KeyFile, PublicKey, SigningKey, SigningKeys, TrustedKeys};
+use oc_mirror_engine::trust::signing::SignatureKey;
 use oc_mirror_engine::workflow::trusted_keys_in;
 
 use crate::args::{SignArgs, VerifyArgs};
@@ -46,24 +47,34 @@ pub(crate) fn signing(args: &SignArgs, quiet: bool) -> Result<SigningKeys, CliEr
 }
 
 fn private(named: &str, quiet: bool) -> Result<SigningKey, CliError> {
-    let bytes = match named.strip_prefix(VARIABLE) {
-        Some(variable) => environment::variable(variable)
-            .ok_or_else(|| {
-                CliError::new(format!("the variable `{variable}` of --sign-key is not set"))
-                    .hint("it holds a private key in PEM")
-            })?
-            .into_bytes(),
-        None => {
-            let path = Path::new(named);
-            let bytes = environment::read(path, "the private key")?;
-            let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode());
-            if mode & 0o077 != 0 && !quiet {
-                output::warning(&format!("others may read the private key `{named}`; chmod 600 it"));
-            }
-            bytes
-        }
-    };
+    let bytes = private_bytes(named, quiet)?;
     SigningKey::parse(&bytes).map_err(|error| explained(&error, "the private key", Some(named)))
+}
+
+/// Returns a key that signs plugins.
+pub(crate) fn publisher(named: &str) -> Result<SignatureKey, CliError> {
+    let bytes = private_bytes(named, false)?;
+    SignatureKey::parse(&bytes).map_err(|error| {
+        CliError::caused(format!("the private key `{named}` cannot be used"), &error).hint(error.hint())
+    })
+}
+
+/// Reads a private key, and warns of a file that others may read.
+fn private_bytes(named: &str, quiet: bool) -> Result<Vec<u8>, CliError> {
+    if let Some(variable) = named.strip_prefix(VARIABLE) {
+        let value = environment::variable(variable).ok_or_else(|| {
+            CliError::new(format!("the variable `{variable}` of --sign-key is not set"))
+                .hint("it holds a private key in PEM")
+        })?;
+        return Ok(value.into_bytes());
+    }
+    let path = Path::new(named);
+    let bytes = environment::read(path, "the private key")?;
+    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 && !quiet {
+        output::warning(&format!("others may read the private key `{named}`; chmod 600 it"));
+    }
+    Ok(bytes)
 }
 
 fn public(path: &Path) -> Result<KeyFile, CliError> {

@@ -9,6 +9,7 @@ mod bucket;
 mod cluster_access;
 mod cluster_output;
 mod commands;
+mod components;
 mod environment;
 mod error;
 mod helm;

@@ -6,21 +6,25 @@ use std::sync::Arc;
 
 use oc_mirror_engine::policy::{Mode, Policy};
 use oc_mirror_engine::source::{ContentSource, HttpFetch, Signatures};
+use oc_mirror_engine::workflow::plugin_artifacts::PluginArtifacts;
 use oc_mirror_engine::workflow::{Guard, Wishes};
 use oc_mirror_model::config::{
-    AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, Operator, PolicyMode,
-    ReleasePlatform,
+    AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, Operator, PluginTrust,
+    PolicyMode, ReleasePlatform, WrittenAt,
 };
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::ImageEntry;
+use oc_mirror_model::plugin_source::PluginSource;
 use oc_mirror_model::reference::Source;
+use oc_mirror_model::report::PluginReport;
 use oc_mirror_model::request::kind;
-use oc_mirror_plugin_host::{Binary, Grants, Host, HostSettings, LoadError, LoadErrorKind, PluginSpec};
+use oc_mirror_plugin_host::{Grants, Host, HostSettings, LoadError, LoadErrorKind, PluginSpec};
 use serde_json::{Value, json};
 
+use crate::components::{self, Component, Finder};
 use crate::error::CliError;
 use crate::releases::{self, Servers};
-use crate::{environment, helm, operators};
+use crate::{environment, helm, operators, output};
 
 /// Sections that no plugin of this version serves.
 const UNSERVED: [(&str, &str); 1] = [("samples", "samples")];
@@ -35,6 +39,12 @@ pub(crate) struct Lent {
     pub guard: Option<Arc<Guard>>,
     /// Risks of updates that the user accepts.
     pub accept_risks: Vec<String>,
+    /// What fetches plugins.
+    pub artifacts: PluginArtifacts,
+    /// The file of the keys that count for plugins whose entry names none, if it is there.
+    pub publishers: PathBuf,
+    /// Whether nothing is said about plugins that are found.
+    pub quiet: bool,
 }
 
 /// Makes the plugins that a configuration asks for.
@@ -46,17 +56,100 @@ pub(crate) async fn wishes(
 ) -> Result<Wishes, CliError> {
     refuse_unserved(path, &configuration.mirror)?;
     let host = host()?;
-    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-    let loader = Loader { host: &host, directory, accept_risks: &lent.accept_risks };
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let by_default: Vec<&Path> = Some(lent.publishers.as_path()).filter(|p| p.exists()).into_iter().collect();
+    let finder = Finder {
+        host: &host,
+        directory,
+        artifacts: &lent.artifacts,
+        publishers: components::keys(&by_default)?,
+    };
+    let found = find(&finder, &configuration.mirror).await?;
+    let plugins = found.iter().map(Found::report).collect::<Result<Vec<_>, _>>()?;
+    if !lent.quiet {
+        found.iter().zip(&plugins).for_each(|(found, report)| found.tell(report));
+    }
+    let mut resolved = configuration.clone();
+    pin_plugins(&mut resolved.mirror, &found);
+    let loader = Loader { host: &host, path, directory, accept_risks: &lent.accept_risks, found };
     Ok(Wishes {
         sources: loader.sources(&configuration).await?,
         policies: loader.policies(&configuration.mirror).await?,
         configuration: written,
-        pinned: Box::new(move |images| pinned(&configuration, images)),
+        pinned: Box::new(move |images| pinned(&resolved, images)),
         http: lent.http,
         signatures: lent.signatures,
         guard: lent.guard,
+        plugins,
     })
+}
+
+/// A plugin of the user's.
+struct Found {
+    name: String,
+    grants: Vec<String>,
+    component: Component,
+}
+
+/// Finds all plugins of the user's, sources before policies, and lets none pass that is not signed as it has to be.
+async fn find(finder: &Finder<'_>, mirror: &Mirror) -> Result<Vec<Found>, CliError> {
+    type Entry<'a> = (&'a String, &'a String, Option<&'a PluginTrust>, &'a Vec<String>);
+    let sources = mirror.plugins.iter().map(|e| (&e.name, &e.source, e.trust.as_ref(), &e.grants));
+    let policies = mirror.policies.iter().map(|e| (&e.name, &e.source, e.trust.as_ref(), &e.grants));
+    let entries: Vec<Entry<'_>> = sources.chain(policies).collect();
+    let mut found = Vec::with_capacity(entries.len());
+    for (name, source, trust, grants) in entries {
+        let component = finder.find(name, source, trust).await?;
+        found.push(Found { name: name.clone(), grants: grants.clone(), component });
+    }
+    Ok(found)
+}
+
+impl Found {
+    fn report(&self) -> Result<PluginReport, CliError> {
+        let Component { binary, source, signer } = &self.component;
+        let inspection = binary.inspect().map_err(|error| {
+            CliError::caused(format!("the plugin `{}` cannot be used", self.name), &error).hint(error.hint())
+        })?;
+        Ok(PluginReport {
+            name: self.name.clone(),
+            source: source.to_string(),
+            version: inspection.meta.version,
+            component: Digest::of(binary.bytes()),
+            signed_by: signer.as_ref().map(|signer| signer.id.clone()),
+        })
+    }
+
+    /// Says which artifact a name was resolved to, who signed it, and what it asks for and is not granted at all.
+    fn tell(&self, report: &PluginReport) {
+        let Component { binary, source, signer } = &self.component;
+        let signed = signer.as_ref().map(|signer| format!(", signed by {signer}"));
+        if matches!(source, PluginSource::Image(_)) || signed.is_some() {
+            let (name, version, signed) = (&self.name, &report.version, signed.unwrap_or_default());
+            output::status(&format!("plugin {name} {version} is {source}{signed}"));
+        }
+        let Ok(inspection) = binary.inspect() else { return };
+        let word = |capability: &str| capability.split(':').next().unwrap_or_default().to_owned();
+        let granted: Vec<String> = self.grants.iter().map(|grant| word(grant)).collect();
+        let mut missing: Vec<String> = inspection.meta.wants.iter().map(|want| word(want)).collect();
+        missing.retain(|want| !granted.contains(want));
+        missing.dedup();
+        if !missing.is_empty() {
+            let list = missing.iter().map(|want| format!("`{want}`")).collect::<Vec<_>>().join(", ");
+            output::status(&format!("plugin {} asks for {list} and is granted nothing of it", self.name));
+        }
+    }
+}
+
+/// Names plugins by the digests that they had in this run.
+fn pin_plugins(mirror: &mut Mirror, found: &[Found]) {
+    let sources = mirror.plugins.iter_mut().map(|entry| &mut entry.source);
+    let policies = mirror.policies.iter_mut().map(|entry| &mut entry.source);
+    for (source, found) in sources.chain(policies).zip(found) {
+        if let PluginSource::Image(_) = &found.component.source {
+            *source = found.component.source.to_string();
+        }
+    }
 }
 
 /// Names the rules of a version of the configuration, as plugins know them.
@@ -107,8 +200,11 @@ fn refuse_unserved(path: &Path, mirror: &Mirror) -> Result<(), CliError> {
 
 struct Loader<'a> {
     host: &'a Host,
-    directory: PathBuf,
+    path: &'a Path,
+    directory: &'a Path,
     accept_risks: &'a [String],
+    /// The plugins of the user's, sources before policies.
+    found: Vec<Found>,
 }
 
 impl Loader<'_> {
@@ -125,7 +221,7 @@ impl Loader<'_> {
                 .push(self.source(builtin(self.host, releases::NAME, settings, &servers.grants())?).await?);
         }
         if !mirror.operators.is_empty() {
-            let settings = operators::settings(configuration.api, &mirror.operators, &self.directory)?;
+            let settings = operators::settings(configuration.api, &mirror.operators, self.directory)?;
             let grants = operators::grants(mirror.operators.iter().map(|o| o.catalog.as_str()));
             sources.push(self.source(builtin(self.host, operators::NAME, settings, &grants)?).await?);
         }
@@ -136,12 +232,12 @@ impl Loader<'_> {
             sources.push(self.source(spec).await?);
         }
         if let Some(section) = mirror.helm.as_ref().filter(|_| mirror.asks_for_charts()) {
-            let settings = helm::settings(section, &self.directory)?;
+            let settings = helm::settings(section, self.directory)?;
             sources
                 .push(self.source(builtin(self.host, helm::NAME, settings, &helm::grants(section))?).await?);
         }
-        for entry in &mirror.plugins {
-            let spec = self.custom(&entry.name, &entry.source, &entry.config, &entry.grants)?;
+        for (entry, found) in mirror.plugins.iter().zip(&self.found) {
+            let spec = self.custom(found, &entry.config, entry.grants_at)?;
             sources.push(self.source(spec).await?);
         }
         Ok(sources)
@@ -154,8 +250,8 @@ impl Loader<'_> {
             let spec = builtin(self.host, "block", json!({"rules": rules}), &["registry".to_owned()])?;
             policies.push(self.policy(spec, Mode::Protect).await?);
         }
-        for entry in &mirror.policies {
-            let spec = self.custom(&entry.name, &entry.source, &entry.config, &entry.grants)?;
+        for (entry, found) in mirror.policies.iter().zip(&self.found[mirror.plugins.len()..]) {
+            let spec = self.custom(found, &entry.config, entry.grants_at)?;
             let mode = match entry.mode {
                 PolicyMode::Protect => Mode::Protect,
                 PolicyMode::Monitor => Mode::Monitor,
@@ -175,42 +271,16 @@ impl Loader<'_> {
         self.host.policy(spec, mode).await.map_err(|error| failed(heading, &error))
     }
 
-    fn custom(
-        &self,
-        name: &str,
-        source: &str,
-        config: &Value,
-        grants: &[String],
-    ) -> Result<PluginSpec, CliError> {
-        spec(self.host, &self.directory, (name, source), config, grants)
+    /// Makes what the host needs to load a plugin of the user's.
+    fn custom(&self, found: &Found, config: &Value, grants_at: WrittenAt) -> Result<PluginSpec, CliError> {
+        let mut grants = parse_grants(&found.name, &found.grants)?;
+        if let Some(at) = grants_at.0 {
+            grants = grants.written_at(format!("{}:{}", self.path.display(), at.line));
+        }
+        let settings = if config.is_null() { json!({}) } else { config.clone() };
+        let binary = found.component.binary.clone();
+        Ok(PluginSpec { name: found.name.clone(), binary, settings, grants })
     }
-}
-
-/// Reads a component that a configuration, or another file in `directory`, names.
-pub(crate) fn component(host: &Host, directory: &Path, name: &str, source: &str) -> Result<Binary, CliError> {
-    if let Some(builtin) = source.strip_prefix("builtin:") {
-        return host.builtin(builtin).map_err(|error| failed(format!("`{name}` cannot be used"), &error));
-    }
-    let path = source.strip_prefix("file:").unwrap_or(source);
-    let path = path.strip_prefix("//").unwrap_or(path);
-    // As in every configuration file: relative to the file, not to where the program was started.
-    let path = directory.join(path);
-    let bytes = environment::read(&path, &format!("the component of `{name}`"))?;
-    Ok(Binary::new(name, bytes))
-}
-
-/// Makes what the host needs to load a plugin that is not built in.
-fn spec(
-    host: &Host,
-    directory: &Path,
-    (name, source): (&str, &str),
-    config: &Value,
-    grants: &[String],
-) -> Result<PluginSpec, CliError> {
-    let grants = parse_grants(name, grants)?;
-    let binary = component(host, directory, name, source)?;
-    let settings = if config.is_null() { json!({}) } else { config.clone() };
-    Ok(PluginSpec { name: name.to_owned(), binary, settings, grants })
 }
 
 /// Asks for a plugin that ships with the program.

@@ -83,6 +83,9 @@ pub struct RunReport {
     /// The registries that were published to, and what they were taken for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<RegistryReport>,
+    /// The plugins of the user's that were asked, sources before policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginReport>,
     /// Images, in the order of the configuration; those that were found beside them are counted there.
     pub images: Vec<ImageReport>,
     /// Images of registries and layouts that have neither a signature nor any other referrer. Empty where nobody looked.
@@ -145,6 +148,7 @@ impl RunReport {
             uid: None,
             imagesets: Vec::new(),
             registries: Vec::new(),
+            plugins: Vec::new(),
             images: Vec::new(),
             unsigned: Vec::new(),
             refused: Vec::new(),
@@ -166,6 +170,23 @@ impl RunReport {
             .chain(self.clusters.iter().map(ClusterReport::exit_code))
             .fold(exit::OK, |all, code| all | code)
     }
+}
+
+/// A plugin that was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginReport {
+    /// The name it has in the configuration.
+    pub name: String,
+    /// Where it is: an artifact by its digest, whatever the configuration says.
+    pub source: String,
+    /// Its version.
+    pub version: String,
+    /// The SHA-256 of the component.
+    pub component: Digest,
+    /// Who signed it, where a signature was asked for: the SHA-256 of the key in DER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<Digest>,
 }
 
 /// What a registry was taken for.

@@ -57,7 +57,11 @@ struct HttpPattern {
 
 /// A set of capabilities: what a user grants, or what a plugin asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants(Vec<Capability>);
+pub struct Grants {
+    capabilities: Vec<Capability>,
+    /// Where the user has written them.
+    place: Option<String>,
+}
 
 /// A capability is not one, or grants more than can be meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,22 +76,34 @@ pub struct InvalidGrant {
 impl Grants {
     /// Reads what a user grants. The argument of `http`, `credential` and `layout` must be there.
     pub fn parse<S: AsRef<str>>(grants: &[S]) -> Result<Self, InvalidGrant> {
-        grants.iter().map(|text| Capability::parse(text.as_ref(), false)).collect::<Result<_, _>>().map(Self)
+        Self::read(grants, false)
     }
 
     /// Reads what a plugin asks for. A name without an argument asks for all that can be granted under it.
     pub fn wishes<S: AsRef<str>>(wants: &[S]) -> Result<Self, InvalidGrant> {
-        wants.iter().map(|text| Capability::parse(text.as_ref(), true)).collect::<Result<_, _>>().map(Self)
+        Self::read(wants, true)
+    }
+
+    fn read<S: AsRef<str>>(texts: &[S], wish: bool) -> Result<Self, InvalidGrant> {
+        let parsed = texts.iter().map(|text| Capability::parse(text.as_ref(), wish));
+        Ok(Self { capabilities: parsed.collect::<Result<_, _>>()?, place: None })
+    }
+
+    /// Says where the user has written them, `FILE:LINE`, for whoever has to add one.
+    #[must_use]
+    pub fn written_at(mut self, place: String) -> Self {
+        self.place = Some(place);
+        self
     }
 
     /// Returns the set with another one added.
     pub fn and(mut self, other: Grants) -> Self {
-        self.0.extend(other.0);
+        self.capabilities.extend(other.capabilities);
         self
     }
 
     fn allows(&self, access: &Access<'_>) -> bool {
-        self.0.iter().any(|capability| capability.allows(access))
+        self.capabilities.iter().any(|capability| capability.allows(access))
     }
 }
 
@@ -307,13 +323,24 @@ impl Permissions {
                 "this needs the capability `{access}`, which plugin `{plugin}` does not ask for in its metadata"
             ));
         }
-        if !self.granted.allows(access) {
-            return Err(format!(
-                "this needs the capability `{access}`, which is not granted; add `- {access}` to `grants` of \
-                 plugin `{plugin}` in the configuration"
-            ));
+        match self.remedy(access) {
+            Some(remedy) => {
+                Err(format!("this needs the capability `{access}`, which is not granted; {remedy}"))
+            }
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Returns what the user can do about a refusal: nothing if it was granted, or was not asked for.
+    pub(crate) fn remedy(&self, access: &Access<'_>) -> Option<String> {
+        if !self.wanted.allows(access) || self.granted.allows(access) {
+            return None;
+        }
+        let place = match &self.granted.place {
+            Some(place) => format!(" ({place})"),
+            None => " in the configuration".to_owned(),
+        };
+        Some(format!("add `- {access}` to `grants` of plugin `{}`{place}", self.plugin))
     }
 }
 
@@ -401,6 +428,10 @@ mod tests {
             refused.contains("add `- http:https://example.com` to `grants` of plugin `mine`"),
             "{refused}"
         );
+        let mut elsewhere = permissions(&["http"], &[]);
+        elsewhere.granted = elsewhere.granted.written_at("isc.yaml:14".to_owned());
+        let remedy = elsewhere.remedy(&access).expect("there is one");
+        assert!(remedy.ends_with("of plugin `mine` (isc.yaml:14)"), "{remedy}");
         let refused = permissions(&[], &["http:example.com"]).check(&access).expect_err("not wanted");
         assert!(refused.contains("does not ask for"), "{refused}");
     }

@@ -58,6 +58,11 @@ impl Instance {
         self.calls += 1;
         bounded(&mut self.store, call).await
     }
+
+    /// Returns what the user could grant so that the last call had not been refused something.
+    pub(crate) fn remedy(&self) -> Option<String> {
+        self.store.data().remedy.get().cloned()
+    }
 }
 
 /// Runs something in a store under all limits.
@@ -76,7 +81,10 @@ async fn bounded<T>(
     state.end_call();
     match ended {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(explain(state, &error)),
+        Ok(Err(error)) => {
+            let failure = explain(state, &error);
+            Err(Failure { hint: failure.hint.or_else(|| state.remedy.get().cloned()), ..failure })
+        }
         Err(_) => Err(Failure { cause: out_of_time(limit), hint: None }),
     }
 }

@@ -12,7 +12,7 @@ pub const CONTRACT: &str = "0.1.0";
 const PACKAGE: &str = "oc-mirror:plugin/";
 
 /// A component above this size is refused before it is looked at.
-pub(crate) const MAX_COMPONENT_BYTES: u64 = 64 << 20;
+pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 
 /// The worlds of the contract that this host runs, and the interface that shows each.
 const WORLDS: [(&str, &str); 4] = [

@@ -135,7 +135,10 @@ impl Policy for PluginPolicy {
             })
             .await
             .map_err(|failure| self.plugin.failed(ON_IMAGES, failure))?;
+        let hint = instance.remedy();
         self.give_back(instance);
-        answer.map(convert::verdict).map_err(|error| self.failed(ON_IMAGES, describe(&error)))
+        answer
+            .map(convert::verdict)
+            .map_err(|error| self.plugin.failed(ON_IMAGES, Failure { cause: describe(&error), hint }))
     }
 }

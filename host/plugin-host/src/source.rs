@@ -34,12 +34,13 @@ fn failed(plugin: &Plugin, call: &str, cause: String) -> PluginError {
     plugin.failed(call, Failure { cause, hint: None })
 }
 
-/// Says what a guest answered instead of a result. A message may end with a hint for the user, after `hint: `.
-fn answered(plugin: &Plugin, call: &str, error: &Error) -> PluginError {
+/// Says what a guest answered instead of a result. A message may end with a hint for the user, after `hint: `; where it has
+/// none, a grant that was missing is one.
+fn answered(plugin: &Plugin, call: &str, error: &Error, instance: &Instance) -> PluginError {
     let text = describe(error);
     let (cause, hint) = match text.rsplit_once("; hint: ") {
         Some((cause, hint)) => (cause.to_owned(), Some(hint.to_owned())),
-        None => (text, None),
+        None => (text, instance.remedy()),
     };
     plugin.failed(call, Failure { cause, hint })
 }
@@ -67,7 +68,7 @@ impl PluginSource {
             .call(|store| Box::pin(async move { guest.call_prepare(store, part).await }))
             .await
             .map_err(|failure| plugin.failed(PREPARE, failure))?;
-        answer.map_err(|error| answered(plugin, PREPARE, &error))
+        answer.map_err(|error| answered(plugin, PREPARE, &error, &instance))
     }
 }
 
@@ -103,7 +104,7 @@ impl ContentSource for PluginSource {
             .await
             .map_err(|failure| plugin.failed(COLLECT, failure))?;
         // Only here does anything of it count: a guest that trapped or gave up half-way has found nothing.
-        answer.map_err(|error| answered(plugin, COLLECT, &error))?;
+        answer.map_err(|error| answered(plugin, COLLECT, &error, &instance))?;
         let collecting = instance.store.data_mut().collecting.take().expect("put there above");
         collecting.finish().map_err(|why| failed(plugin, COLLECT, why))
     }
@@ -132,7 +133,7 @@ impl Inspector for PluginInspector {
             .call(|store| Box::pin(async move { guest.call_query(store, &question, &arguments).await }))
             .await
             .map_err(|failure| plugin.failed(QUERY, failure))?;
-        let text = answer.map_err(|error| answered(plugin, QUERY, &error))?;
+        let text = answer.map_err(|error| answered(plugin, QUERY, &error, &instance))?;
         serde_json::from_str(&text)
             .map_err(|e| failed(plugin, QUERY, clean(&format!("its answer is not JSON: {e}"), MESSAGE)))
     }

@@ -1,7 +1,7 @@
 //! [`StoreState`]: all that the host keeps for one instance of a guest. The imports in [`crate::imports`] act on it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use oc_mirror_engine::report::{Event, Level};
 use oc_mirror_engine::source::{PluginIdentity, RunInfo, Services};
@@ -45,6 +45,8 @@ pub(crate) struct StoreState {
     pub(crate) collecting: Option<Collecting>,
     /// The last thing that was logged as an error in this call: after a trap, most likely its reason.
     pub(crate) last_words: Option<String>,
+    /// What the user could grant so that the first refusal in this call were none.
+    pub(crate) remedy: OnceLock<String>,
     /// Counts the file systems that are open.
     pub(crate) open_files: OpenCount,
     wasi: Option<Wasi>,
@@ -64,6 +66,7 @@ impl StoreState {
             run: None,
             collecting: None,
             last_words: None,
+            remedy: OnceLock::new(),
             open_files: OpenCount::default(),
             wasi,
         }
@@ -73,6 +76,7 @@ impl StoreState {
     pub(crate) fn begin_call(&mut self) {
         self.meter = Meter::default();
         self.last_words = None;
+        self.remedy = OnceLock::new();
     }
 
     /// Ends them: tells what was left out.
@@ -104,7 +108,13 @@ impl StoreState {
 
     /// Refuses what was not both asked for and granted.
     pub(crate) fn check(&self, access: Access<'_>) -> Answer<()> {
-        self.shared.permissions.check(&access).map_err(Fault::denied)
+        let permissions = &self.shared.permissions;
+        permissions.check(&access).map_err(|why| {
+            if let Some(remedy) = permissions.remedy(&access) {
+                self.remedy.get_or_init(|| remedy);
+            }
+            Fault::denied(why)
+        })
     }
 
     /// Takes requests to other machines from the budget of the call.

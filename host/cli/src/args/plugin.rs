@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::ListFormat;
+use super::{ListFormat, NetworkArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct PluginArgs {
@@ -41,25 +41,106 @@ pub(crate) enum PluginCommand {
         #[arg(long, value_name = "DIR")]
         target_dir: Option<PathBuf>,
     },
-    /// Print what a plugin says about itself and what it imports, without running it
+    /// Print what a plugin says about itself, what it imports and who signed it, without running it
     Inspect {
-        /// The component, or the name of a built-in plugin
-        #[arg(value_name = "FILE|NAME")]
+        /// The component: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME, or the name of a built-in plugin
+        #[arg(value_name = "PLUGIN")]
         plugin: String,
+
+        /// Say whether it is signed by this public key; can be given several times
+        #[arg(long = "key", value_name = "FILE")]
+        keys: Vec<PathBuf>,
 
         /// How to print it
         #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ListFormat::Text)]
         output: ListFormat,
+
+        #[command(flatten)]
+        network: Box<NetworkArgs>,
     },
     /// List the plugins that are built in, and those of a configuration
     List {
-        /// Also list what this ImageSetConfiguration brings, with what each asks for and is not granted
+        /// Also list what this ImageSetConfiguration brings, with what each asks for and is granted, and whose it is
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
 
         /// How to print them
         #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ListFormat::Text)]
         output: ListFormat,
+
+        #[command(flatten)]
+        network: Box<NetworkArgs>,
+    },
+    /// Put a plugin into a registry or an image layout, as wkg and oras read it, and print where it is by digest
+    #[command(after_help = PUSH)]
+    Push {
+        /// The component
+        #[arg(value_name = "FILE")]
+        plugin: PathBuf,
+
+        /// Where to: docker://HOST/REPOSITORY[:TAG] or oci:DIR[:NAME]; without a tag its version is the tag
+        #[arg(value_name = "PLACE")]
+        place: String,
+
+        /// Sign it as cosign does with this private key of P-256 or Ed25519, PKCS#8 in PEM, or with the one in the variable
+        /// of env://NAME; can be given several times
+        #[arg(long, value_name = "FILE|env://NAME")]
+        sign_key: Vec<String>,
+
+        /// Let the tag leave another artifact that has it
+        #[arg(long)]
+        overwrite: bool,
+
+        #[command(flatten)]
+        network: Box<NetworkArgs>,
+    },
+    /// Get a plugin out of a registry or an image layout
+    Pull {
+        /// The plugin: docker://HOST/REPOSITORY:TAG, oci:DIR:NAME, or either with @DIGEST
+        #[arg(value_name = "PLUGIN")]
+        plugin: String,
+
+        /// The file to write [default: its id, with .wasm]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+
+        /// Refuse it unless it is signed by this public key; of several, one is enough
+        #[arg(long = "key", value_name = "FILE")]
+        keys: Vec<PathBuf>,
+
+        /// Replace a file of other content
+        #[arg(long)]
+        overwrite: bool,
+
+        #[command(flatten)]
+        network: Box<NetworkArgs>,
+    },
+    /// Sign a plugin as cosign does: one in a registry or layout beside it there, a file in FILE.sig
+    #[command(after_help = SIGN)]
+    Sign {
+        /// The plugin: a file, docker://HOST/REPOSITORY:TAG, or oci:DIR:NAME
+        #[arg(value_name = "PLUGIN")]
+        plugin: String,
+
+        /// The private key, of P-256 or Ed25519, PKCS#8 in PEM, or env://NAME; can be given several times for an artifact
+        #[arg(long, value_name = "FILE|env://NAME", required = true)]
+        sign_key: Vec<String>,
+
+        #[command(flatten)]
+        network: Box<NetworkArgs>,
+    },
+    /// Check that a plugin is signed by one of the keys, as a run does that trusts them
+    Verify {
+        /// The plugin: a file with FILE.sig beside it, docker://HOST/REPOSITORY:TAG, or oci:DIR:NAME
+        #[arg(value_name = "PLUGIN")]
+        plugin: String,
+
+        /// A file of public keys in PEM; can be given several times
+        #[arg(long = "key", value_name = "FILE", required = true)]
+        keys: Vec<PathBuf>,
+
+        #[command(flatten)]
+        network: Box<NetworkArgs>,
     },
     /// Ask a plugin what a table of cases asks, and compare the answers; no registry is needed
     #[command(after_help = CASES)]
@@ -97,6 +178,23 @@ From there on:
   oc-mirror plugin build NAME                # makes NAME/target/components/NAME.wasm
   oc-mirror plugin test NAME/cases.yaml      # asks it what the table asks
   oc-mirror plugin inspect NAME/target/components/NAME.wasm";
+
+/// What comes after a push.
+const PUSH: &str = "\
+The same component gives the same digest: there is no time in it but that of SOURCE_DATE_EPOCH. A tag that another artifact
+has is refused. What is printed is for `source:` of a plugin in a configuration:
+  plugins:
+  - name: mine
+    source: docker://HOST/REPOSITORY@sha256:…
+    trust: {keys: [publisher.pub]}
+wkg reads it with `wkg oci pull`, oras with `oras pull`, and skopeo copies it.";
+
+/// How keys are made.
+const SIGN: &str = "\
+Keys are made by `oc-mirror key generate`, or by openssl:
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out publisher.key
+  openssl pkey -in publisher.key -pubout -out publisher.pub
+`cosign verify --key publisher.pub --insecure-ignore-tlog` checks the same of an artifact, and `cosign verify-blob` of a file.";
 
 /// What a table looks like.
 const CASES: &str = "\

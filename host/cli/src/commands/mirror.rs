@@ -9,12 +9,14 @@ use oc_mirror_engine::bucket::Bucket;
 use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
 use oc_mirror_engine::workflow::from_disk::Destination;
+use oc_mirror_engine::workflow::images::Origins;
 use oc_mirror_engine::workflow::imagesets::Imagesets;
 use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_engine::workflow::stock::Stock;
 use oc_mirror_engine::workflow::to_disk::{ChunkLimit, ToDisk, mirror_to_disk};
 use oc_mirror_engine::workflow::{
     CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace, direct, from_disk,
+    trusted_publishers_in,
 };
 use oc_mirror_model::bucket::{BucketUrl, InvalidBucket};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
@@ -28,7 +30,7 @@ use crate::args::{self, Format, MirrorArgs};
 use crate::error::CliError;
 use crate::output::{self, Console};
 use crate::plugins::{self, Lent};
-use crate::{bucket, cluster_output, environment, keys, logging, network, signatures, stock};
+use crate::{bucket, cluster_output, components, environment, keys, logging, network, signatures, stock};
 
 /// Which way, and from where to where.
 enum Way {
@@ -172,7 +174,8 @@ async fn execute(
                 let to = to_disk(args, dir, None, &configured)?;
                 let stock = given.stock(from.as_ref(), &mut configured).await?;
                 let origins = stock::origins(stock.as_ref(), &network, args.online);
-                let wishes = wishes(args, &run, configured, &network, workspace, stock).await?;
+                let wishes =
+                    wishes(args, &run, configured, (&network, &origins), workspace, stock).await?;
                 Ok(mirror_to_disk(&run, &wishes, origins, workspace, &to).await?)
             }
             Way::ToBucket { bucket, from } => {
@@ -182,7 +185,8 @@ async fn execute(
                 let to = to_disk(args, &workspace.outgoing(), Some(bucket), &configured)?;
                 let stock = given.stock(from.as_ref(), &mut configured).await?;
                 let origins = stock::origins(stock.as_ref(), &network, args.online);
-                let wishes = wishes(args, &run, configured, &network, workspace, stock).await?;
+                let wishes =
+                    wishes(args, &run, configured, (&network, &origins), workspace, stock).await?;
                 Ok(mirror_to_disk(&run, &wishes, origins, workspace, &to).await?)
             }
             Way::FromDisk { from, targets } => {
@@ -196,7 +200,9 @@ async fn execute(
             Way::Direct { targets } => {
                 let configured = configured.ok_or_else(no_configuration)?;
                 let destinations = destinations(args, &network, targets)?;
-                let wishes = wishes(args, &run, configured, &network, workspace, None).await?;
+                let origins: Arc<dyn Origins> = network.clone();
+                let wishes =
+                    wishes(args, &run, configured, (&network, &origins), workspace, None).await?;
                 Ok(direct::mirror_to_mirror(&run, &wishes, network.clone(), workspace, &destinations).await?)
             }
         }
@@ -237,7 +243,7 @@ async fn wishes(
     args: &MirrorArgs,
     run: &Run,
     configured: Configured,
-    network: &Arc<Network>,
+    (network, origins): (&Arc<Network>, &Arc<dyn Origins>),
     workspace: &Workspace,
     stock: Option<Arc<Stock>>,
 ) -> Result<Wishes, CliError> {
@@ -245,7 +251,16 @@ async fn wishes(
     let http = stock::http(stock.as_ref(), http, args.online);
     let signatures = signatures::open(args, run, http.clone(), network, workspace, stock)?;
     let guard = signatures::guard(args, http.clone())?;
-    let lent = Lent { http, signatures, guard, accept_risks: args.accept_risks.clone() };
+    let cache = Some(workspace.cache().join("components"));
+    let lent = Lent {
+        http,
+        signatures,
+        guard,
+        accept_risks: args.accept_risks.clone(),
+        artifacts: components::artifacts(origins.clone(), cache, run.retry, run.events.clone()),
+        publishers: trusted_publishers_in(workspace.dir()),
+        quiet: args.quiet,
+    };
     let configuration = qualified(configured.configuration, network, args.quiet).await?;
     plugins::wishes(configured.written, &configured.path, configuration, lent).await
 }

@@ -49,6 +49,8 @@ impl Entry {
 pub(super) enum Change {
     /// A name points at a manifest from now on.
     Tag(Repository, Tag, Box<Descriptor>),
+    /// A name that is no tag of a repository points at a manifest from now on.
+    Name(String, Box<Descriptor>),
     /// A name is gone.
     Untag(Repository, Tag),
 }
@@ -117,6 +119,13 @@ impl Index {
                     }
                 }
             }
+            Change::Name(name, mut descriptor) => {
+                descriptor.annotations.insert(REF_NAME.to_owned(), name.clone());
+                let raw = serde_json::to_value(&*descriptor).expect("a descriptor is always JSON");
+                self.entries.retain(|entry| !entry.is_named(&name));
+                self.entries.push(Entry { raw, descriptor: *descriptor });
+                self.number();
+            }
             Change::Untag(repository, tag) => {
                 let place = self.tags.get(&repository).and_then(|tags| tags.get(&tag));
                 if let Some(place) = place {
@@ -167,6 +176,17 @@ mod tests {
         index.apply(Change::Untag(repository, tag));
         let again: Value = serde_json::from_slice(&index.to_bytes()).expect("JSON");
         assert_eq!(again, file);
+    }
+
+    #[test]
+    fn any_name_can_be_given() {
+        let mut index = Index::empty();
+        for content in [&b"1"[..], b"22"] {
+            let descriptor = Box::new(Descriptor::of(media_type::OCI_MANIFEST, content));
+            index.apply(Change::Name("1.0".to_owned(), descriptor));
+        }
+        let again = Index::parse(&index.to_bytes()).expect("valid");
+        assert_eq!((names(&again), again.entries()[0].descriptor.size), (vec!["1.0"], 2));
     }
 
     #[test]

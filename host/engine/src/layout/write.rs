@@ -13,7 +13,7 @@ use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Repository, Tag};
 use tempfile::TempPath;
 
-use super::index::{Change, Index};
+use super::index::{Change, Index, split_name};
 use super::links::{Link, OWN};
 use super::spool::Spool;
 use super::{Inner, LAYOUT_VERSION, Layout, blocking};
@@ -165,6 +165,16 @@ impl Layout {
                     || inner.has_link(Link::Manifest, &repository, &d.digest)
             };
             Ok(named.into_iter().find(|d| !has(d)).cloned())
+        })
+        .await
+    }
+
+    /// Gives a manifest that is there a name of `index.json`, whatever that is like: other tools name images by a tag alone.
+    pub async fn put_name(&self, name: &str, manifest: &Descriptor) -> Result<(), ContentError> {
+        let manifest = Box::new(manifest.clone());
+        self.change(match split_name(name) {
+            Some((repository, tag)) => Change::Tag(repository, tag, manifest),
+            None => Change::Name(name.to_owned(), manifest),
         })
         .await
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source, Tag};
 use url::Url;
 
@@ -21,8 +21,10 @@ use crate::source::HttpFetch;
 /// The most signatures of one image that are looked at.
 const MOST_SIGNATURES: usize = 128;
 
-const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+/// The media type of what cosign signs.
+pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// The annotation with a signature of cosign.
+pub const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 
 /// A signature that lies beside the image in its repository, as cosign puts it there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,18 +93,7 @@ impl SignedImage for StoredImage {
             Err(e) if e.is_not_found() => return Ok(Vec::new()),
             Err(e) => return Err(e),
         };
-        let layers = manifest.image().map(|image| &image.layers[..]).unwrap_or_default();
-        let mut found = Vec::new();
-        for layer in layers.iter().filter(|layer| is_signature(layer)).take(MOST_SIGNATURES) {
-            let stream = self.read.blob(&self.repository, layer, 0).await?;
-            let payload = collect(verified(stream, layer, self.source.to_string()), layer).await?;
-            found.push(Attachment {
-                payload: payload.to_vec(),
-                signature: layer.annotations.get(SIGNATURE).cloned().unwrap_or_default(),
-                annotations: layer.annotations.clone(),
-            });
-        }
-        Ok(found)
+        attachments(&*self.read, &self.repository, &manifest, &self.source.to_string()).await
     }
 
     async fn lookaside_signatures(&self) -> Result<Vec<Vec<u8>>, ContentError> {
@@ -125,6 +116,27 @@ impl SignedImage for StoredImage {
         }
         Ok(found)
     }
+}
+
+/// Returns the signatures in a manifest of them, as cosign makes it. `subject` is the signed image, for messages.
+pub async fn attachments(
+    read: &dyn ContentRead,
+    repository: &Repository,
+    manifest: &RawManifest,
+    subject: &str,
+) -> Result<Vec<Attachment>, ContentError> {
+    let layers = manifest.image().map(|image| &image.layers[..]).unwrap_or_default();
+    let mut found = Vec::new();
+    for layer in layers.iter().filter(|layer| is_signature(layer)).take(MOST_SIGNATURES) {
+        let stream = read.blob(repository, layer, 0).await?;
+        let payload = collect(verified(stream, layer, subject), layer).await?;
+        found.push(Attachment {
+            payload: payload.to_vec(),
+            signature: layer.annotations.get(SIGNATURE).cloned().unwrap_or_default(),
+            annotations: layer.annotations.clone(),
+        });
+    }
+    Ok(found)
 }
 
 fn is_signature(layer: &Descriptor) -> bool {

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use oc_mirror_model::digest::Digest;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519,
     RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
@@ -48,6 +49,11 @@ impl PublicKey {
         Ok(Self { key: key.to_vec(), algorithms, der })
     }
 
+    /// Returns its identity: the SHA-256 of it in DER, as keys of imagesets have it.
+    pub(super) fn id(&self) -> Digest {
+        Digest::of(&self.der)
+    }
+
     /// Answers whether the signature is one of the message by this key.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let by = |algorithm: &&'static dyn VerificationAlgorithm| {
@@ -65,6 +71,36 @@ impl PublicKey {
 fn unwrapped(pem: &str) -> Option<Vec<u8>> {
     let body = pem.trim().strip_prefix(BEGIN)?.strip_suffix(END)?;
     decoded(body)
+}
+
+/// Takes a file of public keys apart into one text for each. Between them may be empty lines and comments that begin with
+/// `#`; anything else is an error, so that a slip of the pen leaves out no key unnoticed.
+pub(super) fn blocks(pem: &[u8]) -> Result<Vec<String>, String> {
+    let text = std::str::from_utf8(pem).map_err(|_| "a key in PEM is text".to_owned())?;
+    let (mut blocks, mut open) = (Vec::new(), None::<String>);
+    for line in text.lines().map(str::trim) {
+        match &mut open {
+            Some(block) => {
+                block.push_str(line);
+                block.push('\n');
+                if line == END {
+                    blocks.extend(open.take());
+                }
+            }
+            None if line == BEGIN => open = Some(format!("{line}\n")),
+            None if line.is_empty() || line.starts_with('#') => {}
+            None if line.starts_with("-----BEGIN ") => {
+                let what = line.trim_start_matches("-----BEGIN ").trim_end_matches('-');
+                return Err(format!("it has a `{}`, and a `PUBLIC KEY` is wanted", what.escape_debug()));
+            }
+            None => return Err("there is something in it that is no key".to_owned()),
+        }
+    }
+    match (open, blocks.is_empty()) {
+        (Some(_), _) => Err("a key in it has no end".to_owned()),
+        (None, true) => Err("there is no key in PEM in it".to_owned()),
+        (None, false) => Ok(blocks),
+    }
 }
 
 /// Reads base64 with line breaks in it.

@@ -65,6 +65,17 @@ impl Claim {
         Ok(Self { kind, digest: image.digest, identity: identity.reference })
     }
 
+    /// Returns what cosign signs for a manifest in a repository.
+    pub(super) fn text_of(digest: &Digest, repository: &str) -> Vec<u8> {
+        // The order of the keys is cosign's.
+        let identity = Value::from(repository);
+        let digest = Value::from(digest.to_string());
+        format!(
+            r#"{{"critical":{{"identity":{{"docker-reference":{identity}}},"image":{{"docker-manifest-digest":{digest}}},"type":"{COSIGN}"}},"optional":null}}"#
+        )
+        .into_bytes()
+    }
+
     /// Answers whether it is about this manifest.
     pub(super) fn is_about(&self, digest: &Digest) -> bool {
         self.digest == digest.to_string()

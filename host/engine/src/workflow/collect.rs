@@ -69,6 +69,14 @@ fn plugin_failure(error: &PluginError) -> Failure {
     }
 }
 
+/// Says how a policy failed, and what to do about it unless the failure says so itself.
+fn told(error: &PluginError) -> String {
+    match &error.hint {
+        Some(hint) if !error.cause.contains(hint.as_str()) => format!("{error}; {hint}"),
+        _ => error.to_string(),
+    }
+}
+
 /// Judges images by all policies.
 pub(super) struct Judge<'a> {
     /// The policies, in the order of the configuration.
@@ -95,7 +103,7 @@ impl Judge<'_> {
             let mut decisions = vec![Decision::default(); batch.len()];
             for policy in &policies {
                 let verdicts = policy.evaluate_references(self.run, self.services, &plain).await;
-                self.add(policy.as_ref(), verdicts.map_err(|e| e.to_string()), &mut decisions);
+                self.add(policy.as_ref(), verdicts.map_err(|e| told(&e)), &mut decisions);
             }
             for ((plugin, request), decision) in batch.iter().zip(decisions) {
                 self.warn(&request.origin, &decision);
@@ -133,7 +141,7 @@ impl Judge<'_> {
             let verdict = match self.view(image).await {
                 Ok(view) => {
                     let judged = policy.evaluate(self.run, self.services, &image.entry.request, view).await;
-                    judged.map_err(|error| error.to_string())
+                    judged.map_err(|error| told(&error))
                 }
                 Err(error) => Err(chain_of(&error)),
             };

@@ -51,6 +51,7 @@ pub async fn mirror_to_mirror(
     destinations: &[Destination],
 ) -> Result<RunReport, WorkflowError> {
     let mut report = RunReport::new(Workflow::MirrorToMirror, run.dry_run);
+    report.plugins.clone_from(&wishes.plugins);
     if !run.dry_run {
         workspace.metadata().rehearse().await?;
     }

@@ -22,6 +22,7 @@ mod mirrored;
 pub mod network;
 mod on_error;
 mod outgoing;
+pub mod plugin_artifacts;
 mod preflight;
 mod prepare;
 mod publishing;
@@ -43,6 +44,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use oc_mirror_model::imageset::ImageEntry;
+use oc_mirror_model::report::PluginReport;
 use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
@@ -51,6 +53,7 @@ pub use on_error::OnError;
 pub use preflight::{Examine, Finding, Unfit};
 pub use workspace::{
     ResourcesOf, Workspace, cache_in, directory_of_workspace, resources_in, trusted_keys_in,
+    trusted_publishers_in,
 };
 
 use crate::archive::TrustedKeys;
@@ -126,4 +129,6 @@ pub struct Wishes {
     pub signatures: Arc<dyn Signatures>,
     /// What every image has to satisfy.
     pub guard: Option<Arc<Guard>>,
+    /// Which plugins of the user's these are, for the report.
+    pub plugins: Vec<PluginReport>,
 }

@@ -33,6 +33,7 @@ use crate::registry::{Client, ClientSettings, CredentialError, CredentialStore, 
 use crate::report::{Event, SharedEvents};
 use crate::source::HttpFetch;
 use crate::transfer::Retry;
+use crate::transfer::publish::Endpoint;
 use crate::trust::release::SignatureStore;
 
 /// How registries are reached.
@@ -199,6 +200,12 @@ impl Network {
             sparse: Arc::new(Probe { client, prefix: target.prefix.clone() }),
             directory: None,
         })
+    }
+
+    /// Returns the registry of something that is put there by name, as a target is reached.
+    pub fn endpoint(&self, place: &Reference) -> Result<Arc<dyn Endpoint>, ContentError> {
+        let target = Target { registry: place.registry.clone(), prefix: Some(place.repository.clone()) };
+        Ok(self.destination(&target, None)?.endpoint)
     }
 
     /// Returns the place of one chain's record in a registry.

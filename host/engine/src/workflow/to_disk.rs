@@ -101,6 +101,7 @@ pub async fn mirror_to_disk(
     to: &ToDisk,
 ) -> Result<RunReport, WorkflowError> {
     let mut report = RunReport::new(Workflow::MirrorToDisk, run.dry_run);
+    report.plugins.clone_from(&wishes.plugins);
     if !run.dry_run {
         workspace.metadata().rehearse().await?;
     }

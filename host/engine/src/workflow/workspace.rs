@@ -12,6 +12,7 @@
 //! | `delete/` | lists of images to delete, and of those that were pruned |
 //! | `cache/` | blobs and plugins' findings that are wanted again; can be removed at any time |
 //! | `trust.keys` | the keys that have to have signed what is published from here; made by the user |
+//! | `trust.plugins` | the keys of which one has to have signed each plugin of a configuration; made by the user |
 //! | `dry-run/` | what `--dry-run` found |
 //! | `scratch/` | files of a run under way |
 //! | `lock` | held while a run uses the workspace |
@@ -36,6 +37,8 @@ use crate::metadata::{MetadataError, MetadataStore, Stored};
 const NAME: &str = "working-dir";
 /// The file of keys that are trusted to sign imagesets.
 pub(super) const TRUST: &str = "trust.keys";
+/// The file of keys that are trusted to sign plugins.
+const TRUSTED_PUBLISHERS: &str = "trust.plugins";
 /// Where resources for clusters are in it.
 const RESOURCES: &str = "cluster-resources";
 
@@ -120,6 +123,11 @@ pub fn resources_in(parent: &Path) -> Result<Vec<ResourcesOf>, WorkflowError> {
 /// Returns where the workspace in `parent` has the keys that are trusted to sign imagesets, if the user has put any there.
 pub fn trusted_keys_in(parent: &Path) -> PathBuf {
     directory_of_workspace(parent).join(TRUST)
+}
+
+/// Returns where the workspace in `parent` has the keys that are trusted to sign plugins, if the user has put any there.
+pub fn trusted_publishers_in(parent: &Path) -> PathBuf {
+    directory_of_workspace(parent).join(TRUSTED_PUBLISHERS)
 }
 
 fn published_in(dir: &Path) -> Result<Option<Published>, WorkflowError> {

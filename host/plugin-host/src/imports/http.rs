@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oc_mirror_engine::source::HttpRequest;
+use oc_mirror_engine::source::{HttpError, HttpRequest};
 use url::Url;
 use wasmtime::component::Resource;
 
@@ -40,7 +40,16 @@ impl Host for StoreState {
         let request = checked(self, request)?;
         self.charge_requests(1)?;
         let http = self.services()?.http.clone();
-        let response = http.fetch(request).await?;
+        let response = match http.fetch(request).await {
+            // A redirect that leaves what was granted is refused as a request of its own would be.
+            Err(HttpError::Denied { url, reason }) => {
+                if let Ok(target) = url.parse::<Url>() {
+                    self.check(Access::Http(&target))?;
+                }
+                return Err(HttpError::Denied { url, reason }.into());
+            }
+            answered => answered?,
+        };
         let length = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
         let size = length.and_then(|(_, value)| value.parse().ok());
         let reader = self.table.push(Reader::new(response.body, size))?;

@@ -15,7 +15,7 @@ use crate::args::{ListArgs, ListCommand, ListFormat};
 use crate::error::CliError;
 use crate::output;
 
-pub(crate) use questions::{Plugin, Questions};
+pub(crate) use questions::{Plugin, Questions, settings as asking};
 pub(crate) use updates::check_version;
 
 /// Lists what the arguments ask for.

@@ -83,7 +83,8 @@ impl Questions {
     }
 }
 
-fn settings(created: String) -> Run {
+/// Returns the settings of a run that only asks.
+pub(crate) fn settings(created: String) -> Run {
     let events: SharedEvents = Arc::new(Console { quiet: true });
     Run {
         program: concat!("oc-mirror ", env!("CARGO_PKG_VERSION")).to_owned(),

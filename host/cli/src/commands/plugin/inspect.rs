@@ -1,28 +1,99 @@
 //! `oc-mirror plugin inspect`.
 
+use std::path::{Path, PathBuf};
+
+use oc_mirror_engine::trust::plugin::{NotSigned, PublisherKeys, Signer};
+use oc_mirror_engine::workflow::plugin_artifacts::PluginArtifactError;
 use oc_mirror_model::digest::Digest;
+use oc_mirror_model::plugin_source::PluginSource;
 use oc_mirror_model::report::exit;
-use oc_mirror_plugin_host::Inspection;
+use oc_mirror_plugin_host::{Binary, Inspection};
 use serde_json::{Value, json};
 
 use super::super::list::print;
-use super::binary;
-use crate::args::ListFormat;
+use super::desk::{Desk, failed};
+use crate::args::{ListFormat, NetworkArgs};
+use crate::components::{self, read_signature};
 use crate::error::CliError;
 use crate::output::{clean, size};
 use crate::plugins;
 
-/// Prints what a plugin says about itself.
-pub(super) fn run(plugin: &str, format: ListFormat) -> Result<u8, CliError> {
-    let host = plugins::host()?;
-    let binary = binary(&host, plugin)?;
-    let inspection = binary.inspect().map_err(|error| {
+/// A component, and what is known of where it was.
+struct Opened {
+    binary: Binary,
+    /// Where it is by digest, if it is in a registry or layout.
+    artifact: Option<PluginSource>,
+    /// How many signatures lie beside it; nothing for what is built in.
+    signatures: Option<usize>,
+    /// Who signed it, where keys were given.
+    signer: Option<Result<Signer, NotSigned>>,
+}
+
+/// Prints what a plugin says about itself, and who signed it.
+pub(super) fn run(
+    plugin: &str,
+    keys: &[PathBuf],
+    format: ListFormat,
+    network: &NetworkArgs,
+) -> Result<u8, CliError> {
+    let keys = components::keys(keys)?;
+    let opened = match PluginSource::is_image(plugin) {
+        true => artifact(&Desk::open(network)?, plugin, &keys)?,
+        false => local(plugin, &keys)?,
+    };
+    let inspection = opened.binary.inspect().map_err(|error| {
         CliError::caused(format!("`{plugin}` is not a plugin for this program"), &error).hint(error.hint())
     })?;
-    let (digest, bytes) = (Digest::of(binary.bytes()), binary.bytes().len() as u64);
-    let described = described(&inspection, &digest, bytes);
-    print(format, &described, || text(&inspection, &digest, bytes))?;
+    let bytes = opened.binary.bytes();
+    let (digest, bytes) = (Digest::of(bytes), bytes.len() as u64);
+    let mut described = described(&inspection, &digest, bytes);
+    described["artifact"] = json!(opened.artifact.as_ref().map(ToString::to_string));
+    described["signatures"] = json!(opened.signatures);
+    described["signedBy"] = match &opened.signer {
+        Some(Ok(signer)) => json!({"key": signer.id, "file": signer.file}),
+        _ => Value::Null,
+    };
+    print(format, &described, || text(&inspection, &digest, bytes, &opened))?;
     Ok(exit::OK)
+}
+
+fn artifact(desk: &Desk, plugin: &str, keys: &PublisherKeys) -> Result<Opened, CliError> {
+    desk.work(async {
+        let failed = |error: PluginArtifactError| failed(plugin, &error);
+        let fetched = desk.fetch(plugin).await?;
+        let found = desk.artifacts.signatures(&fetched).await.map_err(failed)?;
+        let signer = (!keys.is_empty()).then(|| keys.of_manifest(&fetched.digest, &found));
+        Ok(Opened {
+            artifact: Some(fetched.place()),
+            binary: Binary::new(plugin, fetched.component),
+            signatures: Some(found.len()),
+            signer,
+        })
+    })
+}
+
+fn local(plugin: &str, keys: &PublisherKeys) -> Result<Opened, CliError> {
+    let binary = super::binary(&plugins::host()?, plugin)?;
+    let path = Path::new(plugin.strip_prefix("file:").unwrap_or(plugin));
+    if !path.exists() {
+        return Ok(Opened { binary, artifact: None, signatures: None, signer: None });
+    }
+    let signature = read_signature(path)?;
+    let signer = (!keys.is_empty()).then(|| keys.of_bytes(binary.bytes(), signature.as_deref()));
+    Ok(Opened { binary, artifact: None, signatures: Some(signature.iter().len()), signer })
+}
+
+/// Says in words who signed it.
+fn signed(opened: &Opened) -> Option<String> {
+    Some(match (&opened.signer, opened.signatures?) {
+        (Some(Ok(signer)), _) => format!("by {} in {}", signer.id, clean(&signer.file)),
+        (Some(Err(NotSigned::NotAccepted { reasons, .. })), _) => {
+            format!("none that counts: {}", clean(&reasons.join("; ")))
+        }
+        (_, 0) => "none".to_owned(),
+        (_, 1) => "1, not checked; name a key with --key".to_owned(),
+        (_, several) => format!("{several}, not checked; name a key with --key"),
+    })
 }
 
 /// What there is to know about a component, for programs.
@@ -47,7 +118,7 @@ pub(super) fn described(inspection: &Inspection, digest: &Digest, bytes: u64) ->
     })
 }
 
-fn text(inspection: &Inspection, digest: &Digest, bytes: u64) -> String {
+fn text(inspection: &Inspection, digest: &Digest, bytes: u64, opened: &Opened) -> String {
     let meta = &inspection.meta;
     let mut lines = vec![format!("{} {}", clean(&meta.id), clean(&meta.version))];
     if !meta.description.is_empty() {
@@ -73,6 +144,12 @@ fn text(inspection: &Inspection, digest: &Digest, bytes: u64) -> String {
     fact("WASI", if inspection.imports_wasi() { "imported; it gets an empty one" } else { "not imported" });
     fact("size", &size(bytes));
     fact("digest", &digest.to_string());
+    if let Some(artifact) = &opened.artifact {
+        fact("artifact", &clean(&artifact.to_string()));
+    }
+    if let Some(signed) = signed(opened) {
+        fact("signature", &signed);
+    }
     for (heading, names) in [("imports", &inspection.imports), ("exports", &inspection.exports)] {
         lines.push(format!("  {heading}"));
         lines.extend(names.iter().map(|name| format!("    {}", clean(name))));

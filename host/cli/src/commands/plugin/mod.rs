@@ -1,10 +1,15 @@
 //! `oc-mirror plugin`.
 
 mod build;
+mod desk;
 mod inspect;
 mod list;
 mod new;
+mod pull;
+mod push;
+mod sign;
 mod test;
+mod verify;
 
 use std::path::Path;
 
@@ -13,14 +18,25 @@ use oc_mirror_plugin_host::{Binary, Host};
 use crate::args::{PluginArgs, PluginCommand};
 use crate::error::CliError;
 use crate::plugins;
+use desk::Desk;
 
 /// Makes plugins, looks into them, or tests them.
 pub(crate) fn run(args: &PluginArgs) -> Result<u8, CliError> {
     match &args.command {
         PluginCommand::New { name, kind, dir } => new::run(name, *kind, dir.as_deref()),
         PluginCommand::Build { directory, target_dir } => build::run(directory, target_dir.as_deref()),
-        PluginCommand::Inspect { plugin, output } => inspect::run(plugin, *output),
-        PluginCommand::List { config, output } => list::run(config.as_deref(), *output),
+        PluginCommand::Inspect { plugin, keys, output, network } => {
+            inspect::run(plugin, keys, *output, network)
+        }
+        PluginCommand::List { config, output, network } => list::run(config.as_deref(), *output, network),
+        PluginCommand::Push { plugin, place, sign_key, overwrite, network } => {
+            push::run(&Desk::open(network)?, plugin, place, sign_key, *overwrite)
+        }
+        PluginCommand::Pull { plugin, file, keys, overwrite, network } => {
+            pull::run(&Desk::open(network)?, plugin, file.as_deref(), keys, *overwrite)
+        }
+        PluginCommand::Sign { plugin, sign_key, network } => sign::run(plugin, sign_key, network),
+        PluginCommand::Verify { plugin, keys, network } => verify::run(plugin, keys, network),
         PluginCommand::Test { table, plugin, case, output } => {
             let options = test::Options { plugin: plugin.as_deref(), case: case.as_deref(), output: *output };
             test::run(table, &options)
@@ -40,7 +56,7 @@ fn binary(host: &Host, name: &str) -> Result<Binary, CliError> {
         match path.exists() {
             true => failed,
             false => {
-                failed.hint(format!("give the path of a component, or a built-in one: {}", known.join(", ")))
+                failed.hint(format!("give the path of a component, or a built-in one: {}; or docker://HOST/REPOSITORY:TAG, oci:DIR:NAME", known.join(", ")))
             }
         }
     })

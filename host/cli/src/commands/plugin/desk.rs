@@ -1,0 +1,80 @@
+//! [`Desk`]: what commands about plugins in registries and layouts have in common.
+
+use std::sync::Arc;
+
+use oc_mirror_engine::workflow::Run;
+use oc_mirror_engine::workflow::network::Network;
+use oc_mirror_engine::workflow::plugin_artifacts::{
+    Fetched, PluginArtifactError, PluginArtifacts, Shelf,
+};
+use oc_mirror_model::plugin_source::PluginSource;
+use oc_mirror_model::reference::Source;
+use tokio::runtime::Runtime;
+
+use crate::args::NetworkArgs;
+use crate::commands::{interrupted, list, runtime};
+use crate::components::{self, artifact_failed};
+use crate::error::CliError;
+use crate::{environment, network};
+
+/// The network of a command, and what fetches plugins there.
+pub(super) struct Desk {
+    pub(super) artifacts: PluginArtifacts,
+    network: Arc<Network>,
+    run: Run,
+    runtime: Runtime,
+}
+
+impl Desk {
+    /// Makes one. Nothing is connected yet.
+    pub(super) fn open(args: &NetworkArgs) -> Result<Self, CliError> {
+        let run = list::asking(environment::created()?.text);
+        let network = network::open(args, &run)?;
+        let artifacts = components::artifacts(network.clone(), None, run.retry, run.events.clone());
+        Ok(Self { artifacts, network, run, runtime: runtime()? })
+    }
+
+    /// Works until it is done, or somebody stops it.
+    pub(super) fn work<T>(&self, work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                outcome = work => outcome,
+                () = interrupted() => Err(CliError::new("interrupted").hint("the same command can be given again")),
+            }
+        })
+    }
+
+    /// Fetches a plugin of a registry or layout.
+    pub(super) async fn fetch(&self, plugin: &str) -> Result<Fetched, CliError> {
+        let PluginSource::Image(source) = components::parse(plugin)? else {
+            return Err(CliError::new(format!("`{plugin}` is not in a registry or image layout"))
+                .hint("name docker://HOST/REPOSITORY:TAG or oci:DIR:NAME"));
+        };
+        self.artifacts.fetch(&source).await.map_err(|error| failed(plugin, &error))
+    }
+
+    /// Opens a place that plugins are put to.
+    pub(super) fn shelf(&self, place: &str) -> Result<Shelf, CliError> {
+        let no_place = |made: CliError| made.hint("a place is docker://HOST/REPOSITORY[:TAG] or oci:DIR[:NAME]");
+        if !PluginSource::is_image(place) {
+            return Err(no_place(CliError::new(format!("`{place}` is no place for a plugin"))));
+        }
+        let source: Source = place.parse().map_err(|error| no_place(CliError::from_error(&error)))?;
+        let (retry, events) = (self.run.retry, self.run.events.clone());
+        let shelf = match source {
+            Source::Registry(reference) => {
+                let endpoint = self.network.endpoint(&reference);
+                endpoint
+                    .map(|endpoint| Shelf::in_registry(endpoint, reference, retry, events))
+                    .map_err(PluginArtifactError::from)
+            }
+            Source::Layout(layout) => Shelf::in_layout(layout, retry, events),
+        };
+        shelf.map_err(|error| failed(place, &error))
+    }
+}
+
+/// Shows why a plugin, or a place for one, cannot be used.
+pub(super) fn failed(named: &str, error: &PluginArtifactError) -> CliError {
+    artifact_failed(format!("`{named}` cannot be used"), error)
+}
