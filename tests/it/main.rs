@@ -40,6 +40,7 @@ mod operator_oracle;
 mod operator_traps;
 mod operators;
 mod platforms;
+mod plugin_artifacts;
 mod plugin_commands;
 mod real_image;
 mod real_signatures;

@@ -97,6 +97,10 @@ async fn find(finder: &Finder<'_>, mirror: &Mirror) -> Result<Vec<Found>, CliErr
     let sources = mirror.plugins.iter().map(|e| (&e.name, &e.source, e.trust.as_ref(), &e.grants));
     let policies = mirror.policies.iter().map(|e| (&e.name, &e.source, e.trust.as_ref(), &e.grants));
     let entries: Vec<Entry<'_>> = sources.chain(policies).collect();
+    // What can be told without asking anybody is told first.
+    for (name, _, _, grants) in &entries {
+        parse_grants(name, grants)?;
+    }
     let mut found = Vec::with_capacity(entries.len());
     for (name, source, trust, grants) in entries {
         let component = finder.find(name, source, trust).await?;
