@@ -7,6 +7,7 @@ use url::Url;
 use wasmtime::component::Resource;
 
 use crate::bindings::oc_mirror::plugin::http::{Host, Request, Response};
+use crate::bindings::oc_mirror::plugin::types::Error;
 use crate::fault::{Answer, Fault};
 use crate::grants::Access;
 use crate::imports::streams::Reader;
@@ -41,13 +42,7 @@ impl Host for StoreState {
         self.charge_requests(1)?;
         let http = self.services()?.http.clone();
         let response = match http.fetch(request).await {
-            // A redirect that leaves what was granted is refused as a request of its own would be.
-            Err(HttpError::Denied { url, reason }) => {
-                if let Ok(target) = url.parse::<Url>() {
-                    self.check(Access::Http(&target))?;
-                }
-                return Err(HttpError::Denied { url, reason }.into());
-            }
+            Err(error @ HttpError::Denied { .. }) => return Err(self.denied(error)),
             answered => answered?,
         };
         let length = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
@@ -55,6 +50,21 @@ impl Host for StoreState {
         let reader = self.table.push(Reader::new(response.body, size))?;
         let headers = response.headers;
         Ok((Response { status: response.status, headers, final_url: response.final_url }, reader))
+    }
+}
+
+impl StoreState {
+    /// A redirect that leaves what was granted is refused, with the grant that is missing. Of addresses without a name none is
+    /// proposed: those that are refused for themselves would be among them.
+    fn denied(&self, error: HttpError) -> Fault {
+        if let HttpError::Denied { url, .. } = &error
+            && let Ok(target) = url.parse::<Url>()
+            && target.domain().is_some()
+            && let Err(Fault::Answer(Error::Denied(why))) = self.check(Access::Http(&target))
+        {
+            return Fault::denied(format!("{error}; {why}"));
+        }
+        error.into()
     }
 }
 

@@ -148,7 +148,14 @@ async fn a_redirect_is_checked_like_a_request() {
     let world = world();
     *world.http.redirect.lock().expect("no panic") = Some("http://169.254.169.254/latest".to_owned());
     let answers = answers(&reach(&world, binary("odd"), json!({}), &["http:www.example"]).await);
-    assert!(answers["http.fetch"].contains("redirect"), "{}", answers["http.fetch"]);
+    let answer = &answers["http.fetch"];
+    assert!(answer.contains("redirect") && !answer.contains("add `- http"), "{answer}");
+
+    *world.http.redirect.lock().expect("no panic") = Some("https://elsewhere.example/x".to_owned());
+    let answers = self::answers(&reach(&world, binary("odd"), json!({}), &["http:www.example"]).await);
+    let answer = &answers["http.fetch"];
+    assert!(answer.contains("redirect"), "{answer}");
+    assert!(answer.contains("add `- http:https://elsewhere.example` to `grants` of plugin `mine`"), "{answer}");
 }
 
 #[tokio::test]
