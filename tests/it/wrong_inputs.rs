@@ -56,6 +56,16 @@ const TO_DISK: [&str; 3] = ["-c", "isc.yaml", "file://disk"];
     "unknown_grant",
     "mirror:\n  plugins:\n  - name: mine\n    source: \"file:./mine.wasm\"\n    grants: [everything]\n"
 )]
+#[case::plugin_sources(
+    "plugin_sources",
+    "mirror:\n  plugins:\n  - name: a\n    source: ./mine.wasm\n  - name: b\n    source: docker://quay.io/a/b\n  policies:\n  \
+     - name: c\n    source: docker://quay.io/A:1\n"
+)]
+#[case::plugin_trust(
+    "plugin_trust",
+    "mirror:\n  plugins:\n  - name: a\n    source: builtin:block\n    trust: {keys: [a.pub]}\n  policies:\n  - name: b\n    \
+     source: file:b.wasm\n    trust: {keys: []}\n  - name: c\n    source: file:b.wasm\n    trust: {key: a.pub}\n"
+)]
 fn configurations(#[case] name: &str, #[case] body: &str) {
     check(name, Some(&format!("{HEAD}{body}")), &TO_DISK);
 }

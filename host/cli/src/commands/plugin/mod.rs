@@ -13,6 +13,7 @@ mod verify;
 
 use std::path::Path;
 
+use oc_mirror_model::plugin_source::PluginSource;
 use oc_mirror_plugin_host::{Binary, Host};
 
 use crate::args::{PluginArgs, PluginCommand};
@@ -46,6 +47,10 @@ pub(crate) fn run(args: &PluginArgs) -> Result<u8, CliError> {
 
 /// Reads a component, or takes the built-in one of that name. A file of the name comes first.
 fn binary(host: &Host, name: &str) -> Result<Binary, CliError> {
+    if PluginSource::is_image(name) {
+        return Err(CliError::new(format!("`{name}` is not a file"))
+            .hint(format!("get it with `oc-mirror plugin pull {name}` first")));
+    }
     let path = Path::new(name.strip_prefix("file:").unwrap_or(name));
     if !path.exists() && Host::builtins().any(|builtin| builtin == name) {
         return host.builtin(name).map_err(|error| plugins::failed("a built-in plugin is missing", &error));
@@ -56,7 +61,7 @@ fn binary(host: &Host, name: &str) -> Result<Binary, CliError> {
         match path.exists() {
             true => failed,
             false => {
-                failed.hint(format!("give the path of a component, or a built-in one: {}; or docker://HOST/REPOSITORY:TAG, oci:DIR:NAME", known.join(", ")))
+                failed.hint(format!("give the path of a component, or a built-in one: {}", known.join(", ")))
             }
         }
     })
