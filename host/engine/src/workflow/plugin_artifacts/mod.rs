@@ -368,3 +368,6 @@ fn stream_of(bytes: &Bytes) -> BlobStream {
     let bytes = bytes.clone();
     Box::pin(futures_util::stream::iter([Ok(bytes)]))
 }
+
+#[cfg(test)]
+mod tests;
