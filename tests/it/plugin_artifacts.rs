@@ -182,7 +182,9 @@ fn mistakes_are_told(#[case] args: &[&str], #[case] reason: &str, #[case] hint: 
     shop.shop.push(&ImageBuilder::new().layer(&[("a", "b")]).build(), "image", "1");
     let digest = sha256(b"nothing");
     let filled = |arg: &&str| {
-        arg.replace("PLACE", &format!("docker://{}", shop.shop.host())).replace("DIGEST", &digest).replace("KEY", &key)
+        arg.replace("PLACE", &format!("docker://{}", shop.shop.host()))
+            .replace("DIGEST", &digest)
+            .replace("KEY", &key)
     };
     let args: Vec<String> = args.iter().map(filled).collect();
     let output = shop.plugin(&args.iter().map(String::as_str).collect::<Vec<_>>()).expect_code(1);
@@ -293,7 +295,11 @@ fn a_signature_is_what_cosign_makes() {
     assert!(again.stderr.contains("was signed already"), "{}", again.stderr);
     for public in [&public, &other_public] {
         let output = shop.plugin(&["verify", &named, "--key", public]).expect_code(0);
-        assert!(output.raw_stdout.starts_with(&format!("{place} is signed by sha256:")), "{}", output.raw_stdout);
+        assert!(
+            output.raw_stdout.starts_with(&format!("{place} is signed by sha256:")),
+            "{}",
+            output.raw_stdout
+        );
     }
     let output = shop.plugin(&["inspect", &named]).expect_code(0);
     assert!(output.raw_stdout.contains("signature  2, not checked"), "{}", output.raw_stdout);

@@ -126,7 +126,9 @@ impl Finder<'_> {
                 Ok(Component { binary: Binary::new(name, bytes), source: PluginSource::File(file), signer })
             }
             PluginSource::Image(written) => {
-                let failed = |error: PluginArtifactError| artifact_failed(heading(), &error);
+                let failed = |error: PluginArtifactError| {
+                    artifact_failed(format!("the plugin `{name}`, `{source}`, cannot be used"), &error)
+                };
                 let fetched = self.artifacts.fetch(&self.absolute(&written)).await.map_err(failed)?;
                 let signer = match keys.is_empty() {
                     true => None,

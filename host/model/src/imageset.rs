@@ -241,6 +241,13 @@ pub enum Parts {
     Several(Box<[Part]>),
 }
 
+impl Default for Parts {
+    /// Returns what an entry has that has no place yet.
+    fn default() -> Self {
+        Self::Several(Box::default())
+    }
+}
+
 impl From<Vec<Part>> for Parts {
     fn from(parts: Vec<Part>) -> Self {
         match parts.as_slice() {

@@ -2,10 +2,9 @@
 //!
 //! What is pushed is what was pulled. The view exists to be read; nothing here can write a manifest back.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+use crate::attributes::Attributes;
 use crate::digest::{Digest, InvalidDigest};
 use crate::media_type::{self, MediaType};
 use crate::platform::Platform;
@@ -30,8 +29,8 @@ pub struct Descriptor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Box<Platform>>,
     /// Free text, by key.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub annotations: Attributes,
 }
 
 impl Descriptor {
@@ -43,7 +42,7 @@ impl Descriptor {
             size,
             artifact_type: None,
             platform: None,
-            annotations: BTreeMap::new(),
+            annotations: Attributes::new(),
         }
     }
 
@@ -83,7 +82,7 @@ pub struct ImageManifest {
     /// The layers, base first.
     pub layers: Vec<Descriptor>,
     /// Annotations of the manifest.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Attributes,
     /// The manifest that this one is about, for signatures and the like.
     pub subject: Option<Descriptor>,
 }
@@ -94,7 +93,7 @@ pub struct IndexManifest {
     /// The images, or further indexes.
     pub manifests: Vec<Descriptor>,
     /// Annotations of the index.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Attributes,
     /// The manifest that this one is about.
     pub subject: Option<Descriptor>,
 }
@@ -160,7 +159,7 @@ struct Wire {
     #[serde(default)]
     manifests: Option<Vec<Descriptor>>,
     #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<Attributes>,
     #[serde(default)]
     subject: Option<Descriptor>,
     #[serde(default)]

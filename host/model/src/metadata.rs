@@ -261,14 +261,14 @@ impl ImageRecord {
 impl Reason {
     /// Reads off a request what the image is wanted for. Nothing: it is not known, as of a bundle of nobody's catalog.
     pub fn of(request: &ImageRequest) -> Vec<Self> {
-        let fact = |key: &str| request.provenance.get(key).cloned().unwrap_or_default();
+        let fact = |key: &str| request.provenance.get(key).unwrap_or_default();
         let named = |origin: &str| Self::Named { origin: origin.to_owned() };
         let mut reasons: Vec<Self> = request.offers().into_iter().map(Self::Bundle).collect();
         match (request.kind.as_str(), fact(provenance::RELEASE)) {
             (kind::RELEASE | kind::RELEASE_CONTENT, version) if !version.is_empty() => {
                 let channels = fact(provenance::CHANNEL).split_whitespace().map(str::to_owned).collect();
-                let architecture = fact(provenance::ARCHITECTURE);
-                reasons.push(Self::Release { version, architecture, channels });
+                let architecture = fact(provenance::ARCHITECTURE).to_owned();
+                reasons.push(Self::Release { version: version.to_owned(), architecture, channels });
             }
             (kind::BUNDLE | kind::RELATED, _) => {}
             _ if request.is_companion() => {

@@ -162,7 +162,8 @@ mod tests {
     #[case("oci:dir:a:1", "oci:dir:a:1@DIGEST")]
     #[case("file:a.wasm", "file:a.wasm")]
     fn pins(#[case] text: &str, #[case] expected: &str) {
-        let pinned = text.parse::<PluginSource>().expect("a place").pinned(&DIGEST.parse().expect("a digest"));
+        let pinned =
+            text.parse::<PluginSource>().expect("a place").pinned(&DIGEST.parse().expect("a digest"));
         assert_eq!(pinned.to_string(), expected.replace("DIGEST", DIGEST));
         assert_eq!(pinned.to_string().parse::<PluginSource>().as_ref(), Ok(&pinned));
     }

@@ -174,8 +174,7 @@ async fn execute(
                 let to = to_disk(args, dir, None, &configured)?;
                 let stock = given.stock(from.as_ref(), &mut configured).await?;
                 let origins = stock::origins(stock.as_ref(), &network, args.online);
-                let wishes =
-                    wishes(args, &run, configured, (&network, &origins), workspace, stock).await?;
+                let wishes = wishes(args, &run, configured, (&network, &origins), workspace, stock).await?;
                 Ok(mirror_to_disk(&run, &wishes, origins, workspace, &to).await?)
             }
             Way::ToBucket { bucket, from } => {
@@ -185,8 +184,7 @@ async fn execute(
                 let to = to_disk(args, &workspace.outgoing(), Some(bucket), &configured)?;
                 let stock = given.stock(from.as_ref(), &mut configured).await?;
                 let origins = stock::origins(stock.as_ref(), &network, args.online);
-                let wishes =
-                    wishes(args, &run, configured, (&network, &origins), workspace, stock).await?;
+                let wishes = wishes(args, &run, configured, (&network, &origins), workspace, stock).await?;
                 Ok(mirror_to_disk(&run, &wishes, origins, workspace, &to).await?)
             }
             Way::FromDisk { from, targets } => {
@@ -201,8 +199,7 @@ async fn execute(
                 let configured = configured.ok_or_else(no_configuration)?;
                 let destinations = destinations(args, &network, targets)?;
                 let origins: Arc<dyn Origins> = network.clone();
-                let wishes =
-                    wishes(args, &run, configured, (&network, &origins), workspace, None).await?;
+                let wishes = wishes(args, &run, configured, (&network, &origins), workspace, None).await?;
                 Ok(direct::mirror_to_mirror(&run, &wishes, network.clone(), workspace, &destinations).await?)
             }
         }

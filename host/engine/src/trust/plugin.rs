@@ -181,7 +181,9 @@ mod tests {
         let good = signed(&ours, COSIGN, &digest);
         let signer = trusted.of_manifest(&digest, &[signed(&theirs, COSIGN, &digest), good.clone()]);
         assert_eq!(signer.expect("signed").file, "1.pub");
-        assert!(matches!(trusted.of_manifest(&digest, &[]), Err(NotSigned::Unsigned { keys }) if keys.len() == 2));
+        assert!(
+            matches!(trusted.of_manifest(&digest, &[]), Err(NotSigned::Unsigned { keys }) if keys.len() == 2)
+        );
         let mut changed = good.clone();
         changed.payload[20] ^= 1;
         for (bad, reason) in [

@@ -85,7 +85,9 @@ impl SignatureKey {
         match label {
             "PRIVATE KEY" => {}
             "PUBLIC KEY" => return Err(Invalid::Public),
-            _ if label.starts_with("ENCRYPTED") || rest.contains("ENCRYPTED") => return Err(Invalid::Encrypted),
+            _ if label.starts_with("ENCRYPTED") || rest.contains("ENCRYPTED") => {
+                return Err(Invalid::Encrypted);
+            }
             "EC PRIVATE KEY" => return Err(Invalid::OldForm),
             _ => return Err(Invalid::Algorithm),
         }
@@ -129,7 +131,11 @@ impl SignatureKey {
     }
 
     /// Signs a manifest in a repository, `host/path`, as `cosign sign` does.
-    pub fn sign_manifest(&self, digest: &Digest, repository: &str) -> Result<Attachment, InvalidSignatureKey> {
+    pub fn sign_manifest(
+        &self,
+        digest: &Digest,
+        repository: &str,
+    ) -> Result<Attachment, InvalidSignatureKey> {
         let payload = Claim::text_of(digest, repository);
         let signature = self.sign_bytes(&payload)?;
         Ok(Attachment { payload, signature, annotations: Default::default() })
@@ -151,7 +157,8 @@ mod tests {
 
     /// Makes a key with `openssl`, which shares no code with the program.
     fn openssl(args: &[&str]) -> Vec<u8> {
-        let output = Command::new("openssl").args(args).output().expect("`cargo xtask setup` installs openssl");
+        let output =
+            Command::new("openssl").args(args).output().expect("`cargo xtask setup` installs openssl");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     }

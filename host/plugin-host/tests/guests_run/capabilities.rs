@@ -155,7 +155,10 @@ async fn a_redirect_is_checked_like_a_request() {
     let answers = self::answers(&reach(&world, binary("odd"), json!({}), &["http:www.example"]).await);
     let answer = &answers["http.fetch"];
     assert!(answer.contains("redirect"), "{answer}");
-    assert!(answer.contains("add `- http:https://elsewhere.example` to `grants` of plugin `mine`"), "{answer}");
+    assert!(
+        answer.contains("add `- http:https://elsewhere.example` to `grants` of plugin `mine`"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

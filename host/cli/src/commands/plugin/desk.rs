@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use oc_mirror_engine::workflow::Run;
 use oc_mirror_engine::workflow::network::Network;
-use oc_mirror_engine::workflow::plugin_artifacts::{
-    Fetched, PluginArtifactError, PluginArtifacts, Shelf,
-};
+use oc_mirror_engine::workflow::plugin_artifacts::{Fetched, PluginArtifactError, PluginArtifacts, Shelf};
 use oc_mirror_model::plugin_source::PluginSource;
 use oc_mirror_model::reference::Source;
 use tokio::runtime::Runtime;
@@ -55,7 +53,8 @@ impl Desk {
 
     /// Opens a place that plugins are put to.
     pub(super) fn shelf(&self, place: &str) -> Result<Shelf, CliError> {
-        let no_place = |made: CliError| made.hint("a place is docker://HOST/REPOSITORY[:TAG] or oci:DIR[:NAME]");
+        let no_place =
+            |made: CliError| made.hint("a place is docker://HOST/REPOSITORY[:TAG] or oci:DIR[:NAME]");
         if !PluginSource::is_image(place) {
             return Err(no_place(CliError::new(format!("`{place}` is no place for a plugin"))));
         }

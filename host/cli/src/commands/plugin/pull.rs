@@ -50,8 +50,11 @@ fn file_name(id: &str) -> Result<String, CliError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     match !id.is_empty() && id.len() <= 64 && id.chars().all(is_plain) {
         true => Ok(format!("{id}.wasm")),
-        false => Err(CliError::new(format!("the plugin calls itself `{}`, which is no name for a file", id.escape_debug()))
-            .hint("name a file to write")),
+        false => Err(CliError::new(format!(
+            "the plugin calls itself `{}`, which is no name for a file",
+            id.escape_debug()
+        ))
+        .hint("name a file to write")),
     }
 }
 

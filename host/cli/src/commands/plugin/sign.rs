@@ -49,9 +49,9 @@ fn file(path: &Path, sign_keys: &[String]) -> Result<u8, CliError> {
     binary.inspect().map_err(|error| {
         CliError::caused(format!("`{shown}` is not a plugin for this program"), &error).hint(error.hint())
     })?;
-    let signature = key
-        .sign_bytes(binary.bytes())
-        .map_err(|error| CliError::caused(format!("`{shown}` cannot be signed"), &error).hint(error.hint()))?;
+    let signature = key.sign_bytes(binary.bytes()).map_err(|error| {
+        CliError::caused(format!("`{shown}` cannot be signed"), &error).hint(error.hint())
+    })?;
     let beside = signature_of(path);
     fsx::write_atomic(&beside, format!("{signature}\n").as_bytes()).map_err(|error| {
         CliError::caused(format!("`{}` cannot be written", beside.display()), &error)

@@ -35,8 +35,8 @@ fn artifact(desk: &Desk, plugin: &str, keys: &PublisherKeys) -> Result<(String, 
 fn file(path: &Path, keys: &PublisherKeys) -> Result<(String, Signer), CliError> {
     let bytes = environment::read(path, "the component")?;
     let signature = components::read_signature(path)?;
-    let signer = keys.of_bytes(&bytes, signature.as_deref()).map_err(|error| {
-        artifact_failed(format!("`{}` cannot be trusted", path.display()), &error.into())
-    })?;
+    let signer = keys
+        .of_bytes(&bytes, signature.as_deref())
+        .map_err(|error| artifact_failed(format!("`{}` cannot be trusted", path.display()), &error.into()))?;
     Ok((format!("{} ({})", path.display(), Digest::of(&bytes)), signer))
 }

@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::reference::{Selector, Tag};
 use oc_mirror_model::report::Workflow;
@@ -18,7 +19,7 @@ fn image(name: &str, kind: &str, tag: &str) -> ImageEntry {
         target_tag: None,
         platforms: Vec::new(),
         with_referrers: false,
-        provenance: BTreeMap::new(),
+        provenance: Attributes::new(),
     };
     let root = Descriptor::of(media_type::OCI_MANIFEST, name.as_bytes());
     ImageEntry {

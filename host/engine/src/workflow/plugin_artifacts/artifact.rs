@@ -101,9 +101,10 @@ pub(super) fn component_of(manifest: &RawManifest) -> Result<&Descriptor, String
             "it has {} layers, and a plugin has one of `{COMPONENT}` and nothing else",
             layers.len()
         )),
-        _ if is_container(&image.config.media_type) => {
-            Err(format!("it is an image of containers, with a configuration of `{}`", image.config.media_type))
-        }
+        _ if is_container(&image.config.media_type) => Err(format!(
+            "it is an image of containers, with a configuration of `{}`",
+            image.config.media_type
+        )),
         [] => Err(format!("it has no layer, and a configuration of `{}`", image.config.media_type)),
         [layer, ..] => Err(format!("it is an artifact with a layer of `{}`", layer.media_type)),
     }
@@ -153,8 +154,8 @@ mod tests {
         assert_eq!(&*image.config.media_type, CONFIG);
         assert_eq!(image.config.digest, Digest::of(&artifact.config));
         let found = component_of(&artifact.manifest).expect("its own");
-        assert_eq!((found.digest.to_string(), found.annotations[TITLE].as_str()), (layer, "deny.wasm"));
-        assert_eq!(image.annotations["org.opencontainers.image.version"], "1.2.0");
+        assert_eq!((found.digest.to_string(), found.annotations.get(TITLE)), (layer, Some("deny.wasm")));
+        assert_eq!(image.annotations.get("org.opencontainers.image.version"), Some("1.2.0"));
         assert_eq!(Artifact::new(b"component".to_vec(), &about()).manifest, artifact.manifest);
     }
 

@@ -189,8 +189,7 @@ impl PluginArtifacts {
     ) -> Result<Vec<u8>, PluginArtifactError> {
         let Origin { read, repository, .. } = origin;
         let by_digest = Selector::Digest(digest.clone());
-        let manifest =
-            retrying(self.retry, &*self.events, || read.manifest(repository, &by_digest)).await?;
+        let manifest = retrying(self.retry, &*self.events, || read.manifest(repository, &by_digest)).await?;
         let artifact = || PluginSource::Image(source.clone()).to_string();
         let layer = component_of(&manifest)
             .map_err(|what| PluginArtifactError::NotAPlugin { artifact: artifact(), what })?;

@@ -1,6 +1,6 @@
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::media_type;
 use oc_mirror_model::report::Workflow;
@@ -68,7 +68,7 @@ fn image(path: &str) -> ImageEntry {
             target_tag: None,
             platforms: Vec::new(),
             with_referrers: false,
-            provenance: BTreeMap::new(),
+            provenance: Attributes::new(),
         },
         destination: Place { repository: path.parse().unwrap(), tag: "v1".parse().unwrap() },
         manifests: vec![root.clone()],
