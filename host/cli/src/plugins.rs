@@ -1,6 +1,7 @@
 //! Turns a configuration into plugins. Built-in ones are told apart here, and nowhere else.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,7 +58,9 @@ pub(crate) async fn wishes(
     refuse_unserved(path, &configuration.mirror)?;
     let host = host()?;
     let directory = path.parent().unwrap_or(Path::new(""));
-    let by_default: Vec<&Path> = Some(lent.publishers.as_path()).filter(|p| p.exists()).into_iter().collect();
+    // Only where it is certain that there is no such file, any plugin is taken.
+    let is_there = |path: &&Path| !path.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound);
+    let by_default: Vec<&Path> = Some(lent.publishers.as_path()).filter(is_there).into_iter().collect();
     let finder = Finder {
         host: &host,
         directory,
