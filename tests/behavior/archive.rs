@@ -82,8 +82,8 @@ fn image(tagged: &Tagged) -> ImageEntry {
         },
         destination: Destination { repository: tagged.repository.clone(), tag: tagged.tag.clone() },
         root: tagged.root.clone(),
-        manifests: vec![tagged.root.clone()],
-        blobs: Vec::new(),
+        manifests: vec![tagged.root.clone()].into(),
+        blobs: Vec::new().into(),
         sparse: false,
     }
 }

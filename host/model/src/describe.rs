@@ -375,9 +375,9 @@ mod tests {
                 repository: "a/b".parse().expect("valid"),
                 tag: "v1".parse().expect("valid"),
             },
-            manifests: vec![root.clone()],
+            manifests: vec![root.clone()].into(),
             root,
-            blobs,
+            blobs: blobs.into(),
             sparse: false,
         }
     }

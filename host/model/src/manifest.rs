@@ -2,7 +2,10 @@
 //!
 //! What is pushed is what was pulled. The view exists to be read; nothing here can write a manifest back.
 
-use serde::{Deserialize, Serialize};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::attributes::Attributes;
 use crate::digest::{Digest, InvalidDigest};
@@ -54,6 +57,58 @@ impl Descriptor {
     /// Answers whether the content is a manifest or an index.
     pub fn is_manifest(&self) -> bool {
         media_type::is_manifest(&self.media_type)
+    }
+}
+
+/// A list of descriptors that is made once. Whoever copies it shares it: what an image consists of is looked at in many places, and
+/// there are many images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptors(Arc<[Descriptor]>);
+
+impl Default for Descriptors {
+    fn default() -> Self {
+        Self(Arc::new([]))
+    }
+}
+
+impl Deref for Descriptors {
+    type Target = [Descriptor];
+
+    fn deref(&self) -> &[Descriptor] {
+        &self.0
+    }
+}
+
+impl From<Vec<Descriptor>> for Descriptors {
+    fn from(list: Vec<Descriptor>) -> Self {
+        Self(list.into())
+    }
+}
+
+impl FromIterator<Descriptor> for Descriptors {
+    fn from_iter<I: IntoIterator<Item = Descriptor>>(list: I) -> Self {
+        Self(list.into_iter().collect())
+    }
+}
+
+impl<'a> IntoIterator for &'a Descriptors {
+    type Item = &'a Descriptor;
+    type IntoIter = std::slice::Iter<'a, Descriptor>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl Serialize for Descriptors {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Descriptors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::from)
     }
 }
 

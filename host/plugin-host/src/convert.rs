@@ -166,7 +166,7 @@ mod tests {
     fn a_good_wish_goes_both_ways() {
         let (there, source) = from_request(wish()).expect("valid");
         assert_eq!(source.to_string(), "quay.io/a/b:1");
-        assert_eq!(there.provenance["operator"], "foo bar");
+        assert_eq!(&there.provenance["operator"], "foo bar");
         let (again, _) = from_request(request(&there)).expect("valid");
         assert_eq!(again, there);
     }

@@ -18,6 +18,7 @@ mod reader;
 mod recover;
 mod salvage;
 mod table;
+mod text;
 mod writer;
 
 pub use check::{Progress, check};

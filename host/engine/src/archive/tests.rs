@@ -90,8 +90,8 @@ pub(super) fn image(
         .expect("a request"),
         destination: Destination { repository: repository(), tag: name.parse().expect("a tag") },
         root: root.clone(),
-        manifests: vec![root],
-        blobs,
+        manifests: vec![root].into(),
+        blobs: blobs.into(),
         sparse: false,
     }
 }

@@ -135,9 +135,9 @@ mod tests {
             plugin: String::new(),
             destination: request.destination(&root.digest).expect("a destination"),
             request,
-            manifests: vec![root.clone()],
+            manifests: vec![root.clone()].into(),
             root,
-            blobs: Vec::new(),
+            blobs: Vec::new().into(),
             sparse: false,
         }
     }

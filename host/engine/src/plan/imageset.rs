@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use oc_mirror_model::ImageRequest;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index, RequiredBlob};
-use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::manifest::{Descriptor, Descriptors};
 use oc_mirror_model::media_type;
 use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, Reason, RecordId};
 use oc_mirror_model::reference::{Repository, Source};
@@ -129,7 +129,7 @@ pub fn merge(mut images: Vec<ImageEntry>) -> Result<Vec<ImageEntry>, Collision> 
             }
             Some(&at) => {
                 let (before, rest) = images.split_at_mut(next);
-                let (first, second) = (&mut before[at], &mut rest[0]);
+                let (first, second) = (&mut before[at], &rest[0]);
                 if first.root.digest != second.root.digest {
                     return Err(Collision {
                         first: first.request.origin.clone(),
@@ -137,9 +137,7 @@ pub fn merge(mut images: Vec<ImageEntry>) -> Result<Vec<ImageEntry>, Collision> 
                         destination: second.destination.clone(),
                     });
                 }
-                let (manifests, blobs) =
-                    (std::mem::take(&mut second.manifests), std::mem::take(&mut second.blobs));
-                unite(first, second, manifests, blobs);
+                unite(first, second);
             }
         }
     }
@@ -147,19 +145,20 @@ pub fn merge(mut images: Vec<ImageEntry>) -> Result<Vec<ImageEntry>, Collision> 
     Ok(images)
 }
 
-fn unite(into: &mut ImageEntry, other: &ImageEntry, manifests: Vec<Descriptor>, blobs: Vec<Descriptor>) {
-    let root = into.root.digest.clone();
-    let add = |list: &mut Vec<Descriptor>, more: Vec<Descriptor>| {
-        let have: BTreeSet<Digest> = list.iter().map(|d| d.digest.clone()).collect();
-        list.extend(more.into_iter().filter(|d| !have.contains(&d.digest)));
+fn unite(into: &mut ImageEntry, other: &ImageEntry) {
+    let add = |list: &Descriptors, more: &Descriptors| -> Vec<Descriptor> {
+        let have: HashSet<&Digest> = list.iter().map(|d| &d.digest).collect();
+        let more = more.iter().filter(|d| !have.contains(&d.digest));
+        list.iter().chain(more).cloned().collect()
     };
-    add(&mut into.manifests, manifests);
-    add(&mut into.blobs, blobs);
+    let mut manifests = add(&into.manifests, &other.manifests);
+    // Manifests that only the other one wanted were added behind the root, which comes last.
+    manifests.sort_by_key(|m| m.digest == into.root.digest);
+    into.manifests = manifests.into();
+    into.blobs = add(&into.blobs, &other.blobs).into();
     into.request.wanted_also(&other.request);
     offered_by(&mut into.request, &other.request);
     known_as(&mut into.request, &other.request);
-    // Manifests that only the other one wanted were added behind the root, which comes last.
-    into.manifests.sort_by_key(|m| m.digest == root);
     into.sparse = into.sparse && other.sparse;
 }
 
@@ -353,7 +352,7 @@ mod tests {
             plugin: "additional".to_owned(),
             destination: request.destination(&root.digest).expect("a destination"),
             request,
-            manifests: vec![root.clone()],
+            manifests: vec![root.clone()].into(),
             root,
             blobs: blobs.iter().map(|b| blob(b)).collect(),
             sparse: false,

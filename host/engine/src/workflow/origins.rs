@@ -87,7 +87,7 @@ mod tests {
             plugin: "additional".to_owned(),
             destination: request.destination(&root.digest).expect("a destination"),
             request,
-            manifests: vec![root.clone()],
+            manifests: vec![root.clone()].into(),
             root,
             blobs: taken.iter().map(|text| blob(text)).collect(),
             sparse: true,

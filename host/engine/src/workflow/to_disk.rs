@@ -447,9 +447,8 @@ impl Making<'_> {
         let making = move || Writer::create_or_resume_signed(&dir, planned, &keys);
         let writer = tokio::task::spawn_blocking(making).await;
         let writer = Arc::new(writer.expect("making chunks does not panic and is not aborted")?);
-        write_files(&writer, &files).await?;
-        // Some of them have a line for each image.
-        drop((files, pinned));
+        drop(pinned);
+        write_files(&writer, files).await?;
         let failures = self.bring(prepared, content, &index.images, writer.clone()).await?;
         Ok((index, writer, failures))
     }
@@ -608,11 +607,12 @@ impl Making<'_> {
     }
 }
 
-async fn write_files(writer: &Writer, files: &[File]) -> Result<(), WorkflowError> {
+/// Writes files, each of which is then let go: some have a line for each image.
+async fn write_files(writer: &Writer, files: Vec<File>) -> Result<(), WorkflowError> {
     for file in files {
         match file {
-            File::Bytes(path, bytes) => writer.put_file(path, bytes.clone()).await?,
-            File::Artifact(path, artifact) => writer.put_file_from(path, &artifact.file).await?,
+            File::Bytes(path, bytes) => writer.put_file(&path, bytes).await?,
+            File::Artifact(path, artifact) => writer.put_file_from(&path, &artifact.file).await?,
         }
     }
     Ok(())

@@ -59,8 +59,8 @@ pub(super) fn rebuild(
         },
         destination,
         root: descriptor(&own.digest)?,
-        manifests,
-        blobs,
+        manifests: manifests.into(),
+        blobs: blobs.into(),
         sparse: false,
     })
 }

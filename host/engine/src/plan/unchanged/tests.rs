@@ -34,9 +34,9 @@ fn image(name: &str, layer: &str) -> ImageEntry {
         plugin: "test".to_owned(),
         destination: request.destination(&root.digest).expect("a destination"),
         request,
-        manifests: vec![root.clone()],
+        manifests: vec![root.clone()].into(),
         root,
-        blobs: vec![Descriptor::of(media_type::OCI_LAYER_GZIP, layer.as_bytes())],
+        blobs: vec![Descriptor::of(media_type::OCI_LAYER_GZIP, layer.as_bytes())].into(),
         sparse: false,
     }
 }
@@ -285,7 +285,7 @@ fn records_are_the_same_on_either_side(#[case] prefix: Option<&str>, #[case] mos
     let at_hand = AtHand::default();
     let known = There::new(Some(&before), 1, &there, &at_hand);
     let asked = ask(&named, &known);
-    assert_eq!((&asked.index, asked.lost.len()), (&named, 0));
+    assert_eq!((&*asked.index, asked.lost.len()), (&named, 0));
     let told = |images: &[ImageEntry]| -> Vec<_> {
         let one = |i: &ImageEntry| {
             (i.request.origin.clone(), i.destination.clone(), i.root.clone(), i.blobs.clone())
@@ -333,7 +333,7 @@ fn what_a_target_lacks_is_looked_for_elsewhere() {
     there.imagesets[0].images.remove(0);
     let first = full(1, 0, &all);
     let asked = ask(&named, &There::new(Some(&there), 2, &names, &AtHand::of([&first])));
-    assert_eq!((asked.index.images, asked.lost.len()), (vec![a.clone()], 0));
+    assert_eq!((&asked.index.images, asked.lost.len()), (&vec![a.clone()], 0));
     let mut elsewhere = a.clone();
     elsewhere.destination.repository = "a2".parse().expect("a repository");
     for other in [image("a", "3"), elsewhere] {
@@ -518,7 +518,7 @@ proptest! {
             prop_assert_eq!(&after, &advanced(&chain, &full, &here, &Files::new()));
             if step.arrives {
                 let asked = ask(&named, &There::new(Some(&named_target), base.max(last), &there, &nothing));
-                prop_assert_eq!((&asked.index, asked.lost.len()), (&named, 0));
+                prop_assert_eq!((&*asked.index, asked.lost.len()), (&named, 0));
                 named_target = advanced(&named_target, &named, &there, &Files::new());
                 full_target = advanced(&full_target, &full, &there, &Files::new());
                 prop_assert_eq!(&named_target, &full_target);

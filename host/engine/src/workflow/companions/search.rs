@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::manifest::{Descriptor, RawManifest};
+use oc_mirror_model::manifest::{Descriptor, Descriptors, RawManifest};
 use oc_mirror_model::media_type;
 use oc_mirror_model::reference::{LayoutReference, Reference, Repository, Selector, Source, Tag};
 use oc_mirror_model::referrers;
@@ -42,8 +42,8 @@ pub(super) struct Companion {
     pub(super) tag: Tag,
     pub(super) root: Descriptor,
     /// Children first, the root last.
-    pub(super) manifests: Vec<Descriptor>,
-    pub(super) blobs: Vec<Descriptor>,
+    pub(super) manifests: Descriptors,
+    pub(super) blobs: Descriptors,
     pub(super) origin: Arc<Origin>,
     /// Where a list of referrers is that was made here.
     pub(super) made: Option<Origin>,
@@ -258,24 +258,25 @@ impl<'a> Companions<'a> {
             Some(list) => (list.descriptor().clone(), None),
             None => self.make_list(home, &tag, there.iter().map(|(d, _)| d.clone()).collect()).await?,
         };
-        let mut companion = Companion {
+        let (mut manifests, mut blobs) = (Vec::new(), Vec::new());
+        let mut listed: Vec<Digest> = there.iter().map(|(d, _)| d.digest.clone()).collect();
+        listed.sort();
+        for (_, image) in &there {
+            add(&mut manifests, &image.entry.manifests);
+            add(&mut blobs, &image.entry.blobs);
+        }
+        manifests.push(root.clone());
+        Ok(Some(Companion {
             kind: kind::REFERRERS,
             tag,
-            manifests: Vec::new(),
-            blobs: Vec::new(),
+            manifests: manifests.into(),
+            blobs: blobs.into(),
             origin: home.origin.clone(),
             made,
-            listed: there.iter().map(|(d, _)| d.digest.clone()).collect(),
+            listed,
             tagged,
-            root: root.clone(),
-        };
-        companion.listed.sort();
-        for (_, image) in there {
-            add(&mut companion.manifests, image.entry.manifests);
-            add(&mut companion.blobs, image.entry.blobs);
-        }
-        companion.manifests.push(root);
-        Ok(Some(companion))
+            root,
+        }))
     }
 
     /// Opens what a list names; nothing, and a warning, if it is not there: a list may be out of date.
@@ -451,10 +452,10 @@ fn repository_of(layout: &LayoutReference) -> Option<Repository> {
     layout.name.as_ref()?.rsplit_once(':')?.0.parse().ok()
 }
 
-fn add(to: &mut Vec<Descriptor>, more: Vec<Descriptor>) {
+fn add(to: &mut Vec<Descriptor>, more: &[Descriptor]) {
     for descriptor in more {
         if to.iter().all(|known| known.digest != descriptor.digest) {
-            to.push(descriptor);
+            to.push(descriptor.clone());
         }
     }
 }

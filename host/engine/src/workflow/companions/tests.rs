@@ -26,9 +26,9 @@ fn image(name: &str, kind: &str, tag: &str) -> ImageEntry {
         plugin: "test".to_owned(),
         destination: request.destination(&root.digest).expect("a destination"),
         request,
-        manifests: vec![root.clone()],
+        manifests: vec![root.clone()].into(),
         root,
-        blobs: Vec::new(),
+        blobs: Vec::new().into(),
         sparse: false,
     }
 }
@@ -115,7 +115,7 @@ fn releases_without_signatures_are_told_once(
     let mut content = image("content", kind::RELEASE_CONTENT, "4.21.0-x");
     // An index is not run, so that its own signature may be missing.
     let list = Descriptor::of(media_type::OCI_INDEX, b"list");
-    content.manifests.push(list.clone());
+    content.manifests = content.manifests.iter().chain([&list]).cloned().collect();
     let mut entries = Vec::new();
     if payload {
         entries.push(beside(&release, kind::SIGNATURE, "r.sig", "r"));

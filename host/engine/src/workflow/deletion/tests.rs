@@ -132,8 +132,8 @@ async fn image(memory: &Memory, repository: &str, tags: &[&str]) -> Vec<ImageEnt
             destination: Place { repository: repository.clone(), tag },
             request,
             root: manifest.descriptor().clone(),
-            manifests: vec![manifest.descriptor().clone()],
-            blobs: vec![config.clone(), layer.clone()],
+            manifests: vec![manifest.descriptor().clone()].into(),
+            blobs: vec![config.clone(), layer.clone()].into(),
             sparse: false,
         });
     }

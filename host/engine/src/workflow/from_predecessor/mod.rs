@@ -14,7 +14,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
-use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::manifest::{Descriptor, Descriptors};
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::{Repository, Selector};
 use oc_mirror_model::report::{Failure, ImageReport, ImagesetReport, RunReport, Workflow, exit};
@@ -555,8 +555,8 @@ fn shell(request: &ImageRequest, root: &Digest) -> Option<ImageEntry> {
         request: request.clone(),
         destination: request.destination(root).ok()?,
         root: Descriptor::new("", root.clone(), 0),
-        manifests: Vec::new(),
-        blobs: Vec::new(),
+        manifests: Descriptors::default(),
+        blobs: Descriptors::default(),
         sparse: false,
     })
 }
