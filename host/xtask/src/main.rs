@@ -4,6 +4,7 @@
 
 mod bench;
 mod dependencies;
+mod languages;
 mod moto;
 mod quickstart;
 mod run;

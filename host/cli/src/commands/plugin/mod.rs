@@ -17,7 +17,7 @@ use crate::plugins;
 /// Makes plugins, looks into them, or tests them.
 pub(crate) fn run(args: &PluginArgs) -> Result<u8, CliError> {
     match &args.command {
-        PluginCommand::New { name, kind, dir } => new::run(name, *kind, dir.as_deref()),
+        PluginCommand::New { name, kind, language, dir } => new::run(name, *kind, *language, dir.as_deref()),
         PluginCommand::Build { directory, target_dir } => build::run(directory, target_dir.as_deref()),
         PluginCommand::Inspect { plugin, output } => inspect::run(plugin, *output),
         PluginCommand::List { config, output } => list::run(config.as_deref(), *output),
