@@ -41,6 +41,7 @@ mod operator_traps;
 mod operators;
 mod platforms;
 mod plugin_commands;
+mod plugin_failures;
 mod plugin_languages;
 mod real_image;
 mod real_signatures;
