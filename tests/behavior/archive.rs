@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use oc_mirror_engine::archive::{Reader, Writer, layout_documents};
 use oc_mirror_engine::content::{ContentRead, ContentWrite};
-use oc_mirror_engine::plan::layout::{Item, finish};
+use oc_mirror_engine::plan::layout;
 use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
 use oc_mirror_model::request::{Destination, ImageRequest};
 
@@ -28,10 +28,12 @@ impl Place for InImageset {
         let dir = tempfile::tempdir().expect("a directory");
         let images: Vec<ImageEntry> = content.tags.iter().map(image).collect();
         let (oci_layout, index_json) = layout_documents(&images);
-        let mut items = vec![Item::file("oci-layout", &oci_layout), Item::file("index.json", &index_json)];
-        items.extend(content.manifests.iter().map(|m| Item::blob(m.descriptor())));
-        items.extend(content.blobs.iter().map(|(descriptor, _)| Item::blob(descriptor)));
-        let index = finish(index(images), &items, self.chunk_limit, false).expect("fits");
+        let mut index = index(images);
+        index.entries =
+            vec![layout::file("oci-layout", &oci_layout), layout::file("index.json", &index_json)];
+        index.entries.extend(content.manifests.iter().map(|m| layout::blob(m.descriptor())));
+        index.entries.extend(content.blobs.iter().map(|(descriptor, _)| layout::blob(descriptor)));
+        layout::complete(&mut index, self.chunk_limit, false).expect("fits");
         let writer = Writer::create_or_resume(dir.path(), index).expect("created");
         writer.put_file("oci-layout", oci_layout).await.expect("put");
         writer.put_file("index.json", index_json).await.expect("put");
@@ -80,8 +82,8 @@ fn image(tagged: &Tagged) -> ImageEntry {
         },
         destination: Destination { repository: tagged.repository.clone(), tag: tagged.tag.clone() },
         root: tagged.root.clone(),
-        manifests: vec![tagged.root.clone()],
-        blobs: Vec::new(),
+        manifests: vec![tagged.root.clone()].into(),
+        blobs: Vec::new().into(),
         sparse: false,
     }
 }

@@ -301,7 +301,10 @@ fn pin_releases(platform: &mut ReleasePlatform, images: &[ImageEntry]) {
                 let channels = image.request.provenance.get(key);
                 channels.is_some_and(|channels| channels.split(' ').any(|name| name == channel.name))
             };
-            releases.iter().find(ends).and_then(|image| image.request.provenance.get("release").cloned())
+            releases
+                .iter()
+                .find(ends)
+                .and_then(|image| image.request.provenance.get("release").map(str::to_owned))
         };
         let (lowest, highest) = (end("lowest-of"), end("highest-of"));
         channel.min_version = lowest.or(channel.min_version.take());
@@ -315,7 +318,7 @@ fn pin_catalog(operator: &mut Operator, images: &[ImageEntry]) {
     let catalog = images
         .iter()
         .filter(of)
-        .find(|image| image.request.provenance.get("catalog") == Some(&operator.catalog));
+        .find(|image| image.request.provenance.get("catalog") == Some(operator.catalog.as_str()));
     let digest =
         catalog.and_then(|image| image.request.provenance.get("catalog-digest")?.parse::<Digest>().ok());
     let (Some(digest), Ok(source)) = (digest, operator.source()) else { return };

@@ -165,15 +165,43 @@ impl Write for Counter {
 
 /// Holds a document against its checksum.
 pub fn check(document: &[u8]) -> Checksum {
-    let Some(rest) = document.strip_prefix(OPEN) else { return Checksum::Absent };
-    let Some((written, rest)) = rest.split_first_chunk::<64>() else { return Checksum::Wrong };
-    let mut hasher = Sha256::new();
-    for part in [OPEN, &ZEROS, rest] {
-        hasher.update(part);
+    let mut checker = Checker::default();
+    checker.update(document);
+    checker.finish()
+}
+
+/// Holds a document against its checksum that comes in pieces.
+#[derive(Debug, Default)]
+pub struct Checker {
+    /// What it begins with, the checksum included.
+    begins: Vec<u8>,
+    rest: Sha256,
+}
+
+impl Checker {
+    /// Takes the next bytes.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        let missing = OPEN.len() + ZEROS.len() - self.begins.len();
+        if missing > 0 {
+            let (begins, rest) = bytes.split_at(missing.min(bytes.len()));
+            self.begins.extend_from_slice(begins);
+            bytes = rest;
+            if self.begins.len() < OPEN.len() + ZEROS.len() {
+                return;
+            }
+            self.rest.update(OPEN);
+            self.rest.update(ZEROS);
+        }
+        self.rest.update(bytes);
     }
-    let hex = |byte: &u8| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-    let sum: Vec<u8> = hasher.finalize().iter().flat_map(hex).collect();
-    if sum == written { Checksum::Right } else { Checksum::Wrong }
+
+    /// Says what became of it.
+    pub fn finish(self) -> Checksum {
+        let Some(written) = self.begins.strip_prefix(OPEN) else { return Checksum::Absent };
+        let hex = |byte: &u8| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        let sum: Vec<u8> = self.rest.finalize().iter().flat_map(hex).collect();
+        if sum == written { Checksum::Right } else { Checksum::Wrong }
+    }
 }
 
 const HEX: [u8; 16] = *b"0123456789abcdef";

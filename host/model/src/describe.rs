@@ -344,6 +344,7 @@ pub fn describe(index: &Index, around: Surroundings) -> Description {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attributes::Attributes;
     use crate::imageset::{Entry, EntryPath, FORMAT, Part};
     use crate::request::ImageRequest;
 
@@ -355,8 +356,8 @@ mod tests {
         let root =
             Descriptor::new("application/vnd.oci.image.manifest.v1+json", Digest::of(name.as_bytes()), 10);
         let provenance = match offers {
-            "" => BTreeMap::new(),
-            offers => BTreeMap::from([("offers".to_owned(), offers.to_owned())]),
+            "" => Attributes::new(),
+            offers => Attributes::from([("offers".to_owned(), offers.to_owned())]),
         };
         ImageEntry {
             plugin: "test".to_owned(),
@@ -374,9 +375,9 @@ mod tests {
                 repository: "a/b".parse().expect("valid"),
                 tag: "v1".parse().expect("valid"),
             },
-            manifests: vec![root.clone()],
+            manifests: vec![root.clone()].into(),
             root,
-            blobs,
+            blobs: blobs.into(),
             sparse: false,
         }
     }

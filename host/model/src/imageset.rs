@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::checksum::{Checked, len_with_checksum};
 use crate::digest::Digest;
 use crate::dsse::{Envelope, KeyId};
-use crate::manifest::Descriptor;
+use crate::manifest::{Descriptor, Descriptors};
 use crate::media_type::MediaType;
 use crate::metadata::RecordId;
 use crate::reference::Repository;
@@ -241,6 +241,13 @@ pub enum Parts {
     Several(Box<[Part]>),
 }
 
+impl Default for Parts {
+    /// Returns what an entry has that has no place yet.
+    fn default() -> Self {
+        Self::Several(Box::default())
+    }
+}
+
 impl From<Vec<Part>> for Parts {
     fn from(parts: Vec<Part>) -> Self {
         match parts.as_slice() {
@@ -318,9 +325,9 @@ pub struct ImageEntry {
     /// The manifest or index that the tag points at.
     pub root: Descriptor,
     /// Every manifest that is to be there, children before the indexes that name them, the root last.
-    pub manifests: Vec<Descriptor>,
+    pub manifests: Descriptors,
     /// Every blob that the manifests need, each once.
-    pub blobs: Vec<Descriptor>,
+    pub blobs: Descriptors,
     /// True if an index names images which were left out by a platform filter.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sparse: bool,

@@ -2,10 +2,12 @@
 //!
 //! What is pushed is what was pulled. The view exists to be read; nothing here can write a manifest back.
 
-use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::attributes::Attributes;
 use crate::digest::{Digest, InvalidDigest};
 use crate::media_type::{self, MediaType};
 use crate::platform::Platform;
@@ -30,8 +32,8 @@ pub struct Descriptor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Box<Platform>>,
     /// Free text, by key.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub annotations: Attributes,
 }
 
 impl Descriptor {
@@ -43,7 +45,7 @@ impl Descriptor {
             size,
             artifact_type: None,
             platform: None,
-            annotations: BTreeMap::new(),
+            annotations: Attributes::new(),
         }
     }
 
@@ -55,6 +57,58 @@ impl Descriptor {
     /// Answers whether the content is a manifest or an index.
     pub fn is_manifest(&self) -> bool {
         media_type::is_manifest(&self.media_type)
+    }
+}
+
+/// A list of descriptors that is made once. Whoever copies it shares it: what an image consists of is looked at in many places, and
+/// there are many images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptors(Arc<[Descriptor]>);
+
+impl Default for Descriptors {
+    fn default() -> Self {
+        Self(Arc::new([]))
+    }
+}
+
+impl Deref for Descriptors {
+    type Target = [Descriptor];
+
+    fn deref(&self) -> &[Descriptor] {
+        &self.0
+    }
+}
+
+impl From<Vec<Descriptor>> for Descriptors {
+    fn from(list: Vec<Descriptor>) -> Self {
+        Self(list.into())
+    }
+}
+
+impl FromIterator<Descriptor> for Descriptors {
+    fn from_iter<I: IntoIterator<Item = Descriptor>>(list: I) -> Self {
+        Self(list.into_iter().collect())
+    }
+}
+
+impl<'a> IntoIterator for &'a Descriptors {
+    type Item = &'a Descriptor;
+    type IntoIter = std::slice::Iter<'a, Descriptor>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl Serialize for Descriptors {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Descriptors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::from)
     }
 }
 
@@ -83,7 +137,7 @@ pub struct ImageManifest {
     /// The layers, base first.
     pub layers: Vec<Descriptor>,
     /// Annotations of the manifest.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Attributes,
     /// The manifest that this one is about, for signatures and the like.
     pub subject: Option<Descriptor>,
 }
@@ -94,7 +148,7 @@ pub struct IndexManifest {
     /// The images, or further indexes.
     pub manifests: Vec<Descriptor>,
     /// Annotations of the index.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Attributes,
     /// The manifest that this one is about.
     pub subject: Option<Descriptor>,
 }
@@ -160,7 +214,7 @@ struct Wire {
     #[serde(default)]
     manifests: Option<Vec<Descriptor>>,
     #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<Attributes>,
     #[serde(default)]
     subject: Option<Descriptor>,
     #[serde(default)]

@@ -261,14 +261,14 @@ impl ImageRecord {
 impl Reason {
     /// Reads off a request what the image is wanted for. Nothing: it is not known, as of a bundle of nobody's catalog.
     pub fn of(request: &ImageRequest) -> Vec<Self> {
-        let fact = |key: &str| request.provenance.get(key).cloned().unwrap_or_default();
+        let fact = |key: &str| request.provenance.get(key).unwrap_or_default();
         let named = |origin: &str| Self::Named { origin: origin.to_owned() };
         let mut reasons: Vec<Self> = request.offers().into_iter().map(Self::Bundle).collect();
         match (request.kind.as_str(), fact(provenance::RELEASE)) {
             (kind::RELEASE | kind::RELEASE_CONTENT, version) if !version.is_empty() => {
                 let channels = fact(provenance::CHANNEL).split_whitespace().map(str::to_owned).collect();
-                let architecture = fact(provenance::ARCHITECTURE);
-                reasons.push(Self::Release { version, architecture, channels });
+                let architecture = fact(provenance::ARCHITECTURE).to_owned();
+                reasons.push(Self::Release { version: version.to_owned(), architecture, channels });
             }
             (kind::BUNDLE | kind::RELATED, _) => {}
             _ if request.is_companion() => {
@@ -365,6 +365,19 @@ impl Chain {
         bytes
     }
 
+    /// Returns how many there are.
+    pub fn len_bytes(&self) -> u64 {
+        len_of_line(self) as u64
+    }
+
+    /// Returns up to `len` of them from a place on. All of them are made for that, and the others dropped.
+    pub fn piece(&self, at: u64, len: usize) -> Vec<u8> {
+        let mut window = Window { before: at, bytes: Vec::with_capacity(len), len };
+        // It ends with an error where the piece does.
+        let _ = write_line(self, &mut window);
+        window.bytes
+    }
+
     /// Writes them without holding them.
     pub fn write_to(&self, to: impl std::io::Write) -> std::io::Result<()> {
         write_line(self, to)
@@ -376,9 +389,54 @@ impl Chain {
     }
 }
 
+/// Takes a piece of what is written to it, and nothing behind that.
+struct Window {
+    /// What is still to be passed over.
+    before: u64,
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl std::io::Write for Window {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let passed = usize::try_from(self.before).unwrap_or(usize::MAX).min(bytes.len());
+        self.before -= passed as u64;
+        let rest = &bytes[passed..];
+        let taken = rest.len().min(self.len - self.bytes.len());
+        self.bytes.extend_from_slice(&rest[..taken]);
+        match passed + taken {
+            0 if !bytes.is_empty() => Err(std::io::ErrorKind::WriteZero.into()),
+            written => Ok(written),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_are_all_of_it() {
+        let mut chain = Chain::new(Uuid::nil());
+        let repository = "a/b".parse().expect("valid");
+        for number in 0..2000_u32 {
+            let blob = Descriptor::of("application/octet-stream", &number.to_be_bytes());
+            chain.note_blob(&blob, 1, &repository);
+        }
+        let all = chain.to_bytes();
+        assert_eq!(chain.len_bytes(), all.len() as u64);
+        for len in [1000, 100_000, all.len(), all.len() + 1] {
+            let starts = (0..all.len()).step_by(len).step_by(if len == 1000 { 17 } else { 1 });
+            for at in starts {
+                assert_eq!(chain.piece(at as u64, len), all[at..all.len().min(at + len)], "{len} at {at}");
+            }
+        }
+        assert!(chain.piece(all.len() as u64, 10).is_empty());
+    }
 
     #[test]
     fn what_clusters_need_is_read_back_and_may_be_missing() {

@@ -1,9 +1,8 @@
 //! [`ImageRequest`]: one image that a content source wants.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::metadata::Offer;
 use crate::platform::Platform;
@@ -95,8 +94,8 @@ pub struct ImageRequest {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub with_referrers: bool,
     /// Why this image is here: `operator=foo`, `channel=stable-4.20`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub provenance: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub provenance: Attributes,
 }
 
 /// An offer as it is written into the provenance.
@@ -171,13 +170,7 @@ impl ImageRequest {
         // Whoever names bundles has said all with them.
         let by_name = !matches!(other.kind.as_str(), kind::BUNDLE | kind::RELATED);
         if by_name && (&other.kind, &other.origin) != (&self.kind, &self.origin) {
-            let also = self.provenance.entry(provenance::WANTED.to_owned()).or_default();
-            if also.lines().all(|line| line != other.origin) {
-                if !also.is_empty() {
-                    also.push('\n');
-                }
-                also.push_str(&other.origin);
-            }
+            self.provenance.add_line(provenance::WANTED, &other.origin);
         }
     }
 

@@ -1,7 +1,5 @@
 //! Between the contract's types and the model's. What comes from a guest is checked here, and nowhere else.
 
-use std::collections::BTreeMap;
-
 use oc_mirror_engine::report::Level;
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::platform::Platform;
@@ -19,11 +17,11 @@ const WORD: usize = 128;
 /// The most attributes that one record carries.
 const ATTRS: usize = 64;
 
-pub(crate) fn attrs(map: &BTreeMap<String, String>) -> wit::Attrs {
-    map.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+pub(crate) fn attrs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> wit::Attrs {
+    pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
 }
 
-fn from_attrs(attrs: wit::Attrs) -> BTreeMap<String, String> {
+fn from_attrs<T: FromIterator<(String, String)>>(attrs: wit::Attrs) -> T {
     attrs.into_iter().take(ATTRS).map(|(k, v)| (clean(&k, WORD), clean(&v, MESSAGE))).collect()
 }
 
@@ -55,7 +53,7 @@ pub(crate) fn descriptor(descriptor: &Descriptor) -> wit::Descriptor {
         size: descriptor.size,
         artifact_type: descriptor.artifact_type.as_deref().map(str::to_owned),
         platform: descriptor.platform.as_deref().map(platform),
-        annotations: attrs(&descriptor.annotations),
+        annotations: attrs(descriptor.annotations.iter()),
     }
 }
 
@@ -68,7 +66,7 @@ pub(crate) fn request(request: &ImageRequest) -> wit::ImageRequest {
         target_tag: request.target_tag.as_ref().map(ToString::to_string),
         platforms: request.platforms.iter().map(platform).collect(),
         with_referrers: request.with_referrers,
-        provenance: attrs(&request.provenance),
+        provenance: attrs(request.provenance.iter()),
     }
 }
 
@@ -168,7 +166,7 @@ mod tests {
     fn a_good_wish_goes_both_ways() {
         let (there, source) = from_request(wish()).expect("valid");
         assert_eq!(source.to_string(), "quay.io/a/b:1");
-        assert_eq!(there.provenance["operator"], "foo bar");
+        assert_eq!(&there.provenance["operator"], "foo bar");
         let (again, _) = from_request(request(&there)).expect("valid");
         assert_eq!(again, there);
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use oc_mirror_model::checksum::{self, Checked, Checksum};
+use oc_mirror_model::checksum::{Checked, Checksum};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::dsse::{Envelope, KeyId};
 use oc_mirror_model::imageset::{ChunkHeader, FormatVersion, INDEX_NAME, Index, SIGNATURE_NAME};
@@ -14,11 +14,15 @@ use serde::Deserialize;
 use super::error::{ArchiveError, ArchiveErrorKind, read_failed};
 use super::keys::{SigningKeys, TrustedKeys};
 use super::on_disk::{FileAt, at_once};
+use super::text::{Looked, Text};
 use crate::content::positioned::ReadAt;
 use crate::fsx::FilePool;
 
 /// An index above this size is refused unread; one with a million blobs has half of it.
 const MAX_INDEX: u64 = 512 << 20;
+
+/// An index above this size is parsed as it is read: it has as many bytes again as what it says.
+const HELD: u64 = 4 << 20;
 
 /// A chunk's header document has about a hundred bytes.
 const MAX_CHUNK_HEADER: u64 = 64 << 10;
@@ -102,23 +106,35 @@ pub(super) fn mtime(index: &Index) -> Option<u64> {
 }
 
 /// The first entry of a chunk, or the one with the signature.
-pub(super) struct First {
+pub(super) struct First<'a> {
     header: Vec<u8>,
     /// The document in it.
-    pub(super) document: Vec<u8>,
+    text: Text<'a>,
     /// How long the whole entry is: header, document, padding.
     pub(super) len: u64,
 }
 
-impl First {
+impl First<'_> {
+    /// Returns the document, which is in memory.
+    pub(super) fn document(&self) -> &[u8] {
+        self.text.held().expect("only an index is not held")
+    }
+
     /// Answers whether its header is exactly the one that it was written with.
     pub(super) fn has_header(&self, name: &str, mtime: u64) -> bool {
-        self.header == header(name, self.document.len() as u64, mtime)
+        self.header == header(name, self.text.len(), mtime)
     }
 }
 
 /// Reads the first entry of a chunk of so many bytes.
-async fn read_first(chunk: &dyn ReadAt, size: u64, path: &Path, max: u64) -> Result<First, ArchiveError> {
+///
+/// A document of more than `held` bytes stays where it is, if that can be read without waiting.
+async fn read_first<'a>(
+    chunk: &'a dyn ReadAt,
+    size: u64,
+    path: &Path,
+    (max, held): (u64, u64),
+) -> Result<First<'a>, ArchiveError> {
     let index = |reason: String| ArchiveError::new(path, ArchiveErrorKind::Index(reason));
     if size < BLOCK {
         return Err(index("the file ends within it".to_owned()));
@@ -131,22 +147,23 @@ async fn read_first(chunk: &dyn ReadAt, size: u64, path: &Path, max: u64) -> Res
             parsed.name.escape_debug()
         )));
     }
-    read_document(chunk, (0, size), path, (block, parsed.size), max).await
+    read_document(chunk, (0, size), path, (block, parsed.size), (max, held)).await
 }
 
 /// Reads the entry behind the index, if it is the one with the signature.
-async fn read_signature(
-    chunk: &dyn ReadAt,
+async fn read_signature<'a>(
+    chunk: &'a dyn ReadAt,
     (at, size): (u64, u64),
     path: &Path,
-) -> Result<Option<First>, ArchiveError> {
+) -> Result<Option<First<'a>>, ArchiveError> {
     if size < at + BLOCK {
         return Ok(None);
     }
     let block = chunk.read(at, BLOCK as usize).await.map_err(|e| read_failed(path, e))?;
     match parse(&block) {
         Ok(header) if header.name == SIGNATURE_NAME => {
-            read_document(chunk, (at, size), path, (block, header.size), MAX_SIGNATURE).await.map(Some)
+            let max = (MAX_SIGNATURE, MAX_SIGNATURE);
+            read_document(chunk, (at, size), path, (block, header.size), max).await.map(Some)
         }
         // Whether there has to be one, the index says.
         _ => Ok(None),
@@ -154,13 +171,13 @@ async fn read_signature(
 }
 
 /// Reads what follows a header at a place of a chunk of so many bytes.
-async fn read_document(
-    chunk: &dyn ReadAt,
+async fn read_document<'a>(
+    chunk: &'a dyn ReadAt,
     (at, size): (u64, u64),
     path: &Path,
     (header, len): (Vec<u8>, u64),
-    max: u64,
-) -> Result<First, ArchiveError> {
+    (max, held): (u64, u64),
+) -> Result<First<'a>, ArchiveError> {
     let index = |reason: String| ArchiveError::new(path, ArchiveErrorKind::Index(reason));
     // The chunk's own length bounds what is allocated on the word of a header.
     let room = size - at - BLOCK;
@@ -170,13 +187,16 @@ async fn read_document(
     if padded(len) > room {
         return Err(index("the file ends within it".to_owned()));
     }
-    let wanted = usize::try_from(padded(len)).expect("bounded above");
-    let mut document = chunk.read(at + BLOCK, wanted).await.map_err(|e| read_failed(path, e))?;
-    let end = usize::try_from(len).expect("bounded above");
+    let is_held = len <= held || !chunk.is_at_hand();
+    let from = if is_held { 0 } else { len };
+    let wanted = usize::try_from(padded(len) - from).expect("bounded above");
+    let mut document = chunk.read(at + BLOCK + from, wanted).await.map_err(|e| read_failed(path, e))?;
+    let end = usize::try_from(len - from).expect("bounded above");
     if document.drain(end..).any(|b| b != 0) {
         return Err(index("there is something behind it where nothing should be".to_owned()));
     }
-    Ok(First { header, document, len: BLOCK + padded(len) })
+    let text = if is_held { Text::Held(document) } else { Text::There { chunk, at: at + BLOCK, len } };
+    Ok(First { header, text, len: BLOCK + padded(len) })
 }
 
 /// What chunk 0 begins with.
@@ -209,25 +229,30 @@ pub(super) async fn read_index(
     path: &Path,
     trusted: &TrustedKeys,
 ) -> Result<IndexRead, ArchiveError> {
-    let first = read_first(chunk, size, path, MAX_INDEX).await?;
+    // What is signed is judged as a whole.
+    let held = if trusted.is_empty() { HELD } else { MAX_INDEX };
+    let first = read_first(chunk, size, path, (MAX_INDEX, held)).await?;
     let fault = |why: &str| ArchiveError::new(path, ArchiveErrorKind::Index(why.to_owned()));
-    if checksum::check(&first.document) == Checksum::Wrong {
+    let Looked { identity, checksum, begins } = first.text.look().map_err(|e| read_failed(path, e))?;
+    if checksum == Checksum::Wrong {
         return Err(fault("its bytes have changed"));
     }
-    check_format(path, &first.document)?;
-    let has_none = checksum::check(&first.document) == Checksum::Absent;
-    if has_none && !first.document.starts_with(WITHOUT_CHECKSUM) {
+    check_format(path, &first.text, &identity)?;
+    if checksum == Checksum::Absent && !begins.starts_with(WITHOUT_CHECKSUM) {
         return Err(fault("its bytes have changed"));
     }
     let signature = read_signature(chunk, (first.len, size), path).await?;
-    let envelope = signature.as_ref().map(|s| Envelope::parse(&s.document)).transpose();
+    let envelope = signature.as_ref().map(|s| Envelope::parse(s.document())).transpose();
     let envelope = envelope.map_err(|why| fault(&format!("its signature is damaged: {why}")))?;
     let verified = trusted
-        .judge(&first.document, envelope.as_ref())
+        .judge(first.text.held().unwrap_or_default(), envelope.as_ref())
         .map_err(|distrust| ArchiveError::new(path, ArchiveErrorKind::Distrusted(distrust)))?;
-    let index: Index = serde_json::from_slice(&first.document).map_err(|error| {
+    let mut index: Index = first.text.parse(&identity).map_err(|error| {
         ArchiveError::with_source(path, ArchiveErrorKind::Index("it cannot be parsed".to_owned()), error)
     })?;
+    // They have grown while they were read, to up to twice of what they hold.
+    index.entries.shrink_to_fit();
+    index.images.shrink_to_fit();
     let signers = envelope.iter().flat_map(|envelope| &envelope.signatures).map(|signature| &signature.keyid);
     if !signers.eq(&index.signed_by) {
         return Err(fault("its signatures are not those that it was made with"));
@@ -238,31 +263,30 @@ pub(super) async fn read_index(
         return Err(fault("bytes of its tar header have changed"));
     }
     let len = first.len + signature.as_ref().map_or(0, |signature| signature.len);
-    let identity = Digest::of(&first.document);
     Ok(IndexRead { index, identity, len, mtime, verified })
 }
 
 /// Reads what a chunk other than 0 says about itself.
-pub(super) async fn read_chunk_header(
-    chunk: &dyn ReadAt,
+pub(super) async fn read_chunk_header<'a>(
+    chunk: &'a dyn ReadAt,
     size: u64,
     path: &Path,
-) -> Result<(ChunkHeader, First), ArchiveError> {
-    let first = read_first(chunk, size, path, MAX_CHUNK_HEADER).await?;
-    check_format(path, &first.document)?;
-    let header = serde_json::from_slice(&first.document).map_err(|error| {
+) -> Result<(ChunkHeader, First<'a>), ArchiveError> {
+    let first = read_first(chunk, size, path, (MAX_CHUNK_HEADER, MAX_CHUNK_HEADER)).await?;
+    check_format(path, &first.text, &Digest::of(first.document()))?;
+    let header = serde_json::from_slice(first.document()).map_err(|error| {
         let kind = ArchiveErrorKind::Index("its first entry is not the header of a chunk".to_owned());
         ArchiveError::with_source(path, kind, error)
     })?;
     Ok((header, first))
 }
 
-fn check_format(path: &Path, document: &[u8]) -> Result<(), ArchiveError> {
+fn check_format(path: &Path, text: &Text<'_>, identity: &Digest) -> Result<(), ArchiveError> {
     #[derive(Deserialize)]
     struct Format {
         format: FormatVersion,
     }
-    let Format { format } = serde_json::from_slice(document).map_err(|error| {
+    let Format { format } = text.parse(identity).map_err(|error| {
         let kind = ArchiveErrorKind::Index("it names no format".to_owned());
         ArchiveError::with_source(path, kind, error)
     })?;

@@ -21,7 +21,7 @@ struct LayoutIndex {
 /// Every image is named by its original reference, so that `skopeo inspect oci:DIR:REFERENCE` finds it.
 pub fn layout_documents(images: &[ImageEntry]) -> (Vec<u8>, Vec<u8>) {
     let mut manifests: Vec<Descriptor> = images.iter().map(named).collect();
-    let key = |m: &Descriptor| (m.annotations.get(REF_NAME).cloned(), m.digest.clone());
+    let key = |m: &Descriptor| (m.annotations.get(REF_NAME).map(str::to_owned), m.digest.clone());
     manifests.sort_by_cached_key(key);
     manifests.dedup_by(|a, b| key(a) == key(b));
     let index = LayoutIndex { schema_version: 2, media_type: media_type::OCI_INDEX, manifests };

@@ -1,6 +1,6 @@
 //! Imagesets: [`Writer`] fills planned chunks in place on a disk, [`Reader`] seeks in sealed ones wherever they are.
 //!
-//! The way of an imageset: `plan::layout::finish` completes its index; [`Writer::create_or_resume`] makes the
+//! The way of an imageset: `plan::layout::complete` completes its index; [`Writer::create_or_resume`] makes the
 //! partial chunks; blobs, manifests and files are put in any order and in parallel, each straight into its place;
 //! [`Writer::seal`] makes everything durable and gives the chunks their names. [`Reader::open`] trusts nothing that
 //! it has not checked: names, headers, sizes and offsets must be exactly those of the format.
@@ -18,6 +18,7 @@ mod reader;
 mod recover;
 mod salvage;
 mod table;
+mod text;
 mod writer;
 
 pub use check::{Progress, check};

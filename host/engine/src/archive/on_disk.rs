@@ -36,6 +36,10 @@ impl ReadAt for FileAt {
         self.files.path(self.number).display().to_string()
     }
 
+    fn is_at_hand(&self) -> bool {
+        true
+    }
+
     async fn size(&self) -> Result<u64, ContentError> {
         // Not by opening it: opening a pipe would wait for its other end.
         let metadata = std::fs::metadata(self.files.path(self.number))

@@ -233,7 +233,7 @@ async fn check_chunk(
         return foreign(format!("belongs to another imageset of sequence {}", header.sequence));
     }
     // What is left are bytes that say nothing: spaces, and fields of the header that nobody reads.
-    let is_exact = header.format == index.format && header.to_bytes() == first.document;
+    let is_exact = header.format == index.format && header.to_bytes() == first.document();
     if !is_exact || !first.has_header(INDEX_NAME, read.mtime) {
         return Err(unreadable("bytes at its beginning have changed".to_owned()));
     }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::content::{BlobStream, CHUNK, ContentWrite};
-use crate::plan::layout::{Item, finish, order};
+use crate::plan::layout::{blob, complete, file, order};
 
 /// An imageset's index with everything that belongs into it.
 pub(super) struct Sample {
@@ -90,8 +90,8 @@ pub(super) fn image(
         .expect("a request"),
         destination: Destination { repository: repository(), tag: name.parse().expect("a tag") },
         root: root.clone(),
-        manifests: vec![root],
-        blobs,
+        manifests: vec![root].into(),
+        blobs: blobs.into(),
         sparse: false,
     }
 }
@@ -117,9 +117,9 @@ pub(super) fn sample_by(
     content.insert("index.json".to_owned(), index_json);
     content.insert("files/imageset-config.yaml".to_owned(), b"kind: ImageSetConfiguration\n".to_vec());
     let files = content.iter().filter(|(path, _)| !path.starts_with("blobs/"));
-    let files = files.map(|(path, bytes)| Item::file(path, bytes)).collect();
-    let items = order(files, &images, |_| true);
-    let index = Index {
+    let files = files.map(|(path, bytes)| file(path, bytes)).collect();
+    let entries = order(files, &images, |_| true);
+    let mut index = Index {
         format: FORMAT,
         uid: Uuid::from_u128(0xabc),
         sequence: 1,
@@ -128,7 +128,7 @@ pub(super) fn sample_by(
         created: "2026-01-02T03:04:05Z".to_owned(),
         created_by: "oc-mirror 0.1.0".to_owned(),
         chunks: Vec::new(),
-        entries: Vec::new(),
+        entries,
         images,
         unchanged: Vec::new(),
         positions: Vec::new(),
@@ -137,7 +137,8 @@ pub(super) fn sample_by(
         signed_by,
         quarantined: Vec::new(),
     };
-    Sample { index: finish(index, &items, limit, false).expect("fits"), content }
+    complete(&mut index, limit, false).expect("fits");
+    Sample { index, content }
 }
 
 /// Two images with a shared base, one of them of Docker's types, one layer large enough for several chunks.

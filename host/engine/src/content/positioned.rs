@@ -14,6 +14,11 @@ pub trait ReadAt: Send + Sync {
     /// Returns how many bytes there are.
     async fn size(&self) -> Result<u64, ContentError>;
 
+    /// Answers whether it is read without waiting for anything, as files are.
+    fn is_at_hand(&self) -> bool {
+        false
+    }
+
     /// Streams `len` bytes from `offset` on. The stream ends with an error if there are fewer.
     async fn stream(&self, offset: u64, len: u64) -> Result<BlobStream, ContentError>;
 

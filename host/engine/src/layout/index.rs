@@ -34,7 +34,7 @@ pub(super) struct Entry {
 impl Entry {
     /// Returns the name, if it has one.
     pub(super) fn name(&self) -> Option<&str> {
-        self.descriptor.annotations.get(REF_NAME).map(String::as_str)
+        self.descriptor.annotations.get(REF_NAME)
     }
 
     /// Answers whether `name` means this image.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flate2::read::GzDecoder;
+use futures_util::future::join;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::media_type;
@@ -115,13 +116,14 @@ impl InRegistry {
         format!("{name}.lock").parse().expect("a tag with five more characters, within the limit")
     }
 
-    async fn put(&self, media_type: &str, bytes: Vec<u8>) -> Result<Descriptor, ContentError> {
-        let descriptor = Descriptor::of(media_type, &bytes);
+    async fn put(&self, document: Document<'_>) -> Result<Descriptor, ContentError> {
+        let descriptor = document.descriptor();
         if !self.write.has_blob(&self.repository, &descriptor).await? {
-            let bytes = Bytes::from(bytes);
-            let put = || {
-                let body: BlobStream = Box::pin(futures_util::stream::iter([Ok(bytes.clone())]));
-                self.write.put_blob(&self.repository, &descriptor, body)
+            let put = || async {
+                let (body, making) = document.body(descriptor.size);
+                let (outcome, ()) =
+                    join(self.write.put_blob(&self.repository, &descriptor, body), making).await;
+                outcome
             };
             let most = ATTEMPTS.max(self.retry.attempts.saturating_sub(1));
             let mut failed = 0;
@@ -146,16 +148,15 @@ impl InRegistry {
 
     /// Puts what the record's image consists of; returns the image, and the same with a mark that no other has.
     async fn prepare(&self, chain: &Chain) -> Result<(RawManifest, RawManifest), ContentError> {
-        let record = chain.to_bytes();
         // Some registries list a configuration's layers and refuse an image whose counts differ.
         let config = serde_json::json!({
             "architecture": "amd64",
             "os": "linux",
             "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [Digest::of(&record)]},
+            "rootfs": {"type": "layers", "diff_ids": [chain.digest()]},
         });
-        let config = self.put(media_type::OCI_CONFIG, config.to_string().into_bytes()).await?;
-        let layer = self.put(media_type::METADATA, record).await?;
+        let config = self.put(Document::Config(config.to_string().into())).await?;
+        let layer = self.put(Document::Record(chain)).await?;
         let manifest = serde_json::json!({
             "schemaVersion": 2,
             "mediaType": media_type::OCI_MANIFEST,
@@ -304,6 +305,50 @@ fn of_v1(layer: &[u8]) -> std::io::Result<Vec<u8>> {
 
 fn is_immutable(error: &ContentError) -> bool {
     matches!(error.kind(), ContentErrorKind::ImmutableTag { .. })
+}
+
+/// A record is sent in pieces of so many bytes; one that is much larger in eight.
+const PIECE: u64 = 4 << 20;
+
+/// What the record's image consists of.
+enum Document<'a> {
+    /// Its configuration.
+    Config(Bytes),
+    /// The record. Its text is made while it is sent: there are some thousand bytes of it for each image.
+    Record(&'a Chain),
+}
+
+impl Document<'_> {
+    fn descriptor(&self) -> Descriptor {
+        match self {
+            Self::Config(bytes) => Descriptor::of(media_type::OCI_CONFIG, bytes),
+            Self::Record(chain) => Descriptor::new(media_type::METADATA, chain.digest(), chain.len_bytes()),
+        }
+    }
+
+    /// Returns a stream of its bytes, and what has to be done for them to come.
+    fn body(&self, size: u64) -> (BlobStream, impl Future<Output = ()>) {
+        let (to, from) = tokio::sync::mpsc::channel(1);
+        let body = futures_util::stream::unfold(from, |mut from| async { Some((from.recv().await?, from)) });
+        let making = async move {
+            match self {
+                // Whoever does not want it has said why.
+                Self::Config(bytes) => drop(to.send(Ok(bytes.clone())).await),
+                Self::Record(chain) => {
+                    let len = PIECE.max(size.div_ceil(8));
+                    let mut at = 0;
+                    while at < size {
+                        let piece = chain.piece(at, usize::try_from(len).unwrap_or(usize::MAX));
+                        at += len;
+                        if to.send(Ok(Bytes::from(piece))).await.is_err() {
+                            break;
+                        }
+                    }
+                }
+            }
+        };
+        (Box::pin(body), making)
+    }
 }
 
 #[async_trait]

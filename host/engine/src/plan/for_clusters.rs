@@ -86,7 +86,7 @@ pub(super) fn has_template(image: &ImageEntry) -> bool {
 }
 
 fn template_of(image: &ImageEntry) -> Option<&str> {
-    image.request.provenance.get(TEMPLATE).map(String::as_str).filter(|_| image.request.kind == kind::CATALOG)
+    image.request.provenance.get(TEMPLATE).filter(|_| image.request.kind == kind::CATALOG)
 }
 
 /// Returns what a file is a signature of, and its number.
@@ -135,9 +135,9 @@ mod tests {
             plugin: String::new(),
             destination: request.destination(&root.digest).expect("a destination"),
             request,
-            manifests: vec![root.clone()],
+            manifests: vec![root.clone()].into(),
             root,
-            blobs: Vec::new(),
+            blobs: Vec::new().into(),
             sparse: false,
         }
     }
@@ -179,7 +179,7 @@ mod tests {
             quarantined: Vec::new(),
         };
         let names = Names::new(Some("p".parse().expect("a prefix")), None);
-        let after = advance(&Chain::new(chain.uid), &index, None, &names, Extras::default());
+        let after = advance(Chain::new(chain.uid), &index, None, &names, Extras::default());
         after.imagesets[0].images[0].clone()
     }
 

@@ -1,11 +1,12 @@
 //! Decides what an imageset carries: [`content`] splits what images need into new and already shipped.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use oc_mirror_model::ImageRequest;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index, RequiredBlob};
-use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::manifest::{Descriptor, Descriptors};
+use oc_mirror_model::media_type;
 use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, Reason, RecordId};
 use oc_mirror_model::reference::{Repository, Source};
 use oc_mirror_model::request::provenance::ALSO;
@@ -18,21 +19,22 @@ use super::unchanged::{Records, in_order};
 /// What images need, split by who has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
-    /// Blobs and manifests to carry, each once, in order of first use.
-    pub new: Vec<Descriptor>,
+    /// How many manifests are to be carried.
+    pub manifests: u64,
+    /// How many blobs are to be carried.
+    pub blobs: u64,
+    /// The bytes of these blobs.
+    pub blob_bytes: u64,
+    /// All bytes to carry.
+    pub bytes: u64,
     /// What every target at the base has already.
     pub required: Vec<RequiredBlob>,
 }
 
 impl Content {
-    /// Returns the bytes to carry.
-    pub fn new_bytes(&self) -> u64 {
-        self.new.iter().map(|d| d.size).sum()
-    }
-
-    /// Returns what to carry, to be looked up.
-    pub fn new_digests(&self) -> HashSet<&Digest> {
-        self.new.iter().map(|d| &d.digest).collect()
+    /// Answers whether nothing is to be carried.
+    pub fn has_nothing_new(&self) -> bool {
+        self.manifests + self.blobs == 0
     }
 
     /// Returns what some of the images need that is not carried.
@@ -54,32 +56,46 @@ const MOST_NAMED: usize = 3;
 
 /// Splits what `images` need, for targets that are at `base` of `chain`.
 pub fn content(images: &[ImageEntry], chain: &Chain, base: u64) -> Content {
-    let mut seen = BTreeSet::new();
     let mut content = Content::default();
-    for descriptor in images.iter().flat_map(|i| i.manifests.iter().chain(&i.blobs)) {
-        if !seen.insert(&descriptor.digest) {
-            continue;
-        }
-        match chain.was_carried_by(&descriptor.digest, base) {
+    for (_, Descriptor { media_type, digest, size, .. }) in each_once(images) {
+        match chain.was_carried_by(digest, base) {
             Some(record) => content.required.push(RequiredBlob {
-                descriptor: Descriptor::new(
-                    &descriptor.media_type,
-                    descriptor.digest.clone(),
-                    descriptor.size,
-                ),
+                descriptor: Descriptor::new(media_type, digest.clone(), *size),
                 sequence: record.sequence,
                 repositories: record.repositories.iter().take(MOST_NAMED).cloned().collect(),
             }),
-            None => content.new.push(Descriptor::new(
-                &descriptor.media_type,
-                descriptor.digest.clone(),
-                descriptor.size,
-            )),
+            None if media_type::is_manifest(media_type) => {
+                content.manifests += 1;
+                content.bytes += size;
+            }
+            None => {
+                content.blobs += 1;
+                content.bytes += size;
+                content.blob_bytes += size;
+            }
         }
     }
-    content.new.shrink_to_fit();
     content.required.sort_by(|a, b| a.descriptor.digest.cmp(&b.descriptor.digest));
     content
+}
+
+/// Returns what is to be carried to targets that are at `base` of `chain`: manifests and blobs, each once, in the order of their
+/// first use, with the image that needs them first.
+pub fn carried<'a>(
+    images: &'a [ImageEntry],
+    chain: &'a Chain,
+    base: u64,
+) -> impl Iterator<Item = (&'a ImageEntry, &'a Descriptor)> {
+    each_once(images).filter(move |(_, content)| chain.was_carried_by(&content.digest, base).is_none())
+}
+
+fn each_once(images: &[ImageEntry]) -> impl Iterator<Item = (&ImageEntry, &Descriptor)> {
+    let mut seen = HashSet::new();
+    let all = images.iter().flat_map(|image| {
+        let content = image.manifests.iter().chain(&image.blobs);
+        content.map(move |content| (image, content))
+    });
+    all.filter(move |(_, content)| seen.insert(&content.digest))
 }
 
 /// The attribute by which an image says which catalogs offer it, a line each.
@@ -101,55 +117,56 @@ pub struct Collision {
 ///
 /// The first request for an image wins. Two requests for one digest differ only in their platforms; what either
 /// of them needs is taken.
-pub fn merge(images: Vec<ImageEntry>) -> Result<Vec<ImageEntry>, Collision> {
-    let mut places: BTreeMap<Destination, usize> = BTreeMap::new();
-    let mut merged: Vec<ImageEntry> = Vec::with_capacity(images.len());
-    for image in images {
-        match places.get(&image.destination) {
+pub fn merge(mut images: Vec<ImageEntry>) -> Result<Vec<ImageEntry>, Collision> {
+    let mut places: HashMap<Destination, usize> = HashMap::new();
+    let mut merged = 0;
+    for next in 0..images.len() {
+        match places.get(&images[next].destination) {
             None => {
-                places.insert(image.destination.clone(), merged.len());
-                merged.push(image);
+                places.insert(images[next].destination.clone(), merged);
+                images.swap(merged, next);
+                merged += 1;
             }
-            Some(&at) if merged[at].root.digest == image.root.digest => unite(&mut merged[at], image),
             Some(&at) => {
-                return Err(Collision {
-                    first: merged[at].request.origin.clone(),
-                    second: image.request.origin,
-                    destination: image.destination,
-                });
+                let (before, rest) = images.split_at_mut(next);
+                let (first, second) = (&mut before[at], &rest[0]);
+                if first.root.digest != second.root.digest {
+                    return Err(Collision {
+                        first: first.request.origin.clone(),
+                        second: second.request.origin.clone(),
+                        destination: second.destination.clone(),
+                    });
+                }
+                unite(first, second);
             }
         }
     }
-    Ok(merged)
+    images.truncate(merged);
+    Ok(images)
 }
 
-fn unite(into: &mut ImageEntry, other: ImageEntry) {
-    let root = into.root.digest.clone();
-    let add = |list: &mut Vec<Descriptor>, more: Vec<Descriptor>| {
-        let have: BTreeSet<Digest> = list.iter().map(|d| d.digest.clone()).collect();
-        list.extend(more.into_iter().filter(|d| !have.contains(&d.digest)));
+fn unite(into: &mut ImageEntry, other: &ImageEntry) {
+    let add = |list: &Descriptors, more: &Descriptors| -> Vec<Descriptor> {
+        let have: HashSet<&Digest> = list.iter().map(|d| &d.digest).collect();
+        let more = more.iter().filter(|d| !have.contains(&d.digest));
+        list.iter().chain(more).cloned().collect()
     };
-    add(&mut into.manifests, other.manifests);
-    add(&mut into.blobs, other.blobs);
+    let mut manifests = add(&into.manifests, &other.manifests);
+    // Manifests that only the other one wanted were added behind the root, which comes last.
+    manifests.sort_by_key(|m| m.digest == into.root.digest);
+    into.manifests = manifests.into();
+    into.blobs = add(&into.blobs, &other.blobs).into();
     into.request.wanted_also(&other.request);
     offered_by(&mut into.request, &other.request);
     known_as(&mut into.request, &other.request);
-    // Manifests that only the other one wanted were added behind the root, which comes last.
-    into.manifests.sort_by_key(|m| m.digest == root);
     into.sparse = into.sparse && other.sparse;
 }
 
 /// Notes that an image is offered by the catalogs of another request too.
 fn offered_by(into: &mut ImageRequest, other: &ImageRequest) {
     let Some(more) = other.provenance.get(CATALOG).filter(|_| into.kind != kind::CATALOG) else { return };
-    let offered = into.provenance.entry(CATALOG.to_owned()).or_default();
     for catalog in more.lines() {
-        if offered.lines().all(|line| line != catalog) {
-            if !offered.is_empty() {
-                offered.push('\n');
-            }
-            offered.push_str(catalog);
-        }
+        into.provenance.add_line(CATALOG, catalog);
     }
 }
 
@@ -229,14 +246,15 @@ pub struct Extras {
 /// `names` tell where repositories are there. Of unchanged images the record says what it said of the sequence before; one that it
 /// did not have then is not in it now.
 pub fn advance(
-    chain: &Chain,
+    chain: Chain,
     index: &Index,
     identity: Option<&Digest>,
     names: &Names,
     extras: Extras,
 ) -> Chain {
     let place = |path: &Repository| names.place(path);
-    let mut after = chain.clone();
+    let images = image_records(&chain, index, names);
+    let mut after = chain;
     if index.base < after.sequence() {
         after.forget_after(index.base);
     }
@@ -253,13 +271,6 @@ pub fn advance(
         let content = image.manifests.iter().chain(&image.blobs).map(|d| &d.digest);
         after.note_image(&image.root.digest, content);
     }
-    let before = Records::last(chain, names);
-    let again = |ids: &[RecordId]| ids.iter().filter_map(|id| before.get(id)).cloned().collect::<Vec<_>>();
-    let own = index.unchanged.iter().map(|image| again(&image.records));
-    let about =
-        index.unchanged.iter().flat_map(|image| &image.about).map(|id| again(std::slice::from_ref(id)));
-    let described = index.images.iter().map(|image| records(image, place));
-    let images = in_order(index, described, own.chain(about)).into_iter().flatten().collect();
     after.imagesets.push(ImagesetRecord {
         sequence: index.sequence,
         base: index.base,
@@ -273,6 +284,30 @@ pub fn advance(
     // Programs that do not know of what was left out must not prune by this record.
     after.format = after.format.max(FORMAT);
     after
+}
+
+/// Returns the records of all images of an imageset, in the order of the configuration.
+fn image_records(chain: &Chain, index: &Index, names: &Names) -> Vec<ImageRecord> {
+    enum Said<'a> {
+        Now(&'a ImageEntry),
+        Before(&'a [RecordId]),
+    }
+
+    let described = index.images.iter().map(Said::Now);
+    let own = index.unchanged.iter().map(|image| Said::Before(&image.records));
+    let about = index.unchanged.iter().flat_map(|image| &image.about);
+    let about = about.map(|id| Said::Before(std::slice::from_ref(id)));
+    let all = in_order(index, described, own.chain(about));
+    let before = Records::last(chain, names);
+    // Most have one name.
+    let mut images = Vec::with_capacity(all.len());
+    for said in all {
+        match said {
+            Said::Now(image) => images.extend(records(image, |path| names.place(path))),
+            Said::Before(ids) => images.extend(ids.iter().filter_map(|id| before.get(id)).cloned()),
+        }
+    }
+    images
 }
 
 /// Returns one record for each name that an image was asked for by.
@@ -292,7 +327,7 @@ pub(super) fn records(image: &ImageEntry, place: impl Fn(&Repository) -> Reposit
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oc_mirror_model::media_type;
+    use oc_mirror_model::attributes::Attributes;
     use oc_mirror_model::request::ImageRequest;
     use uuid::Uuid;
 
@@ -311,13 +346,13 @@ mod tests {
             target_tag: None,
             platforms: Vec::new(),
             with_referrers: false,
-            provenance: BTreeMap::new(),
+            provenance: Attributes::new(),
         };
         ImageEntry {
             plugin: "additional".to_owned(),
             destination: request.destination(&root.digest).expect("a destination"),
             request,
-            manifests: vec![root.clone()],
+            manifests: vec![root.clone()].into(),
             root,
             blobs: blobs.iter().map(|b| blob(b)).collect(),
             sparse: false,
@@ -346,11 +381,12 @@ mod tests {
     }
 
     fn advanced(chain: &Chain, index: &Index) -> Chain {
-        advance(chain, index, None, &Names::default(), Extras::default())
+        advance(chain.clone(), index, None, &Names::default(), Extras::default())
     }
 
-    fn carried(content: &Content) -> Vec<Digest> {
-        content.new.iter().filter(|d| !d.is_manifest()).map(|d| d.digest.clone()).collect()
+    fn carried_blobs(images: &[ImageEntry], chain: &Chain, base: u64) -> Vec<Digest> {
+        let all = carried(images, chain, base).filter(|(_, content)| !content.is_manifest());
+        all.map(|(_, blob)| blob.digest.clone()).collect()
     }
 
     #[test]
@@ -358,12 +394,12 @@ mod tests {
         let chain = Chain::new(Uuid::nil());
         let first = vec![image("a", &["base", "a"])];
         let full = content(&first, &chain, 0);
-        assert_eq!((full.new.len(), full.required.len()), (3, 0));
+        assert_eq!((full.manifests, full.blobs, full.required.len()), (1, 2, 0));
         let chain = advanced(&chain, &index(1, 0, first.clone()));
 
         let second = vec![image("a", &["base", "a"]), image("b", &["base", "b"])];
         let delta = content(&second, &chain, 1);
-        assert_eq!(carried(&delta), [blob("b").digest]);
+        assert_eq!(carried_blobs(&second, &chain, 1), [blob("b").digest]);
         let base =
             delta.required.iter().find(|r| r.descriptor.digest == blob("base").digest).expect("required");
         assert_eq!(base.repositories, ["a".parse().expect("a repository")]);
@@ -383,11 +419,11 @@ mod tests {
         );
         // Sequence 2 is lost, and `c` is no longer wanted when the cure is made.
         let cure = vec![image("a", &["base"]), image("b", &["b"])];
-        assert_eq!(carried(&content(&cure, &chain, 1)), [blob("b").digest]);
+        assert_eq!(carried_blobs(&cure, &chain, 1), [blob("b").digest]);
         let chain = advanced(&chain, &index(3, 1, cure));
         // A target that went from 1 to 3 never got `c`; it must be carried when it is wanted again.
         let again = vec![image("a", &["base"]), image("b", &["b"]), image("c", &["c"])];
-        assert_eq!(carried(&content(&again, &chain, 3)), [blob("c").digest]);
+        assert_eq!(carried_blobs(&again, &chain, 3), [blob("c").digest]);
     }
 
     #[test]

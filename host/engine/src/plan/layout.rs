@@ -1,15 +1,13 @@
 //! Where each byte of an imageset will lie: [`finish`] completes an [`Index`] before the first blob is fetched.
 //!
-//! Pure and deterministic: the same items in the same order under the same limit always lie at the same place.
-//! [`order`] fixes the order, [`lay_out`] assigns chunks and offsets. No I/O.
+//! Pure and deterministic: the same entries in the same order under the same limit always lie at the same place.
+//! [`order`] fixes the order, [`complete`] assigns chunks and offsets. No I/O.
 
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{ChunkInfo, Entry, EntryPath, ImageEntry, Index, Part, Parts};
 use oc_mirror_model::manifest::Descriptor;
-use oc_mirror_model::media_type::MediaType;
 use oc_mirror_model::tar::{BLOCK, END_MARKER, header_len, is_entry_path, padded, part_name};
 
 /// Entries below this size are moved to the next chunk rather than split, and no split leaves less in a chunk.
@@ -24,70 +22,43 @@ const MAX_FILE: u64 = i64::MAX.unsigned_abs();
 /// The name of a chunk and of a part has six digits.
 const MAX_NUMBER: usize = 999_999;
 
-/// Something that is to be in an imageset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    /// Its name in the image layout.
-    pub path: EntryPath,
-    /// Its identity.
-    pub digest: Digest,
-    /// Its length in bytes.
-    pub size: u64,
-    /// What it is; files have none.
-    pub media_type: Option<MediaType>,
-}
-
-impl Item {
-    /// Makes an item of a manifest, configuration or layer.
-    pub fn blob(descriptor: &Descriptor) -> Self {
-        Self {
-            path: EntryPath::Blob,
-            digest: descriptor.digest.clone(),
-            size: descriptor.size,
-            media_type: Some(descriptor.media_type.clone()),
-        }
-    }
-
-    /// Makes an item of a file that is in memory.
-    pub fn file(path: impl Into<String>, bytes: &[u8]) -> Self {
-        let digest = Digest::of(bytes);
-        let path = EntryPath::new(path, &digest);
-        Self { path, digest, size: bytes.len() as u64, media_type: None }
-    }
-
-    /// Returns its name.
-    fn path(&self) -> Cow<'_, str> {
-        self.path.of(&self.digest)
+/// Makes an entry of a manifest, configuration or layer, which has no place yet.
+pub fn blob(descriptor: &Descriptor) -> Entry {
+    Entry {
+        path: EntryPath::Blob,
+        digest: descriptor.digest.clone(),
+        size: descriptor.size,
+        media_type: Some(descriptor.media_type.clone()),
+        parts: Parts::default(),
     }
 }
 
-/// What [`lay_out`] needs to know.
+/// Makes an entry of a file that is in memory.
+pub fn file(path: impl Into<String>, bytes: &[u8]) -> Entry {
+    file_of(path, Digest::of(bytes), bytes.len() as u64)
+}
+
+/// Makes an entry of a file.
+pub fn file_of(path: impl Into<String>, digest: Digest, size: u64) -> Entry {
+    Entry { path: EntryPath::new(path, &digest), digest, size, media_type: None, parts: Parts::default() }
+}
+
+/// What [`lay_out`] needs to know besides the entries.
 #[derive(Clone, Copy, Debug)]
-pub struct LayoutInput<'a> {
-    /// Everything that follows the first entry of chunk 0, in order.
-    pub items: &'a [Item],
+struct Frame {
     /// No chunk file may have more bytes than this; nothing: there is one chunk.
-    pub chunk_limit: Option<u64>,
-    /// Whether to fail rather than split an item.
-    pub strict: bool,
+    chunk_limit: Option<u64>,
+    /// Whether to fail rather than split an entry.
+    strict: bool,
     /// The bytes of the index, which is in chunk 0, without its tar header.
-    pub index_len: u64,
+    index_len: u64,
     /// The bytes of the signature behind it, header and padding included.
-    pub signature_room: u64,
+    signature_room: u64,
     /// The bytes of the header document of any other chunk, without its tar header.
-    pub header_len: u64,
+    header_len: u64,
 }
 
-/// Where everything lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
-    /// The chunks.
-    pub chunks: Vec<ChunkInfo>,
-    /// The items with their places, in the same order.
-    pub entries: Vec<Entry>,
-}
-
-/// The items cannot be laid out.
+/// The entries cannot be laid out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// Splitting was forbidden and an item is too large for one chunk.
@@ -122,7 +93,7 @@ pub enum LayoutError {
         /// The name.
         path: String,
     },
-    /// Two items have one name.
+    /// Two entries have one name.
     #[error("`{path}` is there twice")]
     Duplicate {
         /// The name.
@@ -155,10 +126,10 @@ impl LayoutError {
 ///
 /// `files` are `oci-layout`, `index.json` and whatever goes below `files/`. Of the manifests and blobs of `images`,
 /// those are taken that `carried` admits, each once: manifests by digest, then blobs in the order of their first use.
-pub fn order(files: Vec<Item>, images: &[ImageEntry], carried: impl Fn(&Digest) -> bool) -> Vec<Item> {
-    let mut items = files;
-    items.sort_by_cached_key(|item| {
-        let path = item.path().into_owned();
+pub fn order(files: Vec<Entry>, images: &[ImageEntry], carried: impl Fn(&Digest) -> bool) -> Vec<Entry> {
+    let mut entries = files;
+    entries.sort_by_cached_key(|entry| {
+        let path = entry.path().into_owned();
         let place = ["oci-layout", "index.json"].iter().position(|name| *name == path);
         (place.unwrap_or(usize::MAX), path)
     });
@@ -166,45 +137,29 @@ pub fn order(files: Vec<Item>, images: &[ImageEntry], carried: impl Fn(&Digest) 
         images.iter().flat_map(|image| &image.manifests).filter(|m| carried(&m.digest)).collect();
     manifests.sort_by(|a, b| a.digest.cmp(&b.digest));
     manifests.dedup_by(|a, b| a.digest == b.digest);
-    let mut seen: BTreeSet<&Digest> = manifests.iter().map(|m| &m.digest).collect();
-    items.extend(manifests.iter().map(|m| Item::blob(m)));
-    for blob in images.iter().flat_map(|image| &image.blobs) {
-        if carried(&blob.digest) && seen.insert(&blob.digest) {
-            items.push(Item::blob(blob));
-        }
-    }
-    items
+    let mut seen: HashSet<&Digest> = manifests.iter().map(|m| &m.digest).collect();
+    let blobs = images.iter().flat_map(|image| &image.blobs);
+    let blobs: Vec<&Descriptor> = blobs.filter(|b| carried(&b.digest) && seen.insert(&b.digest)).collect();
+    // There are many thousands, and so exactly as much room as they need.
+    entries.reserve_exact(manifests.len() + blobs.len());
+    entries.extend(manifests.into_iter().chain(blobs).map(blob));
+    entries
 }
 
-/// Completes an index whose `chunks` and `entries` are still to be filled in.
+/// Completes an index of which `chunks` and the places of `entries` are still to be filled in.
 ///
 /// The index is itself in chunk 0, so its length and the layout depend on one another. Room for it is only ever
 /// enlarged until it fits, which ends: the room is bounded by the limit. Where the limit is too small, the error names one
-/// that is enough for everything, index and undivided items alike.
-pub fn finish(
-    mut index: Index,
-    items: &[Item],
-    chunk_limit: Option<u64>,
-    strict: bool,
-) -> Result<Index, LayoutError> {
-    complete(&mut index, items, chunk_limit, strict).map(|()| index)
-}
-
-/// The same, in place. After an error, the index does not say where anything lies.
-pub fn complete(
-    index: &mut Index,
-    items: &[Item],
-    chunk_limit: Option<u64>,
-    strict: bool,
-) -> Result<(), LayoutError> {
-    let error = match within(index, items, chunk_limit, strict) {
+/// that is enough for everything, index and undivided entries alike; then the index does not say where anything lies.
+pub fn complete(index: &mut Index, chunk_limit: Option<u64>, strict: bool) -> Result<(), LayoutError> {
+    let error = match within(index, chunk_limit, strict) {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
     // How long the index is depends on where things lie, which depends on the limit: a few attempts tell.
     let mut needed = error.needed();
     while let Some(limit) = needed {
-        match within(index, items, Some(limit), strict) {
+        match within(index, Some(limit), strict) {
             Err(again) if again.needed().is_some_and(|more| more > limit) => needed = again.needed(),
             _ => return Err(error.with_needed(limit)),
         }
@@ -212,25 +167,19 @@ pub fn complete(
     Err(error)
 }
 
-/// Fills in the chunks and entries of an index.
-fn within(
-    index: &mut Index,
-    items: &[Item],
-    chunk_limit: Option<u64>,
-    strict: bool,
-) -> Result<(), LayoutError> {
-    (index.chunks, index.entries) = Default::default();
+/// Fills in the chunks of an index and the places of its entries.
+fn within(index: &mut Index, chunk_limit: Option<u64>, strict: bool) -> Result<(), LayoutError> {
+    check_names(&index.entries)?;
     let any = Digest::of(b"");
     let header_len = index.chunk_header(u32::MAX, &any).to_bytes().len() as u64;
     let signature_room = index.signature_room();
+    let entries = std::mem::take(&mut index.entries);
+    index.chunks = Vec::new();
     let mut index_len = index.len_bytes();
+    index.entries = entries;
     loop {
-        let input = LayoutInput { items, chunk_limit, strict, index_len, signature_room, header_len };
-        // The attempt before makes room for this one.
-        (index.chunks, index.entries) = Default::default();
-        let layout = lay_out(&input)?;
-        index.chunks = layout.chunks;
-        index.entries = layout.entries;
+        let frame = Frame { chunk_limit, strict, index_len, signature_room, header_len };
+        index.chunks = lay_out(&mut index.entries, &frame)?;
         let actual = index.len_bytes();
         if chunk_limit.is_none() || padded(actual) <= padded(index_len) {
             return Ok(());
@@ -239,43 +188,35 @@ fn within(
     }
 }
 
-/// Assigns chunk and offset to every item.
-pub fn lay_out(input: &LayoutInput<'_>) -> Result<Layout, LayoutError> {
-    check_names(input.items)?;
-    let mut cursor = Cursor::new(input)?;
-    if input.strict {
-        cursor.check_undivided(input.items)?;
+/// Assigns chunk and offset to every entry, and returns the chunks.
+fn lay_out(entries: &mut [Entry], frame: &Frame) -> Result<Vec<ChunkInfo>, LayoutError> {
+    let mut cursor = Cursor::new(frame)?;
+    if frame.strict {
+        cursor.check_undivided(entries)?;
     }
-    let mut entries = Vec::with_capacity(input.items.len());
-    for item in input.items {
-        entries.push(Entry {
-            path: item.path.clone(),
-            digest: item.digest.clone(),
-            size: item.size,
-            media_type: item.media_type.clone(),
-            parts: cursor.place(item)?,
-        });
+    for entry in entries {
+        entry.parts = cursor.place(entry)?;
     }
     cursor.end_chunk()?;
-    Ok(Layout { chunks: cursor.chunks, entries })
+    Ok(cursor.chunks)
 }
 
-fn check_names(items: &[Item]) -> Result<(), LayoutError> {
-    let mut seen = HashSet::with_capacity(items.len());
-    for item in items {
-        let name = match &item.path {
-            EntryPath::Blob => ("", Some(&item.digest)),
+fn check_names(entries: &[Entry]) -> Result<(), LayoutError> {
+    let mut seen = HashSet::with_capacity(entries.len());
+    for entry in entries {
+        let name = match &entry.path {
+            EntryPath::Blob => ("", Some(&entry.digest)),
             EntryPath::File(path) if is_entry_path(path) && !path.starts_with("blobs/") => (&**path, None),
             EntryPath::File(path) => return Err(LayoutError::Path { path: path.to_string() }),
         };
         if !seen.insert(name) {
-            return Err(LayoutError::Duplicate { path: item.path().into_owned() });
+            return Err(LayoutError::Duplicate { path: entry.path().into_owned() });
         }
     }
     Ok(())
 }
 
-/// The place where the next item goes.
+/// The place where the next entry goes.
 struct Cursor {
     limit: u64,
     strict: bool,
@@ -287,10 +228,10 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn new(input: &LayoutInput<'_>) -> Result<Self, LayoutError> {
-        let limit = input.chunk_limit.unwrap_or(MAX_FILE);
+    fn new(frame: &Frame) -> Result<Self, LayoutError> {
+        let limit = frame.chunk_limit.unwrap_or(MAX_FILE);
         let taken = |len| BLOCK + padded(len) + END_MARKER;
-        let (first, other) = (taken(input.index_len) + input.signature_room, taken(input.header_len));
+        let (first, other) = (taken(frame.index_len) + frame.signature_room, taken(frame.header_len));
         let needed = first.max(other + MIN_ROOM);
         if limit < needed {
             return Err(LayoutError::LimitTooSmall { limit, needed });
@@ -298,7 +239,7 @@ impl Cursor {
         let room = |taken| (limit - taken) / BLOCK * BLOCK;
         Ok(Self {
             limit,
-            strict: input.strict,
+            strict: frame.strict,
             first_room: room(first),
             other_room: room(other),
             chunks: Vec::new(),
@@ -306,9 +247,9 @@ impl Cursor {
         })
     }
 
-    /// Names the largest item that fits no chunk, so that one look tells which limit is enough for all.
-    fn check_undivided(&self, items: &[Item]) -> Result<(), LayoutError> {
-        let Some(largest) = items.iter().max_by_key(|i| i.size) else { return Ok(()) };
+    /// Names the largest entry that fits no chunk, so that one look tells which limit is enough for all.
+    fn check_undivided(&self, entries: &[Entry]) -> Result<(), LayoutError> {
+        let Some(largest) = entries.iter().max_by_key(|i| i.size) else { return Ok(()) };
         let needed = occupied(largest)?;
         if needed <= self.other_room {
             return Ok(());
@@ -336,26 +277,26 @@ impl Cursor {
         Ok(())
     }
 
-    fn place(&mut self, item: &Item) -> Result<Parts, LayoutError> {
-        let whole = occupied(item)?;
+    fn place(&mut self, entry: &Entry) -> Result<Parts, LayoutError> {
+        let whole = occupied(entry)?;
         // All names of parts have one length, so the first stands for all.
-        let path = item.path();
+        let path = entry.path();
         let part = part_name(&path, 1, 2);
         if whole > self.room() && self.limit >= MAX_FILE {
             return Err(LayoutError::Overflow);
         }
         if whole > self.room() {
-            let fits = fitting(&part, item.size, self.room());
-            let movable = whole <= self.other_room && (self.strict || item.size < MIN_PART);
+            let fits = fitting(&part, entry.size, self.room());
+            let movable = whole <= self.other_room && (self.strict || entry.size < MIN_PART);
             let fresh = self.position == 0 && !self.chunks.is_empty();
             if movable || (fits < MIN_PART && !fresh) {
                 self.end_chunk()?;
             }
         }
         if whole <= self.room() {
-            return Ok(Parts::One(self.put(&path, item.size)?));
+            return Ok(Parts::One(self.put(&path, entry.size)?));
         }
-        self.split(&part, item.size).map(Parts::from)
+        self.split(&part, entry.size).map(Parts::from)
     }
 
     fn split(&mut self, name: &str, size: u64) -> Result<Vec<Part>, LayoutError> {
@@ -383,10 +324,10 @@ impl Cursor {
     }
 }
 
-/// Returns the bytes that an undivided item takes, header and padding included.
-fn occupied(item: &Item) -> Result<u64, LayoutError> {
-    let padded = item.size.checked_next_multiple_of(BLOCK).ok_or(LayoutError::Overflow)?;
-    padded.checked_add(header_len(&item.path(), item.size)).ok_or(LayoutError::Overflow)
+/// Returns the bytes that an undivided entry takes, header and padding included.
+fn occupied(entry: &Entry) -> Result<u64, LayoutError> {
+    let padded = entry.size.checked_next_multiple_of(BLOCK).ok_or(LayoutError::Overflow)?;
+    padded.checked_add(header_len(&entry.path(), entry.size)).ok_or(LayoutError::Overflow)
 }
 
 /// Returns how many of `left` bytes fit into `room`, header included: whole blocks, unless it is all of them.

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oc_mirror_model::ImageRequest;
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::media_type;
@@ -220,7 +221,7 @@ impl Imageset {
         let destination = association.destination(prefix).map_err(|e| unusable(e.into()))?;
         let root: Digest = association.id.parse().map_err(|e| unusable(Box::new(e)))?;
         let mut kind = association.kind();
-        let mut provenance = BTreeMap::new();
+        let mut provenance = Attributes::new();
         if let Some((is_bundle, catalogs)) = offered.of(&association.name, &association.tag_symlink) {
             // v1 calls all images of operators bundles.
             kind = if is_bundle { kind::BUNDLE } else { kind::RELATED };
@@ -330,7 +331,7 @@ pub(super) fn request(
     kind: &str,
     origin: &str,
     destination: &Destination,
-    provenance: BTreeMap<String, String>,
+    provenance: Attributes,
 ) -> ImageRequest {
     ImageRequest {
         source: origin.to_owned(),
@@ -374,7 +375,7 @@ fn catalog(
         images => list(images).map_err(|e| unusable(e.into()))?,
     };
     let (origin, destination) = place_of(name).map_err(unusable)?;
-    let request = request(kind::CATALOG, &origin, &destination, BTreeMap::new());
+    let request = request(kind::CATALOG, &origin, &destination, Attributes::new());
     Ok(Catalog { request, destination, base, filtered: directory.filtered })
 }
 
@@ -385,7 +386,7 @@ fn list(images: &[Descriptor]) -> Result<RawManifest, oc_mirror_model::manifest:
     let images: Vec<Descriptor> = images
         .iter()
         .map(|image| {
-            let mut image = Descriptor { annotations: BTreeMap::new(), ..image.clone() };
+            let mut image = Descriptor { annotations: Attributes::new(), ..image.clone() };
             image.platform.get_or_insert_with(|| Box::new(Platform::new("linux", "amd64")));
             image
         })

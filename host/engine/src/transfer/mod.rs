@@ -6,6 +6,7 @@
 
 pub mod fetch;
 mod image_time;
+mod known;
 pub mod publish;
 mod referrers;
 mod resume;

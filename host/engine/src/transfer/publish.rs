@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::few::Few;
-use oc_mirror_model::manifest::{Descriptor, RawManifest};
+use oc_mirror_model::manifest::{Descriptor, Descriptors, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
 use oc_mirror_model::report::Totals;
 
 use super::fetch::{open, take_back};
 use super::image_time::within;
+use super::known::Known;
 use super::referrers::ReferrersOf;
 use super::schedule::Schedule;
 use super::{ImageTime, Parallelism, Retry, retrying};
@@ -41,9 +42,9 @@ pub struct PublishImage {
     /// What the tag is to point at.
     pub root: Descriptor,
     /// All manifests, children first, the root last.
-    pub manifests: Vec<Descriptor>,
+    pub manifests: Descriptors,
     /// All blobs.
-    pub blobs: Vec<Descriptor>,
+    pub blobs: Descriptors,
     /// Says that it is a list of referrers, if it is one.
     pub referrers: Option<ReferrersOf>,
 }
@@ -67,9 +68,7 @@ pub struct Publisher {
     pub(super) target: Arc<dyn Endpoint>,
     supply: Arc<dyn Supply>,
     /// Repositories at the target that have a blob for all we know: from the chain's record, and from this run.
-    known: Mutex<HashMap<Digest, Few<Repository>>>,
-    /// What this run has seen or put itself; `known` may speak of what was deleted since.
-    seen: Mutex<HashSet<(Digest, Repository)>>,
+    known: Mutex<Known>,
     /// One lock for each blob, so that repositories that need it wait for the first to have it, and mount.
     turns: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
     totals: Mutex<Totals>,
@@ -97,14 +96,14 @@ impl Publisher {
         retry: Retry,
         events: SharedEvents,
     ) -> Self {
-        let inhabited = known.values().flat_map(|places| places.iter()).cloned().collect();
+        let known = Known::new(known);
+        let inhabited = known.repositories().cloned().collect();
         Self {
             target,
             supply,
             may_hold_more: true,
             inhabited: Mutex::new(inhabited),
-            known: Mutex::new(known.into_iter().collect()),
-            seen: Mutex::default(),
+            known: Mutex::new(known),
             turns: Mutex::default(),
             totals: Mutex::default(),
             parallelism,
@@ -281,8 +280,8 @@ impl Publisher {
     }
 
     pub(super) async fn manifests(&self, image: &PublishImage) -> Result<Vec<RawManifest>, ContentError> {
-        stream::iter(image.manifests.clone())
-            .map(|wanted| async move { self.manifest(image, &wanted).await })
+        stream::iter(image.manifests.iter())
+            .map(|wanted| self.manifest(image, wanted))
             .buffered(self.parallelism.blobs.max(1))
             .try_collect()
             .await
@@ -394,7 +393,7 @@ impl Publisher {
             return true;
         }
         let known = self.known.lock().expect("no holder of this lock panics");
-        if known.get(&blob.digest).is_some_and(|places| places.contains(&image.repository)) {
+        if known.has(&blob.digest, &image.repository) {
             return true;
         }
         drop(known);
@@ -487,40 +486,20 @@ impl Publisher {
 
     /// Returns the other repositories that have a blob: those first that were seen to have it in this run.
     fn others(&self, digest: &Digest, but: &Repository) -> Vec<Repository> {
-        let known = self.known.lock().expect("no holder of this lock panics");
-        let mut others: Vec<_> = known
-            .get(digest)
-            .into_iter()
-            .flat_map(|places| places.iter())
-            .filter(|r| *r != but)
-            .cloned()
-            .collect();
-        drop(known);
-        others.sort_by_cached_key(|repository| !self.has_noted(digest, repository));
-        others
+        self.known.lock().expect("no holder of this lock panics").others(digest, but)
     }
 
     fn has_noted(&self, digest: &Digest, repository: &Repository) -> bool {
-        let key = (digest.clone(), repository.clone());
-        self.seen.lock().expect("no holder of this lock panics").contains(&key)
+        self.known.lock().expect("no holder of this lock panics").has_seen(digest, repository)
     }
 
     fn note(&self, digest: &Digest, repository: &Repository) {
         self.supply.settled(digest);
-        self.known
-            .lock()
-            .expect("no holder of this lock panics")
-            .entry(digest.clone())
-            .or_default()
-            .insert(repository.clone());
-        let key = (digest.clone(), repository.clone());
-        self.seen.lock().expect("no holder of this lock panics").insert(key);
+        self.known.lock().expect("no holder of this lock panics").see(digest, repository);
     }
 
     fn forget(&self, digest: &Digest, repository: &Repository) {
-        if let Some(places) = self.known.lock().expect("no holder of this lock panics").get_mut(digest) {
-            places.remove(repository);
-        }
+        self.known.lock().expect("no holder of this lock panics").forget(digest, repository);
     }
 
     fn turn(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {

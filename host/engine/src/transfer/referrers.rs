@@ -32,7 +32,7 @@ impl Publisher {
         of: &ReferrersOf,
     ) -> Result<(), ContentError> {
         let mut below = image.clone();
-        below.manifests.retain(|m| m.digest != image.root.digest);
+        below.manifests = image.manifests.iter().filter(|m| m.digest != image.root.digest).cloned().collect();
         if self.has_manifests(&below).await? && self.is_listed(image, of).await? {
             self.count_in_place(image);
             return Ok(());

@@ -86,7 +86,13 @@ impl<'a> Schedule<'a> {
                     // The same blob twice in one image counts once.
                     Some((_, users)) if users.last() == Some(&id) => continue,
                     Some((_, users)) => users.push(id),
-                    None => places.push((&image.repository, vec![id])),
+                    None => {
+                        // Nearly every blob goes to one place.
+                        if places.is_empty() {
+                            places.reserve_exact(1);
+                        }
+                        places.push((&image.repository, vec![id]));
+                    }
                 }
                 lacks[number] += 1;
             }

@@ -1,10 +1,10 @@
 //! [`SignedImage`]: an image as policies see it, and [`StoredImage`], one that lies where content is.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source, Tag};
@@ -32,7 +32,7 @@ pub struct Attachment {
     /// The signature, in base64.
     pub signature: String,
     /// What came with it, by key: certificates and what logs say.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Attributes,
 }
 
 /// An image as policies see it.
@@ -98,7 +98,7 @@ impl SignedImage for StoredImage {
             let payload = collect(verified(stream, layer, self.source.to_string()), layer).await?;
             found.push(Attachment {
                 payload: payload.to_vec(),
-                signature: layer.annotations.get(SIGNATURE).cloned().unwrap_or_default(),
+                signature: layer.annotations.get(SIGNATURE).unwrap_or_default().to_owned(),
                 annotations: layer.annotations.clone(),
             });
         }

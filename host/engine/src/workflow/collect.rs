@@ -114,6 +114,9 @@ impl Judge<'_> {
         images: Vec<ResolvedImage>,
         parallel: usize,
     ) -> (Vec<ResolvedImage>, Vec<RefusedImage>) {
+        if !self.policies.iter().any(|policy| policy.stages().image) {
+            return (images, Vec::new());
+        }
         let decisions: Vec<Decision> =
             stream::iter(&images).map(|image| self.image(image)).buffered(parallel.max(1)).collect().await;
         let (mut passed, mut refused) = (Vec::new(), Vec::new());

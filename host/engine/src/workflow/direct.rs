@@ -1,7 +1,6 @@
 //! From registries into a registry, or several: [`mirror_to_mirror`], where both can be reached.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,6 +19,7 @@ use super::deletion;
 use super::from_disk::{Destination, add_totals, note_reads};
 use super::images::{Origin, Origins, RunImages};
 use super::on_error::{do_without, published_without, quarantined};
+use super::origins::Sources;
 use super::prepare::{Prepared, Request, file_records, image_reports};
 use super::publishing::publish;
 use super::release_signatures;
@@ -95,7 +95,7 @@ pub async fn mirror_to_mirror(
                 if run.prune && report.failures.is_empty() {
                     let index = index(run, &chain, &prepared, &report);
                     let before = site.remote.as_ref().map_or_else(|| Chain::new(uid), |r| r.chain.clone());
-                    let after = advance(&before, &index, None, &site.destination.names, Extras::default());
+                    let after = advance(before, &index, None, &site.destination.names, Extras::default());
                     deletion::prune(run, &site.destination, workspace, &after, own).await?;
                 }
             }
@@ -253,7 +253,7 @@ async fn copy_to_all(
     let items = Some(prepared.entries.len() as u64);
     run.events.event(Event::Phase { name: "copying", items, bytes: None });
     let supply: Arc<dyn Supply> =
-        Arc::new(FromOrigins { origins: prepared.origins.clone(), images: prepared.images.clone() });
+        Arc::new(FromOrigins { sources: prepared.sources.clone(), images: prepared.images.clone() });
     if let [site] = sites {
         return site.copy(run, workspace, prepared, supply).await;
     }
@@ -340,7 +340,7 @@ impl Finish<'_> {
         // The workspace first: a target that is ahead of its workspace would be refused by the next run.
         let state = self.prepared.plugin_state.clone();
         let extras = Extras { state, files: file_records(self.prepared) };
-        let after = advance(self.chain, index, None, &Names::default(), extras.clone());
+        let after = advance(self.chain.clone(), index, None, &Names::default(), extras.clone());
         self.workspace.commit_record(&after, self.local).await?;
         let extras = Extras { state: Default::default(), ..extras };
         for (site, published) in sites.iter_mut().zip(self.published).filter(|(site, _)| site.is_good()) {
@@ -382,7 +382,7 @@ impl Finish<'_> {
     async fn commit(&self, site: &mut Site, index: &Index, extras: Extras) -> Result<(), WorkflowError> {
         let destination = &site.destination;
         let before = site.chain().cloned().unwrap_or_else(|| Chain::new(index.uid));
-        let mut after = advance(&before, index, None, &destination.names, extras);
+        let mut after = advance(before, index, None, &destination.names, extras);
         self.brought.keep(&mut after, index.sequence, &index.images, destination);
         destination.records.commit(&after, site.remote.as_ref()).await?;
         self.workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
@@ -440,13 +440,13 @@ fn line(sequence: u64, outcome: &str) -> ImagesetReport {
 
 /// Supplies everything from where it was found.
 struct FromOrigins {
-    origins: HashMap<Digest, Arc<Origin>>,
+    sources: Sources,
     images: Arc<RunImages>,
 }
 
 impl Supply for FromOrigins {
-    fn supply(&self, _image: &PublishImage, content: &Descriptor) -> Option<Place> {
-        let origin = self.origins.get(&content.digest)?;
+    fn supply(&self, image: &PublishImage, content: &Descriptor) -> Option<Place> {
+        let origin = self.sources.of(&image.root.digest, &content.digest)?;
         if content.is_manifest() {
             // All of them were read when the run was prepared.
             let read = Manifests { images: self.images.clone(), origin: origin.clone() };

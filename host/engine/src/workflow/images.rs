@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use oc_mirror_model::digest::Digest;
+use oc_mirror_model::digest::{Algorithm, Digest};
 use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source};
 
@@ -64,17 +64,28 @@ struct Shared {
     retry: Retry,
     events: SharedEvents,
     /// What tags pointed at when they were first asked for: a tag that moves during a run does not split it.
-    pins: Mutex<HashMap<Source, Digest>>,
+    /// By the hash of the source's name, which has less room than that and all that it is made of.
+    pins: Mutex<HashMap<Digest, Digest>>,
     manifests: Mutex<Manifests>,
     configs: Mutex<HashMap<Digest, Bytes>>,
-    /// Layer chains of the images opened so far, for finding common bases.
-    chains: RwLock<HashMap<Digest, (String, Vec<Digest>)>>,
+    /// The images opened so far by their layers, for finding common bases.
+    chains: RwLock<HashMap<ChainId, Opened>>,
     known: HashSet<Digest>,
     /// Blobs that are read more than once.
     kept: Option<Kept>,
     /// Layouts of which a part lies elsewhere.
     extended: Mutex<HashMap<PathBuf, Origin>>,
     guard: Option<Guarded>,
+}
+
+/// The hash of layers, in their order.
+#[derive(PartialEq, Eq, Hash)]
+struct ChainId(Digest);
+
+/// An image that was opened.
+struct Opened {
+    name: Box<str>,
+    digest: Digest,
 }
 
 /// What images have to satisfy.
@@ -122,6 +133,11 @@ impl RunImages {
         *self.shared.chains.write().expect("no holder panics") = HashMap::new();
     }
 
+    /// Forgets manifests too, once they are written.
+    pub fn finish(&self) {
+        *self.shared.manifests.lock().expect("no holder panics") = Manifests::default();
+    }
+
     /// Returns where the bytes of a source are.
     pub async fn origin(&self, source: &Source) -> Result<Origin, ContentError> {
         self.shared.origin(source).await
@@ -144,7 +160,8 @@ impl RunImages {
 
     async fn open_if(&self, source: &Source, is_guarded: bool) -> Result<OpenImage, ContentError> {
         let origin = self.shared.origin(source).await?;
-        let pinned = self.shared.pins.lock().expect("no holder panics").get(source).cloned();
+        let pin = Digest::of(source.to_string().as_bytes());
+        let pinned = self.shared.pins.lock().expect("no holder panics").get(&pin).cloned();
         let selector = pinned.map_or(origin.selector.clone(), Selector::Digest);
         let manifest = self.shared.manifest(&origin, &selector).await?;
         if is_guarded {
@@ -154,7 +171,7 @@ impl RunImages {
             .pins
             .lock()
             .expect("no holder panics")
-            .entry(source.clone())
+            .entry(pin)
             .or_insert_with(|| manifest.digest().clone());
         let image =
             OpenImage { shared: self.shared.clone(), source: source.clone(), origin, manifest, is_guarded };
@@ -295,15 +312,25 @@ impl OpenImage {
     }
 
     fn remember_chain(&self) {
-        if let Some(image) = self.manifest.image() {
-            let layers = image.layers.iter().map(|l| l.digest.clone()).collect();
-            self.shared
-                .chains
-                .write()
-                .expect("no holder panics")
-                .entry(self.manifest.digest().clone())
-                .or_insert_with(|| (self.source.to_string(), layers));
+        let Some((chain, _)) = self.chains().pop() else { return };
+        let digest = self.manifest.digest();
+        let mut chains = self.shared.chains.write().expect("no holder panics");
+        // Of images with the same layers one is as good as another, and has to be the same whoever comes first.
+        if chains.get(&chain).is_none_or(|known| *digest < known.digest) {
+            let name = self.source.to_string().into();
+            chains.insert(chain, Opened { name, digest: digest.clone() });
         }
+    }
+
+    /// Returns what the image's layers begin with, base first: each first layers, and their number. All of them are the last.
+    fn chains(&self) -> Vec<(ChainId, u32)> {
+        let layers = self.manifest.image().map_or(&[][..], |image| &image.layers);
+        let mut hasher = Algorithm::Sha256.hasher();
+        let mut chain = |layer: &Descriptor| {
+            hasher.update(layer.digest.to_string().as_bytes());
+            ChainId(hasher.clone().finish())
+        };
+        layers.iter().map(&mut chain).zip(1..).collect()
     }
 
     fn subject(&self, digest: &Digest) -> String {
@@ -316,19 +343,17 @@ impl OpenImage {
 
     /// The image of this run with the most layers, all of which this image begins with.
     fn base_by_layers(&self) -> Option<BaseImage> {
-        let layers: Vec<&Digest> = self.manifest.image()?.layers.iter().map(|l| &l.digest).collect();
+        let own = self.chains();
+        let (_, shorter) = own.split_last()?;
         let chains = self.shared.chains.read().expect("no holder panics");
-        chains
-            .iter()
-            .filter(|(_, (_, chain))| !chain.is_empty() && chain.len() < layers.len())
-            .filter(|(_, (_, chain))| chain.iter().zip(&layers).all(|(a, b)| a == *b))
-            .max_by(|a, b| a.1.1.len().cmp(&b.1.1.len()).then_with(|| b.0.cmp(a.0)))
-            .map(|(digest, (name, chain))| BaseImage {
-                reference: Some(name.clone()),
-                digest: Some(digest.clone()),
-                evidence: "layer-prefix",
-                shared_layers: u32::try_from(chain.len()).unwrap_or(u32::MAX),
-            })
+        let (base, shared_layers) =
+            shorter.iter().rev().find_map(|(chain, layers)| Some((chains.get(chain)?, *layers)))?;
+        Some(BaseImage {
+            reference: Some(base.name.to_string()),
+            digest: Some(base.digest.clone()),
+            evidence: "layer-prefix",
+            shared_layers,
+        })
     }
 
     fn base_by_annotation(&self) -> Option<BaseImage> {
@@ -336,7 +361,7 @@ impl OpenImage {
             oc_mirror_model::Manifest::Image(image) => &image.annotations,
             oc_mirror_model::Manifest::Index(index) => &index.annotations,
         };
-        let reference = annotations.get("org.opencontainers.image.base.name").cloned();
+        let reference = annotations.get("org.opencontainers.image.base.name").map(str::to_owned);
         let digest = annotations.get("org.opencontainers.image.base.digest").and_then(|d| d.parse().ok());
         (reference.is_some() || digest.is_some()).then_some(BaseImage {
             reference,

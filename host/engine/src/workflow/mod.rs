@@ -21,6 +21,7 @@ mod manifests;
 mod mirrored;
 pub mod network;
 mod on_error;
+mod origins;
 mod outgoing;
 mod preflight;
 mod prepare;

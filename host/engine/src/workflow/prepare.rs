@@ -2,7 +2,7 @@
 //!
 //! Where something that a source wants turns out not to be had, the source is asked again for an answer without it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,9 +19,10 @@ use serde_json::Value;
 use super::collect::{Judge, Wanted, collect, prepare};
 use super::companions::{self, Beside, Carried, Companions, Table};
 use super::error::content_hint;
-use super::images::{Guarded, Origin, Origins, RunImages};
+use super::images::{Guarded, Origins, RunImages};
 use super::kept::{self, Kept};
 use super::on_error::{can_be_left_out, note_quarantined, unavailable};
+use super::origins::Sources;
 use super::resolve::{ResolvedImage, resolve};
 use super::to_disk::RESOURCES;
 use super::{CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
@@ -35,7 +36,7 @@ pub(super) struct Prepared {
     /// Images, each name once, in the order of the configuration.
     pub entries: Vec<ImageEntry>,
     /// Where each blob and manifest can be had.
-    pub origins: HashMap<Digest, Arc<Origin>>,
+    pub sources: Sources,
     /// The images, which hold on to their manifests.
     pub images: Arc<RunImages>,
     /// Opaque files of sources.
@@ -50,7 +51,7 @@ impl Prepared {
     /// Notes in reports on images which of them were read from mirrors.
     pub(super) fn note_mirrors(&self, images: &mut [ImageReport]) {
         for image in images {
-            let origin = self.origins.get(&image.digest);
+            let origin = self.sources.of(&image.digest, &image.digest);
             image.found_at = origin.and_then(|o| o.read.found_at(&o.repository, &image.digest));
         }
     }
@@ -191,10 +192,9 @@ impl Request<'_> {
     ) -> Found {
         let (requests, mut refused) = judge.references(requests).await;
         self.phase("resolving images", Some(requests.len() as u64));
-        let (resolved, mut failures) = resolve_all(self.run, images, requests).await;
-        let (resolved, unverified): (Vec<_>, Vec<_>) =
-            resolved.into_iter().partition(|image| self.admits(image));
-        failures.extend(unverified.iter().map(not_verified));
+        let (mut resolved, mut failures) = resolve_all(self.run, images, requests).await;
+        let unverified = resolved.extract_if(.., |image| !self.admits(image));
+        failures.extend(unverified.map(|image| not_verified(&image)));
         if self.stops() && !failures.is_empty() {
             return Found { resolved, refused, failures, carried: Vec::new() };
         }
@@ -257,11 +257,11 @@ impl Request<'_> {
             plugin_state.extend(collected.state.map(|state| (plugin, state)));
         }
         images.settle();
-        let mut origins = HashMap::new();
+        let mut sources = Sources::default();
         let mut entries = Vec::with_capacity(resolved.len() + carried.len());
         let mut generated = HashSet::new();
         for mut image in resolved {
-            note_origins(&mut origins, &image.entry, &image.origin);
+            sources.note(&image.entry, &image.origin, &entries);
             // Where a generated image was built is of no use to anybody, and another place in each run.
             if matches!(image.entry.request.parsed_source(), Ok(Source::Layout(l)) if l.path.starts_with(self.scratch))
             {
@@ -274,16 +274,16 @@ impl Request<'_> {
         extend(&mut report.warnings, left_out);
         for companion in carried {
             if let Some(made) = companion.made {
-                origins.insert(companion.entry.root.digest.clone(), Arc::new(made));
+                sources.made(&companion.entry.root.digest, made);
             }
-            note_origins(&mut origins, &companion.entry, &companion.origin);
+            sources.note(&companion.entry, &companion.origin, &entries);
             entries.push(companion.entry);
         }
         if self.run.companions == CarryCompanions::All {
             companions::note(&entries, &generated, report);
         }
         let entries = merge(entries)?;
-        Ok(Prepared { entries, origins, images, artifacts, documents, plugin_state })
+        Ok(Prepared { entries, sources, images, artifacts, documents, plugin_state })
     }
 
     /// Reports what sources remarked, and which of them broke.
@@ -314,13 +314,6 @@ fn not_verified(image: &ResolvedImage) -> Failure {
             "a source has releases verified before it asks for them; see `signatures` in wit/".to_owned(),
         ),
         exit_code: exit::RELEASE,
-    }
-}
-
-/// Notes where all of an image can be had, unless another place is known.
-fn note_origins(origins: &mut HashMap<Digest, Arc<Origin>>, image: &ImageEntry, from: &Arc<Origin>) {
-    for descriptor in image.manifests.iter().chain(&image.blobs) {
-        origins.entry(descriptor.digest.clone()).or_insert_with(|| from.clone());
     }
 }
 
@@ -400,6 +393,7 @@ async fn resolve_all(
     requests: Vec<(String, ImageRequest)>,
 ) -> (Vec<ResolvedImage>, Vec<Failure>) {
     let parallel = (run.parallelism.images * run.parallelism.blobs).max(1);
+    let mut resolved = Vec::with_capacity(requests.len());
     let mut outcomes = stream::iter(requests)
         .map(|(plugin, request)| async move {
             let (origin, kind) = (request.origin.clone(), request.kind.clone());
@@ -408,7 +402,7 @@ async fn resolve_all(
             outcome.map_err(|error| image_failure(&origin, &kind, &error))
         })
         .buffered(parallel);
-    let (mut resolved, mut failures) = (Vec::new(), Vec::new());
+    let mut failures = Vec::new();
     while let Some(outcome) = outcomes.next().await {
         match outcome {
             Ok(image) => resolved.push(image),

@@ -69,18 +69,12 @@ async fn walk(view: OpenImage, plugin: &str, request: ImageRequest) -> Result<Re
         plugin: plugin.to_owned(),
         destination,
         root,
-        // Lists that grow have room for more than they hold, and there are many thousands of them.
-        manifests: exact(walk.manifests),
-        blobs: exact(walk.blobs),
+        manifests: walk.manifests.into(),
+        blobs: walk.blobs.into(),
         sparse: walk.sparse,
         request,
     };
     Ok(ResolvedImage { entry, origin: Arc::new(view.origin) })
-}
-
-fn exact<T>(mut list: Vec<T>) -> Vec<T> {
-    list.shrink_to_fit();
-    list
 }
 
 #[derive(Default)]

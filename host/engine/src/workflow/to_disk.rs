@@ -1,12 +1,11 @@
 //! From registries into an imageset: [`mirror_to_disk`].
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oc_mirror_model::Size;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{EntryPath, FORMAT, ImageEntry, Index};
+use oc_mirror_model::imageset::{Entry, FORMAT, ImageEntry, Index};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
@@ -16,6 +15,7 @@ use super::companions::of_image;
 use super::images::{Origin, Origins};
 use super::imagesets::Imagesets;
 use super::on_error::{as_failure, do_without, quarantined};
+use super::origins::Sources;
 use super::outgoing::Outgoing;
 use super::prepare::{Prepared, Request, chain_of, file_records, image_failure, image_reports, mapping};
 use super::space::{self, Need};
@@ -24,8 +24,8 @@ use crate::archive::{self, ImagesetChunks, Reader, SigningKeys, Writer};
 use crate::bucket::Bucket;
 use crate::content::{ContentError, ContentErrorKind, ContentWrite};
 use crate::metadata::{MetadataError, Stored};
-use crate::plan::imageset::{Content, Extras, advance, content, is_unchanged};
-use crate::plan::layout::{Item, LayoutError, complete, order};
+use crate::plan::imageset::{Content, Extras, advance, carried, content, is_unchanged};
+use crate::plan::layout::{self, LayoutError, complete, order};
 use crate::plan::names::Names;
 use crate::plan::unchanged::{Split, split};
 use crate::report::Event;
@@ -130,16 +130,15 @@ pub async fn mirror_to_disk(
     let (prepared, content, index, writer) = loop {
         let mut prepared = request.prepare(&missing, &mut report).await?;
         let content = content(&prepared.entries, &chain, base);
-        let new = content.new_digests();
-        report.images = image_reports(&prepared.entries, |digest| new.contains(digest));
-        drop(new);
+        let is_new = |digest: &Digest| chain.was_carried_by(digest, base).is_none();
+        report.images = image_reports(&prepared.entries, is_new);
         prepared.note_mirrors(&mut report.images);
         let making = Making { run, wishes, workspace, to, chain: &chain, base };
         let has_failed = !report.failures.is_empty();
         let is_whole = report.quarantined.is_empty();
         let has_nothing_new = !has_failed
             && to.since.is_none()
-            && content.new.is_empty()
+            && content.has_nothing_new()
             && is_unchanged(&prepared.entries, &file_records(&prepared), chain.last())
             && !(is_whole && lacks_something(&chain));
         let nothing = imageset_report(last, base, None, Vec::new(), 0, &content, "nothing new");
@@ -155,7 +154,7 @@ pub async fn mirror_to_disk(
                 (has_nothing_new && !to.force).then_some(nothing),
             );
         }
-        if has_failed && (run.on_error == OnError::Stop || content.new.is_empty()) {
+        if has_failed && (run.on_error == OnError::Stop || content.has_nothing_new()) {
             return Ok(report);
         }
         if has_nothing_new && !to.force {
@@ -196,13 +195,14 @@ pub async fn mirror_to_disk(
     let identified = Some(identity.clone());
     let mut made = imageset_report(index.sequence, base, identified, paths, bytes, &content, "made");
     made.chunks.sort();
-    report.totals.blobs = content.new.iter().filter(|d| !d.is_manifest()).count() as u64;
-    report.totals.blob_bytes = content.new_bytes();
-    report.totals.manifests = content.new.iter().filter(|d| d.is_manifest()).count() as u64;
+    report.totals.blobs = content.blobs;
+    report.totals.blob_bytes = content.bytes;
+    report.totals.manifests = content.manifests;
     let (state, files) = (prepared.plugin_state.clone(), file_records(&prepared));
-    // The record is made of the index alone, and has to have room beside it.
+    // The record is made of what the index says of images, and has to have room beside it.
     drop((prepared, content, writer));
-    let after = advance(&chain, &index, Some(&identity), &Names::default(), Extras { state, files });
+    let index = Index { entries: Vec::new(), ..Arc::unwrap_or_clone(index) };
+    let after = advance(chain, &index, Some(&identity), &Names::default(), Extras { state, files });
     drop(index);
     hand_over(run, workspace, to, &after, found.as_ref()).await?;
     report.imagesets.push(made);
@@ -299,7 +299,7 @@ async fn adopt_sealed(
             return Err(WorkflowErrorKind::OtherChain { workspace: chain.uid, wanted: index.uid }.into());
         }
         let before = Chain { uid: index.uid, ..chain };
-        chain = advance(&before, index, Some(reader.identity()), &Names::default(), extras(index));
+        chain = advance(before, index, Some(reader.identity()), &Names::default(), extras(index));
         if !run.dry_run {
             workspace.commit_record(&chain, found.as_ref()).await?;
             found = workspace.metadata().load(chain.uid).await?;
@@ -344,7 +344,7 @@ async fn settle_outgoing(
             && (index.uid == chain.uid || begins(index, found.as_ref(), to));
         if is_next {
             let before = Chain { uid: index.uid, ..chain };
-            chain = advance(&before, index, Some(identity), &Names::default(), extras(index));
+            chain = advance(before, index, Some(identity), &Names::default(), extras(index));
         }
         match (run.dry_run, committed, is_next) {
             (true, ..) => continue,
@@ -384,15 +384,12 @@ enum File {
 }
 
 impl File {
-    fn item(&self) -> Item {
+    fn entry(&self) -> Entry {
         match self {
-            Self::Bytes(path, bytes) => Item::file(path.clone(), bytes),
-            Self::Artifact(path, artifact) => Item {
-                path: EntryPath::new(path.clone(), &artifact.digest),
-                digest: artifact.digest.clone(),
-                size: artifact.size,
-                media_type: None,
-            },
+            Self::Bytes(path, bytes) => layout::file(path.clone(), bytes),
+            Self::Artifact(path, artifact) => {
+                layout::file_of(path.clone(), artifact.digest.clone(), artifact.size)
+            }
         }
     }
 }
@@ -449,11 +446,9 @@ impl Making<'_> {
         let making = move || Writer::create_or_resume_signed(&dir, planned, &keys);
         let writer = tokio::task::spawn_blocking(making).await;
         let writer = Arc::new(writer.expect("making chunks does not panic and is not aborted")?);
-        write_files(&writer, &files).await?;
-        // Some of them have a line for each image.
-        drop((files, pinned));
-        let failures =
-            bring(self.run, prepared, content, &index.images, writer.clone(), &self.to.dir).await?;
+        drop(pinned);
+        write_files(&writer, files).await?;
+        let failures = self.bring(prepared, content, &index.images, writer.clone()).await?;
         Ok((index, writer, failures))
     }
 
@@ -472,16 +467,54 @@ impl Making<'_> {
         report: &RunReport,
         files: &[File],
     ) -> Result<Index, WorkflowError> {
-        let new = content.new_digests();
+        let is_new = |digest: &Digest| self.chain.was_carried_by(digest, self.base).is_none();
         // Of what is new, images that are as they were have none.
-        let items = order(files.iter().map(File::item).collect(), &split.images, |d| new.contains(d));
-        drop(new);
-        self.lay_out(self.draft(split, content, report)?, &items)
+        let entries = order(files.iter().map(File::entry).collect(), &split.images, is_new);
+        self.lay_out(Index { entries, ..self.draft(split, content, report)? })
+    }
+
+    /// Brings manifests, which are at hand, and then blobs, each once.
+    async fn bring(
+        &self,
+        prepared: &Prepared,
+        content: &Content,
+        images: &[ImageEntry],
+        writer: Arc<Writer>,
+    ) -> Result<Vec<Failure>, WorkflowError> {
+        let (run, dir) = (self.run, self.to.dir.as_path());
+        for (image, manifest) in carried(images, self.chain, self.base).filter(|(_, c)| c.is_manifest()) {
+            let origin = origin_of(&prepared.sources, image, manifest);
+            let manifest = prepared.images.manifest(origin, &manifest.digest).await?;
+            writer.put_manifest(&origin.repository, &manifest).await?;
+        }
+        prepared.images.finish();
+        let (items, bytes) = (Some(content.blobs), Some(content.blob_bytes));
+        run.events.event(Event::Phase { name: "fetching", items, bytes });
+        let wanted = WantedBlobs { left: carried(images, self.chain, self.base), sources: &prepared.sources };
+        let parallel = run.parallelism.images * run.parallelism.blobs;
+        let is_ours = |error: &ContentError| {
+            matches!(error.kind(), ContentErrorKind::Disk(_)) && Path::new(error.subject()).starts_with(dir)
+        };
+        let stops = run.on_error == OnError::Stop;
+        let time = ImageTime::of(run.image_timeout, images);
+        let is_enough = |missing: &Missing| stops || is_ours(&missing.error);
+        let missing =
+            fetch(wanted, writer, parallel, run.retry, run.events.clone(), time.as_ref(), &is_enough).await;
+        let mut failures = Vec::new();
+        for missing in missing {
+            if is_ours(&missing.error) {
+                // The disk has failed, and no image has.
+                return Err(missing.error.into());
+            }
+            note_missing(&missing.blob, &missing.error, images, &mut failures);
+        }
+        Ok(failures)
     }
 
     /// Looks whether the disks are large enough for what is going to be written.
     fn check_room(&self, index: &Index, content: &Content) -> Result<(), WorkflowError> {
-        let blobs = self.chain.blobs.len() + content.new.len();
+        let new = usize::try_from(content.manifests + content.blobs).unwrap_or(usize::MAX);
+        let blobs = self.chain.blobs.len().saturating_add(new);
         let bytes = archive::room_needed(&self.to.dir, index)?;
         space::check(&[
             Need { dir: &self.to.dir, bytes, what: "the imageset" },
@@ -514,7 +547,7 @@ impl Making<'_> {
                 report.warnings.push(chain_of(&error));
             }
         }
-        let (sequence, bytes) = (self.chain.sequence() + 1, content.new_bytes());
+        let (sequence, bytes) = (self.chain.sequence() + 1, content.bytes);
         report.imagesets.push(imageset_report(
             sequence,
             self.base,
@@ -527,9 +560,9 @@ impl Making<'_> {
         Ok(report)
     }
 
-    fn lay_out(&self, mut draft: Index, items: &[Item]) -> Result<Index, WorkflowError> {
+    fn lay_out(&self, mut draft: Index) -> Result<Index, WorkflowError> {
         let limit = self.to.chunk_limit;
-        let done = complete(&mut draft, items, Some(limit.size.bytes()), self.to.strict);
+        let done = complete(&mut draft, Some(limit.size.bytes()), self.to.strict);
         done.map_err(|source| {
             let of = |path: &str| {
                 let has = |image: &&ImageEntry| image.blobs.iter().any(|b| b.digest.layout_path() == path);
@@ -573,69 +606,37 @@ impl Making<'_> {
     }
 }
 
-async fn write_files(writer: &Writer, files: &[File]) -> Result<(), WorkflowError> {
+/// Writes files, each of which is then let go: some have a line for each image.
+async fn write_files(writer: &Writer, files: Vec<File>) -> Result<(), WorkflowError> {
     for file in files {
         match file {
-            File::Bytes(path, bytes) => writer.put_file(path, bytes.clone()).await?,
-            File::Artifact(path, artifact) => writer.put_file_from(path, &artifact.file).await?,
+            File::Bytes(path, bytes) => writer.put_file(&path, bytes).await?,
+            File::Artifact(path, artifact) => writer.put_file_from(&path, &artifact.file).await?,
         }
     }
     Ok(())
 }
 
-/// Brings manifests, which are in memory, and then blobs, each once.
-async fn bring(
-    run: &Run,
-    prepared: &Prepared,
-    content: &Content,
-    images: &[ImageEntry],
-    writer: Arc<Writer>,
-    dir: &Path,
-) -> Result<Vec<Failure>, WorkflowError> {
-    for descriptor in content.new.iter().filter(|d| d.is_manifest()) {
-        let origin = &prepared.origins[&descriptor.digest];
-        let manifest = prepared.images.manifest(origin, &descriptor.digest).await?;
-        writer.put_manifest(&origin.repository, &manifest).await?;
-    }
-    let blobs = content.new.iter().filter(|d| !d.is_manifest());
-    let (items, bytes) = blobs.clone().fold((0, 0), |(items, bytes), blob| (items + 1, bytes + blob.size));
-    let items = Some(items);
-    run.events.event(Event::Phase { name: "fetching", items, bytes: Some(bytes) });
-    let wanted = WantedBlobs { left: content.new.iter(), origins: &prepared.origins };
-    let parallel = run.parallelism.images * run.parallelism.blobs;
-    let is_ours = |error: &ContentError| {
-        matches!(error.kind(), ContentErrorKind::Disk(_)) && Path::new(error.subject()).starts_with(dir)
-    };
-    let stops = run.on_error == OnError::Stop;
-    let time = ImageTime::of(run.image_timeout, images);
-    let is_enough = |missing: &Missing| stops || is_ours(&missing.error);
-    let missing =
-        fetch(wanted, writer, parallel, run.retry, run.events.clone(), time.as_ref(), &is_enough).await;
-    let mut failures = Vec::new();
-    for missing in missing {
-        if is_ours(&missing.error) {
-            // The disk has failed, and no image has.
-            return Err(missing.error.into());
-        }
-        note_missing(&missing.blob, &missing.error, images, &mut failures);
-    }
-    Ok(failures)
-}
-
 /// The blobs that are new, each made when its turn comes.
-struct WantedBlobs<'a> {
-    left: std::slice::Iter<'a, Descriptor>,
-    origins: &'a HashMap<Digest, Arc<Origin>>,
+struct WantedBlobs<'a, Left> {
+    left: Left,
+    sources: &'a Sources,
 }
 
-impl Iterator for WantedBlobs<'_> {
+impl<'a, Left: Iterator<Item = (&'a ImageEntry, &'a Descriptor)>> Iterator for WantedBlobs<'a, Left> {
     type Item = Wanted;
 
     fn next(&mut self) -> Option<Wanted> {
-        let blob = self.left.find(|descriptor| !descriptor.is_manifest())?;
-        let origin = &self.origins[&blob.digest];
-        Some(Wanted { blob: blob.clone(), from: origin.read.clone(), repository: origin.repository.clone() })
+        let (image, blob) = self.left.find(|(_, content)| !content.is_manifest())?;
+        let origin = origin_of(self.sources, image, blob);
+        // What else is said of it is of no use here.
+        let blob = Descriptor::new(&blob.media_type, blob.digest.clone(), blob.size);
+        Some(Wanted { blob, from: origin.read.clone(), repository: origin.repository.clone() })
     }
+}
+
+fn origin_of<'a>(sources: &'a Sources, image: &ImageEntry, content: &Descriptor) -> &'a Arc<Origin> {
+    sources.of(&image.root.digest, &content.digest).expect("it was noted where all of an image can be had")
 }
 
 /// Reports every image that a missing blob belongs to, once.

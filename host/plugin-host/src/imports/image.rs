@@ -126,14 +126,15 @@ impl HostImage for StoreState {
         let view = self.view(&image)?;
         view.manifest().image().ok_or_else(|| no_image(&*view))?;
         let config = self.image_config(&*view).await?;
-        Ok(convert::attrs(&config.config.and_then(|c| c.labels).unwrap_or_default()))
+        let labels = config.config.and_then(|c| c.labels).unwrap_or_default();
+        Ok(convert::attrs(labels.iter().map(|(key, text)| (key.as_str(), text.as_str()))))
     }
 
     async fn annotations(&mut self, image: Resource<Image>) -> Answer<wit::Attrs> {
         let view = self.view(&image)?;
         Ok(match view.manifest().view() {
-            Manifest::Image(image) => convert::attrs(&image.annotations),
-            Manifest::Index(index) => convert::attrs(&index.annotations),
+            Manifest::Image(image) => convert::attrs(image.annotations.iter()),
+            Manifest::Index(index) => convert::attrs(index.annotations.iter()),
         })
     }
 

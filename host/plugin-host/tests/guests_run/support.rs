@@ -13,6 +13,7 @@ use oc_mirror_engine::content::{
 use oc_mirror_engine::report::{Event, Events};
 use oc_mirror_engine::source::{HttpError, HttpFetch, HttpRequest, HttpResponse, RunInfo, Services};
 use oc_mirror_guest_build::{BuiltGuest, GuestBuild};
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::media_type;
@@ -105,7 +106,7 @@ pub(crate) fn request(reference: &str) -> ImageRequest {
         target_tag: None,
         platforms: vec![],
         with_referrers: false,
-        provenance: BTreeMap::new(),
+        provenance: Attributes::new(),
     }
 }
 
@@ -271,7 +272,7 @@ impl ImageView for FakeImage {
 
     async fn base_chain(&self) -> Result<Vec<BaseImage>, ContentError> {
         let annotations = &self.manifest.image().expect("an image").annotations;
-        let reference = annotations.get("org.opencontainers.image.base.name").cloned();
+        let reference = annotations.get("org.opencontainers.image.base.name").map(str::to_owned);
         Ok(reference
             .map(|reference| BaseImage {
                 reference: Some(reference),

@@ -187,7 +187,7 @@ fn request(case: &Case, image: &str) -> ImageRequest {
         target_tag: None,
         platforms: Vec::new(),
         with_referrers: false,
-        provenance: case.provenance.clone(),
+        provenance: case.provenance.clone().into(),
     }
 }
 

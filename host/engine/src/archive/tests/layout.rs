@@ -139,7 +139,7 @@ fn from_layout(root: &Path) -> (Vec<ImageEntry>, BTreeMap<String, Vec<u8>>) {
                 manifests.insert(0, descriptor);
             }
             content.extend(blobs.iter().map(|b| (b.digest.layout_path(), read(b))));
-            (entry.root, entry.manifests, entry.blobs) = (root, manifests, blobs);
+            (entry.root, entry.manifests, entry.blobs) = (root, manifests.into(), blobs.into());
             entry
         })
         .collect();

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use super::*;
 use crate::archive::files::{LOCK_NAME, journal_name, partial_name};
 use crate::content::{ContentError, ContentErrorKind};
+use crate::plan::layout;
 
 /// Copies the state of a directory, as a kill would leave it: all but the lock, which dies with its process.
 fn killed(dir: &Path, change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> tempfile::TempDir {
@@ -267,9 +268,8 @@ async fn one_writer_at_a_time() {
 async fn a_disk_that_is_too_small_is_found_at_once() {
     let dir = tempfile::tempdir().expect("a directory");
     let huge = Descriptor::new(media_type::OCI_LAYER_GZIP, oc_mirror_model::Digest::of(b"huge"), 1 << 55);
-    let items = [Item::blob(&huge)];
-    let index = Index { entries: Vec::new(), chunks: Vec::new(), ..many().index };
-    let index = finish(index, &items, None, false).expect("fits");
+    let mut index = Index { entries: vec![blob(&huge)], chunks: Vec::new(), ..many().index };
+    layout::complete(&mut index, None, false).expect("fits");
     let error = Writer::create_or_resume(dir.path(), index).expect_err("no disk is so large");
     assert!(matches!(error.kind(), ArchiveErrorKind::Full { needed, .. } if *needed > 1 << 55), "{error}");
     assert!(snapshot(dir.path()).keys().all(|name| !name.ends_with(".partial")));

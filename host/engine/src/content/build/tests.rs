@@ -139,7 +139,7 @@ async fn an_image_out_of_nothing() {
     assert_eq!(config["config"]["Labels"]["a"], "b");
     assert_eq!(config["config"]["Cmd"][0], "serve");
     assert_eq!(config["rootfs"]["diff_ids"][0], layer.diff_id().to_string());
-    assert_eq!(one.image().expect("an image").annotations["c"], "d");
+    assert_eq!(&one.image().expect("an image").annotations["c"], "d");
 }
 
 fn base(docker: bool, platform: &str) -> Image {

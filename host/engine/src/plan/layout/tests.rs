@@ -11,12 +11,23 @@ use super::*;
 
 const GIB: u64 = 1 << 30;
 
-fn item(number: u64, size: u64) -> Item {
+fn item(number: u64, size: u64) -> Entry {
     let digest = Digest::of(&number.to_be_bytes());
-    Item::blob(&Descriptor::new(media_type::OCI_LAYER_GZIP, digest, size))
+    blob(&Descriptor::new(media_type::OCI_LAYER_GZIP, digest, size))
 }
 
-fn items(sizes: &[u64]) -> Vec<Item> {
+/// Completes an index that has these entries.
+fn finish(
+    mut index: Index,
+    entries: &[Entry],
+    chunk_limit: Option<u64>,
+    strict: bool,
+) -> Result<Index, LayoutError> {
+    index.entries = entries.to_vec();
+    complete(&mut index, chunk_limit, strict).map(|()| index)
+}
+
+fn items(sizes: &[u64]) -> Vec<Entry> {
     sizes.iter().enumerate().map(|(n, size)| item(n as u64, *size)).collect()
 }
 
@@ -156,7 +167,7 @@ fn a_limit_without_room_is_refused(#[case] limit: u64) {
 #[case::index("imageset.json")]
 #[case::elsewhere("tmp/x")]
 fn names_are_checked(#[case] path: &str) {
-    let all = [Item::file(path, b"x")];
+    let all = [file(path, b"x")];
     assert!(matches!(finish(index(), &all, None, false), Err(LayoutError::Path { .. })));
 }
 
@@ -199,10 +210,10 @@ fn order_is_fixed_and_each_thing_is_there_once() {
         }
     };
     let images = [image("a", &[1, 2], &[10, 11]), image("b", &[2, 3], &[12, 10, 13])];
-    let files = ["files/b", "index.json", "files/a", "oci-layout"].map(|p| Item::file(p, b"x")).to_vec();
+    let files = ["files/b", "index.json", "files/a", "oci-layout"].map(|p| file(p, b"x")).to_vec();
     let known = Digest::of(&13_u64.to_be_bytes());
     let ordered = order(files, &images, |d| *d != known);
-    let paths: Vec<_> = ordered.iter().map(Item::path).collect();
+    let paths: Vec<_> = ordered.iter().map(Entry::path).collect();
     assert_eq!(paths[..4], ["oci-layout", "index.json", "files/a", "files/b"]);
     let mut manifests = [1_u64, 2, 3].map(|n| Digest::of(&n.to_be_bytes()).layout_path());
     manifests.sort();

@@ -1,5 +1,6 @@
 //! What becomes of unchanged images at a target: [`ask`]; and of the images of an imageset as a whole: [`whole`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use oc_mirror_model::imageset::{ImageEntry, Index, UnchangedImage};
@@ -86,10 +87,10 @@ impl<'a> There<'a> {
 
 /// What an imageset asks of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct Asked<'a> {
     /// The imageset: images that the target's record does not have as it should are described in it, as others at hand or older
     /// records do it, and are to be published.
-    pub index: Index,
+    pub index: Cow<'a, Index>,
     /// Unchanged images that nobody can tell more of, or not of all that is about them. They are in `index` no more.
     pub lost: Vec<UnchangedImage>,
 }
@@ -99,9 +100,9 @@ pub struct Asked {
 /// One that the record has stays as it is. One that it has elsewhere, or had earlier, or that an imageset at hand describes, is to be
 /// published; so is a list of referrers, to which others write. What none of these has is lost: it was deleted there, or could not
 /// be published.
-pub fn ask(index: &Index, there: &There<'_>) -> Asked {
+pub fn ask<'a>(index: &'a Index, there: &There<'_>) -> Asked<'a> {
     if index.unchanged.is_empty() {
-        return Asked { index: index.clone(), lost: Vec::new() };
+        return Asked { index: Cow::Borrowed(index), lost: Vec::new() };
     }
     let described: BTreeSet<usize> = index.positions.iter().copied().collect();
     let mut free = (0..).filter(|position| !described.contains(position));
@@ -141,7 +142,7 @@ pub fn ask(index: &Index, there: &There<'_>) -> Asked {
     }
     images.sort_by_key(|(place, _)| *place);
     let (positions, images) = images.into_iter().unzip();
-    Asked { index: Index { images, positions, unchanged, ..index.clone() }, lost }
+    Asked { index: Cow::Owned(Index { images, positions, unchanged, ..index.clone() }), lost }
 }
 
 /// Returns all images of an imageset in the order of the configuration, but for unchanged ones that nobody can tell more of.

@@ -1,8 +1,7 @@
 //! Makes an image out of what a record says of it: [`rebuild`].
 
-use std::collections::BTreeMap;
-
 use oc_mirror_model::ImageRequest;
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{ImageEntry, UnchangedImage};
 use oc_mirror_model::manifest::Descriptor;
@@ -60,15 +59,15 @@ pub(super) fn rebuild(
         },
         destination,
         root: descriptor(&own.digest)?,
-        manifests,
-        blobs,
+        manifests: manifests.into(),
+        blobs: blobs.into(),
         sparse: false,
     })
 }
 
 /// Returns the provenance that these reasons would be read off.
-fn facts(record: &ImageRecord) -> BTreeMap<String, String> {
-    let mut facts = BTreeMap::new();
+fn facts(record: &ImageRecord) -> Attributes {
+    let mut facts = Attributes::new();
     let mut offers: Vec<&Offer> = Vec::new();
     let mut named: Vec<&str> = Vec::new();
     for reason in &record.reasons {

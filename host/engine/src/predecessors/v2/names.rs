@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oc_mirror_model::ImageRequest;
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::config::{self, Configuration, Operator};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::reference::{Reference, Repository, Source, Tag};
@@ -72,7 +73,7 @@ impl Archive {
         let graph = Destination { repository: fixed(GRAPH_IMAGE), tag: fixed("latest") };
         if let Some(root) = self.tags.get(&graph) {
             let origin = format!("{CACHE}/{GRAPH_IMAGE}:latest");
-            let request = request(kind::GRAPH, &origin, &graph, BTreeMap::new());
+            let request = request(kind::GRAPH, &origin, &graph, Attributes::new());
             names.add(graph, request, root, self.contents.holds(root));
         }
         self.unnamed(&mut names);
@@ -110,7 +111,7 @@ impl Archive {
                     let place = place.expect("it has a tag there");
                     names.add(
                         place.clone(),
-                        request(kind::ADDITIONAL, &image.name, &place, BTreeMap::new()),
+                        request(kind::ADDITIONAL, &image.name, &place, Attributes::new()),
                         root,
                         true,
                     );
@@ -167,7 +168,7 @@ impl Archive {
             }
         };
         let destination = Destination { repository: cached.repository, tag };
-        let asked = request(kind::CATALOG, &operator.catalog, &destination, BTreeMap::new());
+        let asked = request(kind::CATALOG, &operator.catalog, &destination, Attributes::new());
         names.add(destination, asked, &root, true);
         self.offered(&operator.catalog, &content, names).await;
     }
@@ -215,7 +216,7 @@ impl Archive {
             let kind = if is_bundle { kind::BUNDLE } else { kind::RELATED };
             let Some(place) = place(&origin_of(kind, &image)) else { continue };
             let Some(root) = self.tags.get(&place) else { continue };
-            let offered_by = BTreeMap::from([("catalog".to_owned(), catalog.to_owned())]);
+            let offered_by = Attributes::from([("catalog".to_owned(), catalog.to_owned())]);
             let asked = request(kind, &image, &place, offered_by);
             names.add(place, asked, root, self.contents.holds(root));
         }
@@ -255,7 +256,7 @@ impl Archive {
                 Some(format!("{}/{namespace}/{name}@{root}", image.registry))
             });
             let Some(origin) = payloads.get(root).cloned().or(beside) else { continue };
-            let facts = BTreeMap::from([(provenance::RELEASE.to_owned(), (*version).to_owned())]);
+            let facts = Attributes::from([(provenance::RELEASE.to_owned(), (*version).to_owned())]);
             let asked = request(kind::RELEASE, &origin, &destination, facts);
             names.add(destination, asked, root, self.contents.holds(root));
         }
@@ -269,7 +270,7 @@ impl Archive {
         let Some(root) = self.tags.get(&destination) else { return };
         let is_it = origin.parse::<Reference>().is_ok_and(|image| image.digest.as_ref() == Some(root));
         if is_it {
-            let facts = BTreeMap::from([(provenance::RELEASE.to_owned(), version.to_owned())]);
+            let facts = Attributes::from([(provenance::RELEASE.to_owned(), version.to_owned())]);
             let asked = request(kind::RELEASE_CONTENT, origin, &destination, facts);
             names.add(destination, asked, root, self.contents.holds(root));
         }
@@ -313,7 +314,7 @@ impl Archive {
             let asked = match attached(&place.tag) {
                 Some((kind, subject)) => {
                     let of = origins.get(&(place.repository.clone(), subject.clone()));
-                    let mut facts = BTreeMap::from([(provenance::SUBJECT.to_owned(), subject.to_string())]);
+                    let mut facts = Attributes::from([(provenance::SUBJECT.to_owned(), subject.to_string())]);
                     let mut origin = cached;
                     if let Some((subject, kind)) = of {
                         facts.insert(provenance::SUBJECT_ORIGIN.to_owned(), subject.clone());
@@ -324,7 +325,7 @@ impl Archive {
                     }
                     request(kind, &origin, place, facts)
                 }
-                None => request(kind::UNNAMED, &cached, place, BTreeMap::new()),
+                None => request(kind::UNNAMED, &cached, place, Attributes::new()),
             };
             names.add(place.clone(), asked, root, true);
         }
@@ -355,11 +356,7 @@ impl Names {
             Some(known) => {
                 known.certain |= certain;
                 if let Some(catalog) = request.provenance.get("catalog") {
-                    let offered = known.request.provenance.entry("catalog".to_owned()).or_default();
-                    if offered.lines().all(|line| line != catalog) {
-                        let more = if offered.is_empty() { catalog.clone() } else { format!("\n{catalog}") };
-                        offered.push_str(&more);
-                    }
+                    known.request.provenance.add_line("catalog", catalog);
                 }
                 known.request.wanted_also(&request);
             }
@@ -426,7 +423,7 @@ fn origin_of(kind: &str, name: &str) -> ImageRequest {
         target_tag: None,
         platforms: Vec::new(),
         with_referrers: false,
-        provenance: BTreeMap::new(),
+        provenance: Attributes::new(),
     }
 }
 

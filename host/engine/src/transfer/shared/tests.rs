@@ -215,7 +215,7 @@ async fn images(source: &Source) -> Vec<PublishImage> {
             repository,
             tag: "v1".parse().expect("a tag"),
             root: manifest.descriptor().clone(),
-            manifests: vec![manifest.descriptor().clone()],
+            manifests: vec![manifest.descriptor().clone()].into(),
             blobs: layers.into_iter().chain([config]).collect(),
             referrers: None,
         });

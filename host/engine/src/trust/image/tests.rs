@@ -62,7 +62,7 @@ async fn signatures_lie_beside_the_image() {
     let found = image.sigstore_attachments().await.unwrap();
     let payloads: Vec<&[u8]> = found.iter().map(|attachment| &attachment.payload[..]).collect();
     assert_eq!(payloads, [b"one", b"two"]);
-    assert_eq!((&*found[0].signature, found[0].annotations.len()), ("c2ln", 1));
+    assert_eq!((&*found[0].signature, found[0].annotations.iter().count()), ("c2ln", 1));
     let other = StoredImage { digest: Digest::of(b"another"), ..image };
     assert_eq!(other.sigstore_attachments().await.unwrap(), []);
     let quiet = "docker: {q.io/ns: {use-sigstore-attachments: false}}";

@@ -1,8 +1,7 @@
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::reference::Source;
 use rstest::rstest;
@@ -50,7 +49,7 @@ fn image() -> Image {
 
 fn attached(key: &CosignKey, payload: Vec<u8>) -> Attachment {
     let signature = STANDARD.encode(key.sign(&payload));
-    Attachment { payload, signature, annotations: BTreeMap::new() }
+    Attachment { payload, signature, annotations: Attributes::new() }
 }
 
 fn policy(requirement: Value) -> ImagePolicy {
@@ -159,7 +158,7 @@ async fn the_log_is_asked() {
     let payload = claim(COSIGN, &image().digest.to_string(), "quay.io/ns/app");
     let signature = attached(&key, payload.clone());
     let with = |promise: String| {
-        let annotations = BTreeMap::from([(PROMISE.to_owned(), promise)]);
+        let annotations = Attributes::from([(PROMISE.to_owned(), promise)]);
         Image { attachments: vec![Attachment { annotations, ..signature.clone() }], ..image() }
     };
     let good = promise(&log, &key, &signature);
@@ -394,10 +393,10 @@ async fn cosign_of_others(
     let file = linked(&format!("dir-img-cosign-{dir}/signature-1")).unwrap();
     let start = file.iter().position(|byte| *byte == b'{').unwrap();
     let blob: Value = serde_json::from_slice(&file[start..]).unwrap();
-    let annotations: BTreeMap<String, String> = serde_json::from_value(blob["annotations"].clone()).unwrap();
+    let annotations: Attributes = serde_json::from_value(blob["annotations"].clone()).unwrap();
     let attachment = Attachment {
         payload: STANDARD.decode(blob["payload"].as_str().unwrap()).unwrap(),
-        signature: annotations["dev.cosignproject.cosign/signature"].clone(),
+        signature: annotations["dev.cosignproject.cosign/signature"].to_owned(),
         annotations,
     };
     let identity = if name.ends_with(":1") { "matchRepository" } else { "matchRepoDigestOrExact" };

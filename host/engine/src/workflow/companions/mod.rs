@@ -7,10 +7,11 @@
 
 mod search;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::ImageEntry;
 use oc_mirror_model::media_type;
@@ -19,12 +20,18 @@ use oc_mirror_model::report::{Failure, RunReport, exit};
 use oc_mirror_model::request::{Destination, ImageRequest, kind, provenance};
 
 pub(super) use search::Companions;
-use search::{Companion, Home};
+use search::{Companion, home_key};
 
 use super::images::Origin;
 use super::prepare::image_failure;
 use super::resolve::ResolvedImage;
 use crate::transfer::ReferrersOf;
+
+/// So many images are looked at before the repositories that they are in are forgotten: what is known of a repository serves its other
+/// images, which come one after the other as a rule, and there may be as many repositories as images.
+const PART: usize = 1024;
+/// So many repositories are remembered from one part to the next.
+const MOST_HOMES: usize = 256;
 
 /// A companion on its way to one repository.
 pub(super) struct Carried {
@@ -49,27 +56,36 @@ pub(super) struct Beside {
 impl Companions<'_> {
     /// Finds what is beside images. Those that were built in `scratch` are nobody else's, and have nothing.
     pub(super) async fn beside(&self, images: Vec<ResolvedImage>, scratch: &Path) -> Beside {
-        let homes: Vec<Option<Arc<Home>>> = images.iter().map(|image| self.home_of(image, scratch)).collect();
-        let wanted = images.iter().zip(&homes).flat_map(|(image, home)| {
-            let digests = image.entry.manifests.iter().map(|m| m.digest.clone());
-            home.iter().flat_map(move |home| digests.clone().map(|digest| (home.clone(), digest)))
-        });
-        self.search(wanted.collect()).await;
-        let mut beside = Beside { images: Vec::new(), carried: Vec::new(), failures: Vec::new() };
-        for (image, home) in images.into_iter().zip(homes) {
-            match home.map(|home| self.carried(&image, &home)).transpose() {
-                Ok(carried) => {
-                    beside.carried.extend(carried.unwrap_or_default());
-                    beside.images.push(image);
-                }
-                Err(failure) => beside.failures.push(failure),
-            }
+        let manifests = images.iter().map(|image| image.entry.manifests.len() as u64).sum();
+        self.begin(manifests);
+        for part in images.chunks(PART) {
+            let homes = part.iter().map(|image| self.home_of(image, scratch));
+            let wanted = part.iter().zip(homes).flat_map(|(image, home)| {
+                let digests = image.entry.manifests.iter().map(|m| m.digest.clone());
+                home.into_iter()
+                    .flat_map(move |home| digests.clone().map(move |digest| (home.clone(), digest)))
+            });
+            self.search(wanted.collect()).await;
+            self.leave(MOST_HOMES);
         }
-        beside
+        let (mut images, mut carried, mut failures) = (images, Vec::new(), Vec::new());
+        images.retain(|image| {
+            match home_key(image, scratch).map(|key| self.carried(image, &key)).transpose() {
+                Ok(more) => {
+                    carried.extend(more.unwrap_or_default());
+                    true
+                }
+                Err(failure) => {
+                    failures.push(failure);
+                    false
+                }
+            }
+        });
+        Beside { images, carried, failures }
     }
 
     /// Returns what goes along with one image, companions of companions included.
-    fn carried(&self, image: &ResolvedImage, home: &Home) -> Result<Vec<Carried>, Failure> {
+    fn carried(&self, image: &ResolvedImage, home: &str) -> Result<Vec<Carried>, Failure> {
         let mut carried = Vec::new();
         let mut seen = HashSet::new();
         let mut open: Vec<Digest> = image.entry.manifests.iter().rev().map(|m| m.digest.clone()).collect();
@@ -92,7 +108,7 @@ impl Companions<'_> {
 
 fn carry(image: &ResolvedImage, subject: &Digest, companion: &Companion) -> Carried {
     let of = &image.entry.request;
-    let mut facts = BTreeMap::from([
+    let mut facts = Attributes::from([
         (provenance::SUBJECT.to_owned(), subject.to_string()),
         (provenance::SUBJECT_ORIGIN.to_owned(), of.origin.clone()),
         (provenance::SUBJECT_KIND.to_owned(), of.kind.clone()),
@@ -172,7 +188,7 @@ pub(super) fn of_image(failure: Failure, entries: &[ImageEntry]) -> Failure {
     let companions = entries.iter().filter(|e| e.request.is_companion());
     let failed = companions.into_iter().find(|e| e.request.origin == failure.subject);
     let Some(request) = failed.map(|e| &e.request) else { return failure };
-    let fact = |key: &str| request.provenance.get(key).cloned().unwrap_or_default();
+    let fact = |key: &str| request.provenance.get(key).unwrap_or_default().to_owned();
     Failure {
         subject: fact(provenance::SUBJECT_ORIGIN),
         kind: fact(provenance::SUBJECT_KIND),

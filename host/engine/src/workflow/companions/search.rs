@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::manifest::{Descriptor, RawManifest};
+use oc_mirror_model::manifest::{Descriptor, Descriptors, RawManifest};
 use oc_mirror_model::media_type;
 use oc_mirror_model::reference::{LayoutReference, Reference, Repository, Selector, Source, Tag};
 use oc_mirror_model::referrers;
@@ -42,8 +42,8 @@ pub(super) struct Companion {
     pub(super) tag: Tag,
     pub(super) root: Descriptor,
     /// Children first, the root last.
-    pub(super) manifests: Vec<Descriptor>,
-    pub(super) blobs: Vec<Descriptor>,
+    pub(super) manifests: Descriptors,
+    pub(super) blobs: Descriptors,
     pub(super) origin: Arc<Origin>,
     /// Where a list of referrers is that was made here.
     pub(super) made: Option<Origin>,
@@ -89,7 +89,8 @@ pub(in super::super) struct Companions<'a> {
     homes: Mutex<HashMap<String, Arc<Home>>>,
     /// By registry, how many of its repositories keep no lists of referrers.
     without_lists: Mutex<HashMap<String, Arc<AtomicUsize>>>,
-    found: Mutex<HashMap<(String, Digest), Arc<Outcome>>>,
+    /// By [`question`]. Nothing: there is nothing about it, as there is about most.
+    found: Mutex<HashMap<Digest, Option<Arc<Outcome>>>>,
     /// Lists that were made, since a registry has them in its API only.
     made: Arc<Memory>,
 }
@@ -108,19 +109,29 @@ impl<'a> Companions<'a> {
         }
     }
 
+    /// Says what follows, and of how many manifests.
+    pub(super) fn begin(&self, items: u64) {
+        if items > 0 {
+            self.events.event(Event::Phase {
+                name: "looking for signatures",
+                items: Some(items),
+                bytes: None,
+            });
+        }
+    }
+
+    /// Forgets repositories if there are more than `most`. What was found in them stays.
+    pub(super) fn leave(&self, most: usize) {
+        let mut homes = self.homes.lock().expect("no holder of this lock panics");
+        if homes.len() > most {
+            *homes = HashMap::new();
+        }
+    }
+
     /// Returns where an image is from; nothing if it was built in `scratch`.
     pub(super) fn home_of(&self, image: &ResolvedImage, scratch: &Path) -> Option<Arc<Home>> {
-        let source = image.entry.request.parsed_source().ok()?;
-        let (key, repository) = match &source {
-            Source::Registry(Reference { registry, repository, .. }) => {
-                (format!("{registry}/{repository}"), repository.clone())
-            }
-            Source::Layout(layout) if layout.path.starts_with(scratch) => return None,
-            Source::Layout(layout) => {
-                let repository = repository_of(layout).unwrap_or_else(|| image.origin.repository.clone());
-                (format!("oci:{}:{repository}", layout.path.display()), repository)
-            }
-        };
+        let (source, repository) = place_of(image, scratch)?;
+        let key = key_of(&source, &repository);
         let mut homes = self.homes.lock().expect("no holder of this lock panics");
         let home = homes.entry(key.clone()).or_insert_with(|| {
             let origin = Arc::new(Origin { repository, ..(*image.origin).clone() });
@@ -147,37 +158,40 @@ impl<'a> Companions<'a> {
         }
     }
 
-    /// Returns what was found about a manifest; nothing if it was not asked about.
-    pub(super) fn found(&self, home: &Home, digest: &Digest) -> Option<Arc<Outcome>> {
+    /// Returns what was found about a manifest.
+    pub(super) fn found(&self, home: &str, digest: &Digest) -> Option<Arc<Outcome>> {
         let found = self.found.lock().expect("no holder of this lock panics");
-        found.get(&(home.key.clone(), digest.clone())).cloned()
+        found.get(&question(home, digest)).cloned().flatten()
+    }
+
+    /// Answers whether a manifest was asked about.
+    fn is_known(&self, home: &str, digest: &Digest) -> bool {
+        self.found.lock().expect("no holder of this lock panics").contains_key(&question(home, digest))
     }
 
     /// Asks about manifests, and about what is found.
     pub(super) async fn search(&self, wanted: Vec<(Arc<Home>, Digest)>) {
         let mut wanted = wanted;
-        for depth in 0..MAX_DEPTH {
+        for _ in 0..MAX_DEPTH {
             let mut asked = HashSet::new();
             wanted.retain(|(home, digest)| {
-                self.found(home, digest).is_none() && asked.insert((home.key.clone(), digest.clone()))
+                !self.is_known(&home.key, digest) && asked.insert(question(&home.key, digest))
             });
-            if depth == 0 && !wanted.is_empty() {
-                let items = Some(wanted.len() as u64);
-                self.events.event(Event::Phase { name: "looking for signatures", items, bytes: None });
-            }
             let found: Vec<_> = stream::iter(wanted)
                 .map(|(home, digest)| async move {
                     let outcome = self.about(&home, &digest).await;
-                    (home, digest, Arc::new(outcome))
+                    let is_nothing = outcome.as_ref().is_ok_and(Vec::is_empty);
+                    (home, digest, (!is_nothing).then(|| Arc::new(outcome)))
                 })
                 .buffered(self.parallel)
                 .collect()
                 .await;
             wanted = Vec::new();
             for (home, digest, outcome) in found {
-                let subjects = outcome.iter().flatten().flat_map(Companion::subjects);
+                let companions = outcome.as_deref().and_then(|outcome| outcome.as_ref().ok());
+                let subjects = companions.into_iter().flatten().flat_map(Companion::subjects);
                 wanted.extend(subjects.map(|subject| (home.clone(), subject)));
-                let key = (home.key.clone(), digest);
+                let key = question(&home.key, &digest);
                 self.found.lock().expect("no holder of this lock panics").insert(key, outcome);
             }
         }
@@ -244,24 +258,25 @@ impl<'a> Companions<'a> {
             Some(list) => (list.descriptor().clone(), None),
             None => self.make_list(home, &tag, there.iter().map(|(d, _)| d.clone()).collect()).await?,
         };
-        let mut companion = Companion {
+        let (mut manifests, mut blobs) = (Vec::new(), Vec::new());
+        let mut listed: Vec<Digest> = there.iter().map(|(d, _)| d.digest.clone()).collect();
+        listed.sort();
+        for (_, image) in &there {
+            add(&mut manifests, &image.entry.manifests);
+            add(&mut blobs, &image.entry.blobs);
+        }
+        manifests.push(root.clone());
+        Ok(Some(Companion {
             kind: kind::REFERRERS,
             tag,
-            manifests: Vec::new(),
-            blobs: Vec::new(),
+            manifests: manifests.into(),
+            blobs: blobs.into(),
             origin: home.origin.clone(),
             made,
-            listed: there.iter().map(|(d, _)| d.digest.clone()).collect(),
+            listed,
             tagged,
-            root: root.clone(),
-        };
-        companion.listed.sort();
-        for (_, image) in there {
-            add(&mut companion.manifests, image.entry.manifests);
-            add(&mut companion.blobs, image.entry.blobs);
-        }
-        companion.manifests.push(root);
-        Ok(Some(companion))
+            root,
+        }))
     }
 
     /// Opens what a list names; nothing, and a warning, if it is not there: a list may be out of date.
@@ -388,6 +403,34 @@ impl Home {
     }
 }
 
+/// Returns the place and the repository that an image is from; nothing if it was built in `scratch`.
+fn place_of(image: &ResolvedImage, scratch: &Path) -> Option<(Source, Repository)> {
+    let source = image.entry.request.parsed_source().ok()?;
+    let repository = match &source {
+        Source::Registry(reference) => reference.repository.clone(),
+        Source::Layout(layout) if layout.path.starts_with(scratch) => return None,
+        Source::Layout(layout) => repository_of(layout).unwrap_or_else(|| image.origin.repository.clone()),
+    };
+    Some((source, repository))
+}
+
+/// Returns the name of the repository or layout that an image is from, by which it is found again.
+pub(super) fn home_key(image: &ResolvedImage, scratch: &Path) -> Option<String> {
+    place_of(image, scratch).map(|(source, repository)| key_of(&source, &repository))
+}
+
+fn key_of(source: &Source, repository: &Repository) -> String {
+    match source {
+        Source::Registry(Reference { registry, .. }) => format!("{registry}/{repository}"),
+        Source::Layout(layout) => format!("oci:{}:{repository}", layout.path.display()),
+    }
+}
+
+/// Returns what is asked once: a manifest of a repository, in few bytes.
+fn question(home: &str, digest: &Digest) -> Digest {
+    Digest::of(format!("{home} {digest}").as_bytes())
+}
+
 /// Returns the name of what lies beside an image under a tag.
 pub(super) fn beside(image: &Source, tag: &Tag) -> Source {
     match image {
@@ -409,10 +452,10 @@ fn repository_of(layout: &LayoutReference) -> Option<Repository> {
     layout.name.as_ref()?.rsplit_once(':')?.0.parse().ok()
 }
 
-fn add(to: &mut Vec<Descriptor>, more: Vec<Descriptor>) {
+fn add(to: &mut Vec<Descriptor>, more: &[Descriptor]) {
     for descriptor in more {
         if to.iter().all(|known| known.digest != descriptor.digest) {
-            to.push(descriptor);
+            to.push(descriptor.clone());
         }
     }
 }

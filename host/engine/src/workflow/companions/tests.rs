@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::reference::{Selector, Tag};
 use oc_mirror_model::report::Workflow;
@@ -18,16 +19,16 @@ fn image(name: &str, kind: &str, tag: &str) -> ImageEntry {
         target_tag: None,
         platforms: Vec::new(),
         with_referrers: false,
-        provenance: BTreeMap::new(),
+        provenance: Attributes::new(),
     };
     let root = Descriptor::of(media_type::OCI_MANIFEST, name.as_bytes());
     ImageEntry {
         plugin: "test".to_owned(),
         destination: request.destination(&root.digest).expect("a destination"),
         request,
-        manifests: vec![root.clone()],
+        manifests: vec![root.clone()].into(),
         root,
-        blobs: Vec::new(),
+        blobs: Vec::new().into(),
         sparse: false,
     }
 }
@@ -114,7 +115,7 @@ fn releases_without_signatures_are_told_once(
     let mut content = image("content", kind::RELEASE_CONTENT, "4.21.0-x");
     // An index is not run, so that its own signature may be missing.
     let list = Descriptor::of(media_type::OCI_INDEX, b"list");
-    content.manifests.push(list.clone());
+    content.manifests = content.manifests.iter().chain([&list]).cloned().collect();
     let mut entries = Vec::new();
     if payload {
         entries.push(beside(&release, kind::SIGNATURE, "r.sig", "r"));

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::deletion::{DeleteItem, ItemType, Outcome};
 use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
@@ -124,15 +125,15 @@ async fn image(memory: &Memory, repository: &str, tags: &[&str]) -> Vec<ImageEnt
             target_tag: None,
             platforms: Vec::new(),
             with_referrers: false,
-            provenance: BTreeMap::new(),
+            provenance: Attributes::new(),
         };
         entries.push(ImageEntry {
             plugin: "additional".to_owned(),
             destination: Place { repository: repository.clone(), tag },
             request,
             root: manifest.descriptor().clone(),
-            manifests: vec![manifest.descriptor().clone()],
-            blobs: vec![config.clone(), layer.clone()],
+            manifests: vec![manifest.descriptor().clone()].into(),
+            blobs: vec![config.clone(), layer.clone()].into(),
             sparse: false,
         });
     }
@@ -160,7 +161,7 @@ async fn lab(greedy: bool) -> (Arc<Memory>, Destination, Chain) {
         signed_by: Vec::new(),
         quarantined: Vec::new(),
     };
-    let chain = advance(&Chain::new(Uuid::nil()), &index, None, &Names::default(), Extras::default());
+    let chain = advance(Chain::new(Uuid::nil()), &index, None, &Names::default(), Extras::default());
     let records = Arc::new(InRegistry::new(memory.clone(), None));
     records.commit(&chain, None).await.expect("committed");
     let deleter: Arc<dyn ContentDelete> =

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index};
-use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::manifest::{Descriptor, Descriptors};
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::{Repository, Selector};
 use oc_mirror_model::report::{Failure, ImageReport, ImagesetReport, RunReport, Workflow, exit};
@@ -197,7 +197,7 @@ impl Publishing<'_> {
                         "planned".clone_into(&mut line.outcome);
                         let before = imagined.unwrap_or_else(|| Chain::new(self.uid));
                         imagined = Some(advance(
-                            &before,
+                            before,
                             index,
                             Some(&offer.identity()),
                             &destination.names,
@@ -246,7 +246,7 @@ impl Publishing<'_> {
             let index = self.index(offer, sequence, base, Vec::new());
             let step = match admit(&index, &identity, Some(&chain), workspace) {
                 Ok(Admission::Publish) => {
-                    chain = advance(&chain, &index, Some(&identity), &Names::default(), Extras::default());
+                    chain = advance(chain, &index, Some(&identity), &Names::default(), Extras::default());
                     Step::Publish { sequence, base }
                 }
                 Ok(Admission::AlreadyPublished) => Step::AlreadyPublished { sequence },
@@ -511,7 +511,7 @@ impl Publishing<'_> {
         let brought = Brought::of_archive(offer.configuration(), &signatures, report);
         let before = found.map_or_else(|| Chain::new(self.uid), |f| f.chain.clone());
         let mut after =
-            advance(&before, index, Some(&offer.identity()), &destination.names, Extras::default());
+            advance(before, index, Some(&offer.identity()), &destination.names, Extras::default());
         brought.keep(&mut after, index.sequence, &index.images, destination);
         destination.records.commit(&after, found).await?;
         self.workspace.note_published(self.uid, &destination.target.to_string(), index.sequence)?;
@@ -555,8 +555,8 @@ fn shell(request: &ImageRequest, root: &Digest) -> Option<ImageEntry> {
         request: request.clone(),
         destination: request.destination(root).ok()?,
         root: Descriptor::new("", root.clone(), 0),
-        manifests: Vec::new(),
-        blobs: Vec::new(),
+        manifests: Descriptors::default(),
+        blobs: Descriptors::default(),
         sparse: false,
     })
 }

@@ -88,8 +88,8 @@ impl Together {
             request: request.clone(),
             destination,
             root,
-            manifests: parts.manifests,
-            blobs: parts.blobs,
+            manifests: parts.manifests.into(),
+            blobs: parts.blobs.into(),
             sparse: parts.sparse,
         })
     }

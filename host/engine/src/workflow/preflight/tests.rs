@@ -1,6 +1,6 @@
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::media_type;
 use oc_mirror_model::report::Workflow;
@@ -68,12 +68,12 @@ fn image(path: &str) -> ImageEntry {
             target_tag: None,
             platforms: Vec::new(),
             with_referrers: false,
-            provenance: BTreeMap::new(),
+            provenance: Attributes::new(),
         },
         destination: Place { repository: path.parse().unwrap(), tag: "v1".parse().unwrap() },
-        manifests: vec![root.clone()],
+        manifests: vec![root.clone()].into(),
         root,
-        blobs: Vec::new(),
+        blobs: Vec::new().into(),
         sparse: false,
     }
 }
@@ -149,10 +149,11 @@ impl Outcome {
 #[tokio::test]
 async fn everything_is_told_at_once() {
     let mut large = image("team/large");
-    large.manifests[0].size = 5 << 20;
+    let manifest = Descriptor { size: 5 << 20, ..large.manifests[0].clone() };
+    large.manifests = vec![manifest].into();
     let mut other = image("team/other");
     let digest = Digest::of_with(Algorithm::Sha512, b"x");
-    other.blobs.push(Descriptor::new("application/octet-stream", digest, 1));
+    other.blobs = vec![Descriptor::new("application/octet-stream", digest, 1)].into();
     let mut sparse = image("team/sparse");
     sparse.sparse = true;
     let ecr = Registry { refuses: vec!["team/large", "oc-mirror"], ..registry(Product::Ecr) };
@@ -174,7 +175,8 @@ async fn everything_is_told_at_once() {
 #[tokio::test]
 async fn the_same_images_go_to_any_other_registry_unasked() {
     let mut large = image("team/large");
-    large.manifests[0].size = 5 << 20;
+    let manifest = Descriptor { size: 5 << 20, ..large.manifests[0].clone() };
+    large.manifests = vec![manifest].into();
     let generic = Registry { refuses: vec!["team"], takes_oci: false, ..registry(Product::Generic) };
     let outcome = prepare(generic, ("docker://r.example", None), false, &[large]).await;
     assert!(outcome.destination.is_ok());
