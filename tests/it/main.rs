@@ -42,6 +42,8 @@ mod operators;
 mod platforms;
 mod plugin_artifacts;
 mod plugin_commands;
+mod plugin_failures;
+mod plugin_languages;
 mod real_image;
 mod real_signatures;
 mod refusals;

@@ -171,7 +171,11 @@ fn what_is_no_project_is_not_built() {
     let context = context();
     let empty = context.work().display().to_string();
     let output = context.run(&["plugin", "build", &empty]).expect_code(1);
-    assert!(output.stderr.contains("there is no `Cargo.toml`"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("there is neither a `Cargo.toml` nor a `plugin.toml`"),
+        "{}",
+        output.stderr
+    );
     assert!(output.stderr.contains("plugin new NAME"), "{}", output.stderr);
 }
 

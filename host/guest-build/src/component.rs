@@ -17,8 +17,13 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// The component must export what the worlds in `meta` ask for, and nothing of another world.
 pub fn componentize(core: &[u8], meta: &PluginMeta) -> Result<Vec<u8>, GuestBuildError> {
     let failed = |source: Cause| GuestBuildError::Component { plugin: meta.id.clone(), source };
-    let component = encode(core).map_err(failed)?;
-    let exported = exported_worlds(&component).map_err(failed)?;
+    checked(&encode(core).map_err(failed)?, meta)
+}
+
+/// Embeds `meta` in a component, if it exports the worlds that `meta` names.
+pub(crate) fn checked(component: &[u8], meta: &PluginMeta) -> Result<Vec<u8>, GuestBuildError> {
+    let failed = |source: Cause| GuestBuildError::Component { plugin: meta.id.clone(), source };
+    let exported = exported_worlds(component).map_err(failed)?;
     let mut declared: Vec<&str> = meta.worlds.iter().map(String::as_str).collect();
     declared.sort_unstable();
     if declared != exported {
@@ -28,7 +33,7 @@ pub fn componentize(core: &[u8], meta: &PluginMeta) -> Result<Vec<u8>, GuestBuil
             exported: exported.join(", "),
         });
     }
-    Ok(embed_meta(&component, meta))
+    Ok(embed_meta(component, meta))
 }
 
 fn encode(core: &[u8]) -> Result<Vec<u8>, Cause> {

@@ -12,6 +12,32 @@ pub enum GuestBuildError {
          Debian packages `rustc-web cargo-web rust-web-src lld-19`"
     )]
     NoToolchain,
+    /// The tool that makes components of a language is not installed.
+    #[error("there is no `{tool}`, neither in the project nor on the search path")]
+    NoTool {
+        /// The program.
+        tool: String,
+        /// A command that installs it.
+        install: String,
+    },
+    /// The tool of a language ended with an error.
+    #[error("`{command}` failed in `{dir}`:\n{output}")]
+    Script {
+        /// What was run.
+        command: String,
+        /// Where.
+        dir: PathBuf,
+        /// What it wrote.
+        output: String,
+    },
+    /// A project has more than sources in it.
+    #[error("the files in `{dir}` have more than {most} bytes")]
+    TooLarge {
+        /// The project.
+        dir: PathBuf,
+        /// How many are looked at.
+        most: u64,
+    },
     /// A program could not be started.
     #[error("cannot start `{program}`")]
     Start {

@@ -1,12 +1,14 @@
 //! Compiles WebAssembly guests into components with whichever toolchain is at hand.
 //!
 //! [`GuestBuild`] runs cargo on the crates of a workspace, turns each core module into a component and embeds the
-//! crate's `plugin.toml` as [`PluginMeta`]. It is called from build scripts, tests and tasks, so it hands a clean
+//! crate's `plugin.toml` as [`PluginMeta`]. [`ScriptBuild`] does the same for one project in Python or JavaScript, with the
+//! tools of these languages. [`GuestBuild`] is called from build scripts, tests and tasks, so it hands a clean
 //! environment to the cargo it starts. It prints nothing and knows no particular plugin.
 
 mod component;
 mod error;
 mod meta;
+mod scripted;
 mod toolchain;
 
 use std::collections::BTreeSet;
@@ -16,8 +18,12 @@ use serde::Deserialize;
 
 pub use component::{META_SECTION, componentize, embed_meta, read_meta};
 pub use error::GuestBuildError;
-pub use meta::{CAPABILITIES, PluginMeta, Resources, STAGES, WIT_VERSION, WORLDS};
+pub use meta::{CAPABILITIES, ID_RULE, PluginMeta, Resources, STAGES, WIT_VERSION, WORLDS, is_id};
+pub use scripted::{Language, ScriptBuild};
 pub use toolchain::Toolchain;
+
+/// The contract that guests are built against, as text.
+pub const CONTRACT: &str = include_str!("../../../wit/plugin.wit");
 
 /// Which guests to compile, and where to.
 #[derive(Clone, Debug)]
@@ -125,7 +131,7 @@ impl GuestBuild {
     /// Turns one core module into a component with its metadata.
     fn finish(&self, workspace_root: &Path, package: &Package) -> Result<BuiltGuest, GuestBuildError> {
         let manifest = package.plugin_toml();
-        let (meta, schema) = PluginMeta::read(&manifest, &package.version)?;
+        let (meta, schema) = PluginMeta::read(&manifest, Some(&package.version))?;
         let module = package
             .module_name()
             .ok_or_else(|| GuestBuildError::NotAGuest { package: package.name.clone() })?;

@@ -97,7 +97,7 @@ struct Manifest {
 
 impl PluginMeta {
     /// Reads a `plugin.toml`; `version` stands in where the file names none. Also returns the schema's file.
-    pub fn read(path: &Path, version: &str) -> Result<(Self, Option<PathBuf>), GuestBuildError> {
+    pub fn read(path: &Path, version: Option<&str>) -> Result<(Self, Option<PathBuf>), GuestBuildError> {
         let invalid = |path: &Path, reason: String| GuestBuildError::Manifest { path: path.into(), reason };
         let text = read_text(path)?;
         let manifest: Manifest = toml::from_str(&text).map_err(|e| invalid(path, e.to_string()))?;
@@ -118,7 +118,10 @@ impl PluginMeta {
         };
         let meta = Self {
             id: manifest.id,
-            version: manifest.version.unwrap_or_else(|| version.to_owned()),
+            version: manifest
+                .version
+                .or_else(|| version.map(str::to_owned))
+                .ok_or_else(|| invalid(path, "`version` is missing".to_owned()))?,
             description: manifest.description,
             worlds: manifest.worlds,
             wit: manifest.wit,
@@ -133,7 +136,9 @@ impl PluginMeta {
 
     /// Says what is wrong with it, if something is.
     pub fn check(&self) -> Result<(), String> {
-        check_id(&self.id)?;
+        if !is_id(&self.id) {
+            return Err(format!("`id` is `{}`; expected {ID_RULE}", self.id));
+        }
         check_version(&self.version)?;
         if self.wit != WIT_VERSION {
             return Err(format!("`wit` is `{}`; this build makes `{WIT_VERSION}`", self.wit));
@@ -185,14 +190,14 @@ fn one_of(noun: &str, word: &str, valid: &[&str]) -> Result<(), String> {
     }
 }
 
-/// The name is a file name and a word in messages, so it is kept plain.
-fn check_id(id: &str) -> Result<(), String> {
+/// What [`is_id`] asks for, in words.
+pub const ID_RULE: &str = "up to 64 lower-case letters, digits and `-`, beginning with a letter";
+
+/// Answers whether a plugin can be called so: the name is a file name and a word in messages, so it is kept plain.
+pub fn is_id(id: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let starts = id.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
-    match starts && id.len() <= 64 && id.bytes().all(plain) {
-        true => Ok(()),
-        false => Err(format!("`id` is `{id}`; expected up to 64 lower-case letters, digits and `-`")),
-    }
+    starts && id.len() <= 64 && id.bytes().all(plain)
 }
 
 fn check_version(version: &str) -> Result<(), String> {
@@ -224,7 +229,7 @@ mod tests {
         let path = dir.path().join("plugin.toml");
         std::fs::write(&path, text).expect("written");
         std::fs::write(dir.path().join("list.json"), "[]").expect("written");
-        PluginMeta::read(&path, "1.2.3").map(|(meta, _)| meta)
+        PluginMeta::read(&path, Some("1.2.3")).map(|(meta, _)| meta)
     }
 
     #[test]

@@ -119,7 +119,9 @@ fn the_examples() {
     if !has_compiler() {
         return;
     }
-    for (dir, name) in [("policies/deny-label", "deny-label"), ("sources/tags", "tags")] {
+    for (dir, name) in
+        [("policies/deny-label", "deny-label"), ("sources/list", "list"), ("sources/tags", "tags")]
+    {
         let manifest_dir = repository().join("examples").join(dir);
         let built =
             GuestBuild { manifest_dir, target_dir: target_dir(), packages: vec![] }.build().expect("built");

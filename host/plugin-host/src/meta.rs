@@ -166,7 +166,11 @@ impl Inspection {
 }
 
 fn worlds_of(exports: &BTreeSet<String>) -> Vec<String> {
-    let exported = |interface: &str| exports.contains(&format!("{PACKAGE}{interface}@{CONTRACT}"));
+    // Which version of it has been looked at: any that this host runs will do.
+    let exported = |interface: &str| {
+        let start = format!("{PACKAGE}{interface}@");
+        exports.iter().any(|name| name.starts_with(&start))
+    };
     WORLDS.iter().filter(|(_, interface)| exported(interface)).map(|(world, _)| (*world).to_owned()).collect()
 }
 

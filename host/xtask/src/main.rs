@@ -4,12 +4,14 @@
 
 mod bench;
 mod dependencies;
+mod languages;
 mod moto;
 mod quickstart;
 mod run;
 mod setup;
 mod spdx;
 mod suite;
+mod wit;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ Commands:
   quickstart      Build, mirror a few images across a pretended air gap, and account for it
   test [STEP]...  Install what is missing, then run all checks and tests, or only the named steps
   setup           Only install what is missing
+  wit freeze      Make a release of the contract of plugins, with a guest that is built against it
   bench startup   Measure how long the program and its built-in plugins take to start
   bench updates   Measure how long a question about updates takes
   bench catalog   Measure what reading catalogs of operators takes, of time and of memory
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         ["quickstart"] => quickstart::run(),
         ["test", steps @ ..] => suite::run(steps),
         ["setup"] => setup::install(&setup::ALL),
+        ["wit", "freeze"] => wit::freeze(),
         ["bench", "startup"] => bench::startup(),
         ["bench", "updates"] => bench::updates(),
         ["bench", "catalog"] => bench::catalog(),

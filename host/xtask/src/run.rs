@@ -38,6 +38,7 @@ pub(crate) fn guest_workspaces() -> Vec<PathBuf> {
     };
     let mut dirs = vec![root().join("plugins"), root().join("tests/guests")];
     dirs.extend(children(root().join("examples")).into_iter().flat_map(children));
+    dirs.extend(children(root().join("tests/released")));
     let mut manifests: Vec<PathBuf> = dirs.into_iter().map(|dir| dir.join("Cargo.toml")).collect();
     manifests.retain(|manifest| manifest.is_file());
     manifests.sort();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::run::{Tool, on_path, step};
-use crate::{Outcome, moto};
+use crate::{Outcome, languages, moto};
 
 /// Something a command needs that cargo does not bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +19,22 @@ pub(crate) enum Need {
     Oracle,
     /// A Python that makes virtual environments, and in one of them an S3 server to test against.
     ObjectStore,
+    /// What makes components of plugins in Python and JavaScript, where these languages are there.
+    Languages,
     /// `cargo fmt` and `cargo clippy`.
     Lints,
 }
 
 /// All there is.
-pub(crate) const ALL: [Need; 6] =
-    [Need::Registry, Need::Witnesses, Need::Guests, Need::Oracle, Need::ObjectStore, Need::Lints];
+pub(crate) const ALL: [Need; 7] = [
+    Need::Registry,
+    Need::Witnesses,
+    Need::Guests,
+    Need::Oracle,
+    Need::ObjectStore,
+    Need::Languages,
+    Need::Lints,
+];
 
 /// Debian's Python, whatever else is on the path: its packages are installed for this one.
 const PYTHON: &str = "/usr/bin/python3";
@@ -45,7 +54,7 @@ impl Need {
             ]),
             Self::Oracle => python_packages(Path::new(PYTHON)),
             Self::ObjectStore => absent(&[("python3-venv", moto::makes_environments(Path::new(PYTHON)))]),
-            Self::Lints => Vec::new(),
+            Self::Languages | Self::Lints => Vec::new(),
         }
     }
 }
@@ -81,6 +90,9 @@ pub(crate) fn install(needs: &[Need]) -> Outcome {
         }
         if needs.contains(&Need::ObjectStore) {
             moto::install(Path::new(PYTHON))?;
+        }
+        if needs.contains(&Need::Languages) {
+            languages::install()?;
         }
         if needs.contains(&Need::Lints) { install_lints() } else { Ok(()) }
     })

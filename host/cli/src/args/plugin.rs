@@ -14,7 +14,7 @@ pub(crate) struct PluginArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    /// Make a project in Rust that builds and tests as it is
+    /// Make a project that builds and tests as it is
     #[command(after_help = NEW)]
     New {
         /// Its name: lower-case letters, digits and `-`
@@ -25,15 +25,21 @@ pub(crate) enum PluginCommand {
         #[arg(long, value_enum, value_name = "KIND", default_value_t = PluginKind::Policy)]
         kind: PluginKind,
 
+        /// What it is going to be written in; sources are made in Rust only
+        #[arg(long, value_enum, value_name = "LANGUAGE", default_value_t = PluginLanguage::Rust)]
+        language: PluginLanguage,
+
         /// Where to make it [default: NAME]
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
-    /// Compile the plugins of a project in Rust into components
+    /// Make a component of a project, or of each plugin of a workspace in Rust
     ///
-    /// It takes rustup's target wasm32-unknown-unknown, or Debian's packages rustc-web, cargo-web, rust-web-src and lld-19.
+    /// Beside plugin.toml there is Cargo.toml, plugin.py or plugin.js. Rust takes rustup's target wasm32-unknown-unknown, or
+    /// Debian's packages rustc-web, cargo-web, rust-web-src and lld-19; Python takes componentize-py of PyPI; JavaScript takes
+    /// jco of npm. The latter two are looked for in .venv and node_modules of the project, then on the search path.
     Build {
-        /// The directory with its Cargo.toml
+        /// The directory of the project
         #[arg(value_name = "DIR", default_value = ".")]
         directory: PathBuf,
 
@@ -170,6 +176,17 @@ pub(crate) enum PluginKind {
     Policy,
     /// Says which images are wanted
     Source,
+}
+
+/// What a plugin is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PluginLanguage {
+    /// A library with an SDK, small and fast
+    Rust,
+    /// With componentize-py
+    Python,
+    /// With jco and QuickJS
+    Javascript,
 }
 
 /// How to go on.

@@ -100,9 +100,13 @@ fn is_below(path: &str, directory: &str) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Paths in images are written with or without a slash in front.
-fn in_image(path: &str) -> &str {
-    path.strip_prefix('/').unwrap_or(path)
+/// Paths in images are written with or without a slash in front. Names that a guest makes up have nothing in them that would
+/// move the cursor of whoever lists the image.
+fn in_image(path: &str) -> Answer<&str> {
+    match path.chars().any(char::is_control) {
+        true => Err(Fault::invalid(format!("`{}` has control characters in it", clean(path, 200)))),
+        false => Ok(path.strip_prefix('/').unwrap_or(path)),
+    }
 }
 
 fn set(map: &mut BTreeMap<String, String>, key: String, value: String) -> bool {
@@ -318,7 +322,7 @@ impl HostImageBuilder for StoreState {
 
     async fn clear(&mut self, builder: Resource<Builder>, path: String, mode: u32) -> Answer<()> {
         self.charge_items(1)?;
-        let path = in_image(&path).trim_end_matches('/').to_owned();
+        let path = in_image(&path)?.trim_end_matches('/').to_owned();
         self.builder(&builder)?.cleared.insert(path, mode & 0o7777);
         Ok(())
     }
@@ -332,7 +336,7 @@ impl HostImageBuilder for StoreState {
     ) -> Answer<()> {
         self.charge_items(1)?;
         self.charge_written(content.len() as u64)?;
-        let path = in_image(&path).to_owned();
+        let path = in_image(&path)?.to_owned();
         let new = self.collecting()?.next_file();
         let growing = &mut self.builder(&builder)?.growing;
         let (_, file) = growing.entry(path).or_insert_with(|| (mode & 0o7777, new));
@@ -341,7 +345,7 @@ impl HostImageBuilder for StoreState {
 
     async fn remove(&mut self, builder: Resource<Builder>, path: String) -> Answer<()> {
         self.charge_items(1)?;
-        self.builder(&builder)?.layer.whiteout(in_image(&path))?;
+        self.builder(&builder)?.layer.whiteout(in_image(&path)?)?;
         Ok(())
     }
 
@@ -354,7 +358,7 @@ impl HostImageBuilder for StoreState {
         self.charge_items(1)?;
         let spooled = self.collecting()?.next_file();
         let files = Arc::clone(&self.builder(&builder)?.files);
-        let path = in_image(&path).to_owned();
+        let path = in_image(&path)?.to_owned();
         let spool = Spool::create(spooled).await?;
         let file = BuilderFile { files, path, mode: mode & 0o7777, spool };
         Ok(self.table.push(Writer::Image(file))?)
@@ -371,7 +375,7 @@ impl HostImageBuilder for StoreState {
         self.builder(&builder)?;
         let filesystem = self.table.get(&from)?.clone();
         let mut total = 0;
-        let dest = in_image(&dest).trim_end_matches('/');
+        let dest = in_image(&dest)?.trim_end_matches('/');
         for Copied { below, entry } in filesystem.subtree(&path)? {
             self.charge_items(1)?;
             let to = match (dest.is_empty(), below.is_empty()) {
@@ -425,7 +429,7 @@ impl HostImageBuilder for StoreState {
         })?;
         self.charge_items(found.len() as u64)?;
         self.charge_written(found.iter().map(|u| u.size).sum())?;
-        let dest = in_image(&dest).trim_end_matches('/');
+        let dest = in_image(&dest)?.trim_end_matches('/');
         self.builder(&builder)?.add_unpacked(dest, found)
     }
 

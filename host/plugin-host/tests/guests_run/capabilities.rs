@@ -175,6 +175,29 @@ async fn files_and_documents_stay_in_bounds() {
     assert!(collected.documents.is_empty());
 }
 
+/// Names, digests and paths of a guest are read as if an enemy had written them; what is wrong is answered at the call.
+#[tokio::test]
+async fn nothing_forged_is_taken() {
+    let world = world();
+    let source = host().source(odd(json!({"behaviour": "forge"}), &ALL_GRANTS)).await.expect("it loads");
+    let collected = source.collect(&run_info(), &world.services()).await.expect("it ends well");
+    let told = collected.warnings.iter();
+    let answers: Vec<_> =
+        told.filter_map(|(code, text)| Some((code.strip_prefix("forge.")?, text))).collect();
+    assert!(answers.len() > 90, "{} were tried", answers.len());
+    let is_told_right = |what: &str, answer: &str| {
+        // A layout is a good name for what is not granted.
+        let is_refused =
+            answer.starts_with("invalid: ") || what == "source a layout" && answer.starts_with("denied: ");
+        let is_clean = !answer.contains(|c: char| c.is_control() || c == '\u{202e}');
+        is_refused && is_clean && answer.len() <= 8 << 10
+    };
+    let wrong: Vec<_> = answers.into_iter().filter(|(what, answer)| !is_told_right(what, answer)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(collected.images.len(), 1, "the one that is good");
+    assert!(collected.artifacts.is_empty() && collected.documents.is_empty());
+}
+
 #[tokio::test]
 async fn a_policy_may_read_the_image_it_is_asked_about() {
     let world = world();

@@ -25,6 +25,8 @@ fn short(settings: &mut HostSettings) {
 #[rstest]
 #[case("spin", "used up its 200 ms")]
 #[case("hog", "asked for more than 256 MiB of memory")]
+#[case("grab", "asked for more than 256 MiB of memory")]
+#[case("recurse", "trapped: call stack exhausted")]
 #[case("trap", "trapped: unreachable")]
 #[tokio::test]
 async fn a_source_that_misbehaves(#[case] behaviour: &str, #[case] cause: &str) {
@@ -43,6 +45,8 @@ async fn a_source_that_misbehaves(#[case] behaviour: &str, #[case] cause: &str) 
 #[rstest]
 #[case("spin", "used up its 200 ms")]
 #[case("hog", "asked for more than 64 MiB of memory")]
+#[case("grab", "asked for more than 64 MiB of memory")]
+#[case("recurse", "trapped: call stack exhausted")]
 #[case("trap", "trapped: unreachable")]
 #[tokio::test]
 async fn a_policy_that_misbehaves(#[case] behaviour: &str, #[case] cause: &str) {
@@ -145,6 +149,43 @@ async fn too_many_items_are_an_error_even_if_the_guest_does_not_notice() {
     let error =
         collect(&host, &world, json!({"behaviour": "flood", "count": 151})).await.expect_err("too many");
     assert!(error.cause.contains("used up its 150 items"), "{}", error.cause);
+}
+
+#[tokio::test]
+async fn ten_million_images_are_too_many() {
+    let world = World::new(vec![]);
+    let host = host_with(|s| s.source.items = 100_000);
+    let error = collect(&host, &world, json!({"behaviour": "emit", "count": 10_000_000})).await;
+    let error = error.expect_err("too many");
+    assert_eq!(error.cause, "limit: used up its 100000 items");
+    assert_eq!(Limits::source().items, 1_000_000, "what a run allows");
+}
+
+/// A line of a gigabyte cannot be made within the memory that there is. One of less is not taken, or not shown.
+#[rstest]
+#[case::beyond_memory(1 << 20, "asked for more than 256 MiB of memory")]
+#[case::beyond_a_call(100 << 10, "handed more than 8 MiB to the host in one call")]
+#[tokio::test]
+async fn a_line_without_end_is_not_logged(#[case] kib: u32, #[case] cause: &str) {
+    let world = World::new(vec![]);
+    let error = collect(&host(), &world, json!({"behaviour": "shout", "count": kib})).await;
+    let error = error.expect_err("it is too long");
+    assert!(error.cause.starts_with(cause), "{}", error.cause);
+    assert!(world.events.lines().is_empty(), "{:?}", world.events.lines());
+}
+
+#[tokio::test]
+async fn a_long_line_is_cut_or_dropped() {
+    let world = World::new(vec![]);
+    for (kib, shown) in [(1 << 10, 8 << 10), (5 << 10, 0)] {
+        let collected = collect(&host(), &world, json!({"behaviour": "shout", "count": kib})).await;
+        assert_eq!(collected.expect("it ends well").images.len(), 1);
+        let longest = world.events.lines().iter().map(|line| line.matches('x').count()).max();
+        assert!(longest.unwrap_or_default() <= 8 << 10);
+        assert!(shown == 0 || longest >= Some(shown), "{longest:?}");
+    }
+    let last = world.events.lines().pop().expect("it is told that something was left out");
+    assert!(last.contains("1 more messages were dropped"), "{last}");
 }
 
 #[tokio::test]

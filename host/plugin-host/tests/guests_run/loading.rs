@@ -1,5 +1,6 @@
 //! What is checked before a plugin may run, and what is kept of it between runs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use oc_mirror_plugin_host::{Binary, Host, HostSettings, LoadError, LoadErrorKind
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{binary, guest, host, host_with, odd, spec};
+use crate::support::{ALL_GRANTS, binary, guest, host, host_with, odd, spec};
 
 async fn refused(spec: oc_mirror_plugin_host::PluginSpec) -> LoadError {
     host().source(spec).await.err().expect("it is refused")
@@ -40,10 +41,32 @@ async fn the_guest_has_a_say_too() {
 }
 
 #[tokio::test]
-async fn the_host_cannot_be_reached_from_validate() {
-    // Logging is harmless; it is not heard since there is no run.
-    let source = host().source(odd(json!({"behaviour": "reach", "at": "configure"}), &[])).await;
-    assert!(source.is_ok());
+async fn the_host_cannot_be_reached_from_configure() {
+    // Everything is granted. Logging is harmless; it is not heard since there is no run.
+    let settings = json!({"behaviour": "reach", "at": "configure"});
+    let error = refused(odd(settings.clone(), &ALL_GRANTS)).await;
+    let LoadErrorKind::Settings(problems) = &*error.kind else { panic!("{error:?}") };
+    let answers: BTreeMap<&str, &str> =
+        problems.iter().map(|p| (p.path.as_str(), p.message.as_str())).collect();
+    for call in [
+        "registry.resolve",
+        "registry.tags",
+        "registry.open",
+        "http.fetch",
+        "http.fetch-with-credential",
+        "cache.open",
+        "cache.commit",
+    ] {
+        assert_eq!(answers[call], "denied: nothing can be reached while settings are checked", "{call}");
+    }
+    assert_eq!(answers["plan.save-state"], "denied: nothing is being collected");
+    assert_eq!(answers["config.has-credential"], "ok false");
+    assert_eq!((answers["plan.load-state"], answers["plan.withheld"]), ("ok none", "ok 0"));
+
+    let mut asking = settings;
+    asking["count"] = json!(0);
+    let error = refused(odd(asking, &ALL_GRANTS)).await.to_string();
+    assert!(error.contains("there is no run while settings are checked"), "{error}");
 }
 
 fn with_meta(change: impl FnOnce(&mut oc_mirror_guest_build::PluginMeta)) -> Binary {

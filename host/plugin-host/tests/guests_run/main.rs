@@ -4,4 +4,5 @@ mod builtin;
 mod capabilities;
 mod limits;
 mod loading;
+mod released;
 mod support;

@@ -3,6 +3,7 @@
 //! [`Odd`] implements the worlds content-source, policy and static-policy; [`Settings::at`] says in which call it
 //! shows its [`Behaviour`]. In all other calls it is quiet: it collects one image and allows everything.
 
+mod forge;
 mod reach;
 
 use oc_mirror_plugin_sdk::host::{log, progress};
@@ -22,6 +23,16 @@ pub enum Behaviour {
     Spin,
     /// Allocates until it is refused, which traps.
     Hog,
+    /// Asks for nearly all memory that there can be, at once.
+    Grab,
+    /// Calls itself until there is no stack.
+    Recurse,
+    /// Logs one line of `count` KiB.
+    Shout,
+    /// Hands over names, digests and paths that the host must not take, and tells what it answered.
+    Forge,
+    /// Emits `count` images.
+    Emit,
     /// Panics after it has emitted half of its images.
     Trap,
     /// Emits `count` images, log lines, warnings and findings, full of escape sequences.
@@ -100,7 +111,14 @@ impl Plugin for Odd {
         let odd = Self(settings);
         if odd.0.at.as_deref() == Some("configure") {
             match odd.0.behaviour {
-                Behaviour::Reach => odd.log_lines(1),
+                Behaviour::Reach => {
+                    odd.log_lines(1);
+                    let told = reach::from_configure(&odd.0);
+                    return Err(told
+                        .into_iter()
+                        .map(|(call, answer)| problem(call, "odd", answer))
+                        .collect());
+                }
                 Behaviour::Flood => {
                     return Err((0..odd.0.count)
                         .map(|n| problem(format!("x[{n}]"), "odd", HOSTILE_LINE))
@@ -123,6 +141,12 @@ impl Odd {
         match self.shows(at) {
             Some(Behaviour::Spin) => spin(),
             Some(Behaviour::Hog) => hog(),
+            Some(Behaviour::Grab) => grab(),
+            Some(Behaviour::Recurse) => drop(recurse(0)),
+            Some(Behaviour::Shout) => {
+                let line = "x".repeat(self.0.count as usize * 1024);
+                log::log(log::Level::Info, &line, &[]);
+            }
             Some(Behaviour::Trap) => panic!("as the settings say"),
             Some(Behaviour::Linger) => {
                 while !progress::cancelled() {
@@ -166,6 +190,22 @@ fn hog() {
     }
 }
 
+/// Allocates half of what 32 bits can address, which is the most that one value can have. A second one would not fit.
+fn grab() {
+    let all: Vec<Vec<u8>> = (0..2).map(|_| vec![1u8; (1 << 31) - (1 << 16)]).collect();
+    std::hint::black_box(all);
+}
+
+/// Never comes to an end in practice. What is done afterwards keeps the compiler from making a loop of it, and it has no
+/// variables in memory, whose own stack would be used up first.
+#[inline(never)]
+fn recurse(depth: u64) -> u64 {
+    match depth {
+        u64::MAX => 0,
+        depth => recurse(depth + 1).wrapping_mul(depth | 1) ^ depth,
+    }
+}
+
 fn image(number: u32) -> ImageRequest {
     ImageRequest {
         source: format!("registry.example/odd/image-{number}:1"),
@@ -192,6 +232,12 @@ impl ContentSource for Odd {
                     out.warn("odd.flood", HOSTILE_LINE);
                 }
                 return self.emit(out, self.0.count);
+            }
+            Some(Behaviour::Emit) => return self.emit(out, self.0.count),
+            Some(Behaviour::Forge) => {
+                for (what, answer) in forge::from_source(out) {
+                    out.warn(&format!("forge.{what}"), &answer);
+                }
             }
             Some(Behaviour::Reach) => {
                 for (call, answer) in reach::from_source(&self.0, out) {

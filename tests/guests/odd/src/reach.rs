@@ -75,6 +75,24 @@ fn web(settings: &Settings) -> Answers {
     ]
 }
 
+/// What can be tried while settings are checked, when there is no run.
+pub(crate) fn from_configure(settings: &Settings) -> Answers {
+    // What the run is has no answer then, and ends who asks.
+    if settings.count == 0 {
+        config::run();
+    }
+    let mut answers = registries(settings);
+    answers.extend(web(settings));
+    answers.push(("config.has-credential", format!("ok {}", config::has_credential(&settings.credential))));
+    answers.push(("cache.open", told(cache::open("mine"), |found| found.is_some().to_string())));
+    answers.push(("cache.commit", told(keep("mine"), |()| String::new())));
+    answers.push(("plan.save-state", told(plan::save_state("{}"), |()| String::new())));
+    answers
+        .push(("plan.load-state", format!("ok {}", plan::load_state().unwrap_or_else(|| "none".to_owned()))));
+    answers.push(("plan.withheld", format!("ok {}", plan::withheld().len())));
+    answers
+}
+
 /// What a content source can try.
 pub(crate) fn from_source(settings: &Settings, out: &Sink) -> Answers {
     let mut answers = from_anywhere(settings);

@@ -2,27 +2,36 @@
 
 use std::path::Path;
 
-use oc_mirror_guest_build::{GuestBuild, GuestBuildError};
+use oc_mirror_guest_build::{GuestBuild, GuestBuildError, Language, ScriptBuild};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::report::exit;
 
 use crate::error::CliError;
 use crate::output::{self, size};
 
-/// Compiles the plugins of a Rust project into components.
+/// Makes components of a project.
 pub(super) fn run(directory: &Path, target: Option<&Path>) -> Result<u8, CliError> {
     let absolute = |path: &Path| {
         std::path::absolute(path)
             .map_err(|error| CliError::caused(format!("`{}` cannot be used", path.display()), &error))
     };
     let manifest_dir = absolute(directory)?;
-    if !manifest_dir.join("Cargo.toml").is_file() {
-        return Err(CliError::new(format!("there is no `Cargo.toml` in `{}`", directory.display()))
-            .hint("name the directory of the project; `oc-mirror plugin new NAME` makes one"));
-    }
+    let Some(language) = Language::of(&manifest_dir) else {
+        let shown = directory.display();
+        return Err(CliError::new(format!(
+            "there is neither a `Cargo.toml` nor a `plugin.toml` with a `plugin.py` or `plugin.js` in `{shown}`"
+        ))
+        .hint("name the directory of the project; `oc-mirror plugin new NAME` makes one"));
+    };
     let target_dir = target.map_or_else(|| Ok(manifest_dir.join("target")), absolute)?;
-    output::status("compiling, which takes a minute the first time");
-    let built = GuestBuild { manifest_dir, target_dir, packages: Vec::new() }.build().map_err(failed)?;
+    let built = match language {
+        Language::Rust => {
+            output::status("compiling, which takes a minute the first time");
+            GuestBuild { manifest_dir, target_dir, packages: Vec::new() }.build()
+        }
+        language => ScriptBuild { dir: manifest_dir, target_dir, language }.build().map(|built| vec![built]),
+    };
+    let built = built.map_err(failed)?;
     if built.is_empty() {
         return Err(CliError::new(format!("no package in `{}` has a `plugin.toml`", directory.display()))
             .hint("it says what the plugin is; `oc-mirror plugin new NAME` makes one to begin with"));
@@ -40,6 +49,9 @@ pub(super) fn run(directory: &Path, target: Option<&Path>) -> Result<u8, CliErro
 fn failed(error: GuestBuildError) -> CliError {
     let made = CliError::caused("the plugin cannot be built", &error);
     match error {
+        GuestBuildError::NoTool { install, .. } => {
+            made.hint(format!("install it with `{install}` in the directory of the project"))
+        }
         GuestBuildError::NoToolchain => made.hint("install one of the two, and try again"),
         GuestBuildError::Cargo { .. } => {
             made.hint("the same code is quicker to mend with `cargo test`, which runs it natively")

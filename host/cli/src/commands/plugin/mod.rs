@@ -24,7 +24,7 @@ use desk::Desk;
 /// Makes plugins, looks into them, or tests them.
 pub(crate) fn run(args: &PluginArgs) -> Result<u8, CliError> {
     match &args.command {
-        PluginCommand::New { name, kind, dir } => new::run(name, *kind, dir.as_deref()),
+        PluginCommand::New { name, kind, language, dir } => new::run(name, *kind, *language, dir.as_deref()),
         PluginCommand::Build { directory, target_dir } => build::run(directory, target_dir.as_deref()),
         PluginCommand::Inspect { plugin, keys, output, network } => {
             inspect::run(plugin, keys, *output, network)

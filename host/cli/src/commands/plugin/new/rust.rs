@@ -1,21 +1,7 @@
-//! `oc-mirror plugin new`: a project that builds and tests as it is.
-//!
-//! What it is made of are the examples and the SDK of this repository, so that a project is exactly what is tested here. It
-//! brings its own copy of the SDK and of the contract, since neither is in a registry of crates.
+//! Projects in Rust. They bring their own copy of the SDK and of the contract, since neither is in a registry of crates.
 
-use std::path::{Path, PathBuf};
-
-use oc_mirror_model::report::exit;
-
+use super::{in_a_configuration, repository, retitled, without_heading};
 use crate::args::PluginKind;
-use crate::error::CliError;
-use crate::output;
-
-macro_rules! repository {
-    ($path:literal) => {
-        include_str!(concat!("../../../../../", $path))
-    };
-}
 
 /// The sources of the SDK, and what the contract is.
 const SDK: [(&str, &str); 7] = [
@@ -53,48 +39,14 @@ const SOURCE: Example = Example {
     cases: repository!("examples/sources/tags/cases.yaml"),
 };
 
-/// Makes a project.
-pub(super) fn run(name: &str, kind: PluginKind, directory: Option<&Path>) -> Result<u8, CliError> {
-    check(name)?;
-    let root = directory.map_or_else(|| PathBuf::from(name), Path::to_owned);
-    if root.symlink_metadata().is_ok() {
-        return Err(CliError::new(format!("`{}` is there already", root.display()))
-            .hint("nothing is overwritten; name another directory with --dir"));
-    }
-    for (path, text) in files(name, kind) {
-        write(&root.join(path), &text)?;
-    }
-    let shown = root.display();
-    output::status(&format!("{shown} is a plugin that works as it is; what it does is in src/lib.rs"));
-    output::status(&format!("  oc-mirror plugin build {shown}"));
-    output::status(&format!("  oc-mirror plugin test {shown}/cases.yaml"));
-    Ok(exit::OK)
-}
-
-/// What a plugin may be called, as the build of guests has it too.
-fn check(name: &str) -> Result<(), CliError> {
-    let is_good = name.len() <= 64
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    match is_good {
-        true => Ok(()),
-        false => Err(CliError::new(format!("`{name}` cannot be the name of a plugin"))
-            .hint("up to 64 lower-case letters, digits and `-`, beginning with a letter")),
-    }
-}
-
-fn files(name: &str, kind: PluginKind) -> Vec<(String, String)> {
+/// The files of a project, by path.
+pub(super) fn files(name: &str, kind: PluginKind) -> Vec<(String, String)> {
     let example = match kind {
         PluginKind::Policy => POLICY,
         PluginKind::Source => SOURCE,
     };
-    let manifest =
-        example.manifest.replace(&format!("id = \"{}\"", example.name), &format!("id = \"{name}\""));
-    let component = |name: &str| format!("target/components/{name}.wasm");
-    // The first line says how the example's own table is run.
-    let cases = example.cases.lines().filter(|line| !line.starts_with('#'));
-    let cases: String = cases.map(|line| format!("{line}\n")).collect();
-    let cases = cases.replace(&component(example.name), &component(name));
+    let manifest = retitled(example.manifest, example.name, name);
+    let cases = retitled(&without_heading(example.cases), example.name, name);
     let mut files = vec![
         ("Cargo.toml".to_owned(), package(name)),
         ("README.md".to_owned(), readme(name, kind)),
@@ -165,27 +117,20 @@ rstest = { version = "0.28", default-features = false }
 );
 
 fn readme(name: &str, kind: PluginKind) -> String {
-    let (what, section) = match kind {
-        PluginKind::Policy => ("A policy", "policies"),
-        PluginKind::Source => ("A content source", "plugins"),
+    let what = match kind {
+        PluginKind::Policy => "A policy",
+        PluginKind::Source => "A content source",
     };
+    let configuration = in_a_configuration(name, kind, "{}");
     format!(
         "# {name}\n\n{what} for oc-mirror. `src/lib.rs` is the whole plugin; `plugin.toml` says what it is and which \
          capabilities it wants, `settings.schema.json` what its settings are, `cases.yaml` what it is to answer.\n\n\
          ```sh\ncargo test                             # the decision, natively\n\
          oc-mirror plugin build .               # makes target/components/{name}.wasm\n\
          oc-mirror plugin test cases.yaml       # asks the component what the table asks; no registry is needed\n```\n\n\
-         In a configuration:\n\n```yaml\nmirror:\n  {section}:\n    - name: {name}\n      \
-         source: file:target/components/{name}.wasm    # relative to the configuration\n      config: {{}}\n      \
-         grants: []\n```\n\n`sdk/` is a copy of what oc-mirror's own plugins are written with, and `sdk/wit/plugin.wit` is the \
+         {configuration}\n`sdk/` is a copy of what oc-mirror's own plugins are written with, and `sdk/wit/plugin.wit` is the \
          contract.\n"
     )
-}
-
-fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    let written =
-        path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, text));
-    written.map_err(|error| CliError::caused(format!("`{}` cannot be written", path.display()), &error))
 }
 
 #[cfg(test)]
