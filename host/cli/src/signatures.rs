@@ -34,17 +34,17 @@ pub(crate) fn named_store() -> Option<String> {
 /// Makes what verifies releases. Signatures that were mirrored along with releases are looked at before any store of the
 /// web: whoever is cut off has no other.
 pub(crate) fn open(
-    args: &MirrorArgs,
+    ignore: bool,
     run: &Run,
     http: Arc<dyn HttpFetch>,
     network: &Arc<Network>,
-    workspace: &Workspace,
+    workspace: Option<&Workspace>,
     stock: Option<Arc<Stock>>,
 ) -> Result<Arc<dyn Signatures>, CliError> {
     let keys = variable(KEYS).map(|path| environment::read(Path::new(&path), &format!("the file of {KEYS}")));
     let mut mirrored: Vec<Arc<dyn SignatureStore>> = Vec::new();
     mirrored.extend(stock.map(|stock| stock as Arc<dyn SignatureStore>));
-    mirrored.push(Arc::new(Directory::of_workspace(workspace.dir())));
+    mirrored.extend(workspace.map(|w| Arc::new(Directory::of_workspace(w.dir())) as Arc<dyn SignatureStore>));
     let named = variable(STORE);
     let near = named.as_deref().map(|store| near_store(store, network)).transpose()?.flatten();
     let only_mirrored = near.is_some();
@@ -53,7 +53,7 @@ pub(crate) fn open(
     let settings = ReleaseSettings {
         store: named.filter(|_| !only_mirrored),
         keys: keys.transpose()?,
-        ignore: args.ignore_release_signature,
+        ignore,
         now: SystemTime::now(),
     };
     let made = ReleaseSignatures::new(settings, http, run.events.clone())

@@ -24,7 +24,7 @@ pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 pub(crate) use delete::DeleteArgs;
 pub(crate) use keys::{KeyArgs, KeyCommand, SignArgs, VerifyArgs};
-pub(crate) use plugin::{PluginArgs, PluginCommand, PluginKind, PluginLanguage};
+pub(crate) use plugin::{PluginArgs, PluginCommand, PluginKind, PluginLanguage, PluginRunArgs};
 pub(crate) use resources::ResourceArgs;
 pub(crate) use serve::ServeArgs;
 

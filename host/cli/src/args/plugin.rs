@@ -167,6 +167,57 @@ pub(crate) enum PluginCommand {
         #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ListFormat::Text)]
         output: ListFormat,
     },
+    /// Ask one plugin by itself: a source what it wants, a policy what it says about images; nothing is mirrored
+    #[command(after_help = RUN)]
+    Run(PluginRunArgs),
+}
+
+/// One plugin, and what it is asked.
+#[derive(Debug, Args)]
+pub(crate) struct PluginRunArgs {
+    /// The component: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME, or the name of a built-in plugin; with --entry it
+    /// stands in for the one that the entry names
+    #[arg(value_name = "PLUGIN", required_unless_present = "entry")]
+    pub plugin: Option<String>,
+
+    /// Its settings, in YAML: what is below `config` in a configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "entry")]
+    pub settings: Option<PathBuf>,
+
+    /// Take component, settings and grants from this ImageSetConfiguration
+    #[arg(short, long, value_name = "FILE", requires = "entry")]
+    pub config: Option<PathBuf>,
+
+    /// The entry of `plugins` or `policies` of the configuration, by its name
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub entry: Option<String>,
+
+    /// Let it do this, as under `grants` in a configuration: registry:quay.io; can be given several times
+    #[arg(long = "grant", value_name = "CAPABILITY")]
+    pub grants: Vec<String>,
+
+    /// Have a policy judge this image; can be given several times
+    #[arg(long = "image", value_name = "IMAGE")]
+    pub images: Vec<String>,
+
+    /// What the images are for, as policies are told
+    #[arg(long, value_name = "KIND", default_value = oc_mirror_model::request::kind::ADDITIONAL, requires = "images")]
+    pub kind: String,
+
+    /// Write down what registries, web servers and stores of signatures answer
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub record: Option<PathBuf>,
+
+    /// Ask nobody, and answer from this recording
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
+
+    /// How to print what it says
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ListFormat::Text)]
+    pub output: ListFormat,
+
+    #[command(flatten)]
+    pub network: Box<NetworkArgs>,
 }
 
 /// What a plugin can be.
@@ -212,6 +263,21 @@ Keys are made by `oc-mirror key generate`, or by openssl:
   openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out publisher.key
   openssl pkey -in publisher.key -pubout -out publisher.pub
 `cosign verify --key publisher.pub --insecure-ignore-tlog` checks the same of an artifact, and `cosign verify-blob` of a file.";
+
+/// What a plugin is asked, and what a recording is.
+const RUN: &str = "\
+A source is asked for all it wants, as a first run would; a policy judges the images that --image names:
+  oc-mirror plugin run list.wasm --settings list.yaml --grant http:lists.example.com
+  oc-mirror plugin run deny-label.wasm --settings label.yaml --image quay.io/example/app:1.0
+  oc-mirror plugin run -c isc.yaml --entry no-beta --image quay.io/example/app:1.0
+
+A recording has what was answered, a line of JSON each, and no credentials. With --replay, a later build of the plugin is told
+the same without any network; what it asks for beyond that is an error that names it:
+  oc-mirror plugin run list.wasm --settings list.yaml --grant http:lists.example.com --record list.jsonl
+  oc-mirror plugin run list.wasm --settings list.yaml --grant http:lists.example.com --replay list.jsonl
+Content of images and web servers is in it as it is: look at it before you pass it on. One answer may have 64 MiB, all 512 MiB.
+
+It ends with 1 if the plugin fails, if an image is denied or cannot be judged, and if something is not in the recording.";
 
 /// What a table looks like.
 const CASES: &str = "\

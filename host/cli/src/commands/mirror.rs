@@ -246,7 +246,8 @@ async fn wishes(
 ) -> Result<Wishes, CliError> {
     let http = network.fetch().map_err(|error| CliError::from_error(&error))?;
     let http = stock::http(stock.as_ref(), http, args.online);
-    let signatures = signatures::open(args, run, http.clone(), network, workspace, stock)?;
+    let ignore = args.ignore_release_signature;
+    let signatures = signatures::open(ignore, run, http.clone(), network, Some(workspace), stock)?;
     let guard = signatures::guard(args, http.clone())?;
     let cache = Some(workspace.cache().join("components"));
     let lent = Lent {

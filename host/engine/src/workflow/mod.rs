@@ -28,6 +28,7 @@ mod preflight;
 mod prepare;
 mod publishing;
 pub mod questions;
+pub mod recording;
 pub mod rehearsal;
 pub mod release_signatures;
 mod repair;
@@ -38,6 +39,7 @@ mod space;
 pub mod stock;
 mod targets;
 pub mod to_disk;
+pub mod tryout;
 mod workspace;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use oc_mirror_model::bucket::BucketUrl;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::reference::{
-    InvalidReference, Reference, Registry, Repository, Selector, Source, Tag, Target,
+    InvalidReference, LayoutReference, Reference, Registry, Repository, Selector, Source, Tag, Target,
 };
 
 use super::from_disk::{Destination, SparseProbe};
@@ -454,15 +454,7 @@ impl Origins for Network {
                 repository: reference.repository.clone(),
                 selector: reference.selector(),
             }),
-            Source::Layout(wanted) => {
-                let layout = Layout::open(&wanted.path)?;
-                let descriptor = layout.resolve(wanted.name.as_deref(), wanted.digest.as_ref()).await?;
-                Ok(Origin {
-                    read: Arc::new(layout),
-                    repository: layout_repository(),
-                    selector: Selector::Digest(descriptor.digest),
-                })
-            }
+            Source::Layout(wanted) => origin_in_layout(wanted).await,
         }
     }
 
@@ -509,6 +501,17 @@ impl Origins for Network {
             }
         }
     }
+}
+
+/// Returns the place of an image in a layout.
+pub(super) async fn origin_in_layout(wanted: &LayoutReference) -> Result<Origin, ContentError> {
+    let layout = Layout::open(&wanted.path)?;
+    let descriptor = layout.resolve(wanted.name.as_deref(), wanted.digest.as_ref()).await?;
+    Ok(Origin {
+        read: Arc::new(layout),
+        repository: layout_repository(),
+        selector: Selector::Digest(descriptor.digest),
+    })
 }
 
 /// A layout has no repositories; any name will do.

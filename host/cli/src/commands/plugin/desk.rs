@@ -18,15 +18,19 @@ use crate::{environment, network};
 /// The network of a command, and what fetches plugins there.
 pub(super) struct Desk {
     pub(super) artifacts: PluginArtifacts,
-    network: Arc<Network>,
-    run: Run,
+    pub(super) network: Arc<Network>,
+    pub(super) run: Run,
     runtime: Runtime,
 }
 
 impl Desk {
     /// Makes one. Nothing is connected yet.
     pub(super) fn open(args: &NetworkArgs) -> Result<Self, CliError> {
-        let run = list::asking(environment::created()?.text);
+        Self::with(args, list::asking(environment::created()?.text))
+    }
+
+    /// Makes one for a run. Nothing is connected yet.
+    pub(super) fn with(args: &NetworkArgs, run: Run) -> Result<Self, CliError> {
         let network = network::open(args, &run)?;
         let artifacts = components::artifacts(network.clone(), None, run.retry, run.events.clone());
         Ok(Self { artifacts, network, run, runtime: runtime()? })

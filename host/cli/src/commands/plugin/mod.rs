@@ -7,6 +7,8 @@ mod list;
 mod new;
 mod pull;
 mod push;
+mod run;
+mod said;
 mod sign;
 mod test;
 mod verify;
@@ -42,6 +44,7 @@ pub(crate) fn run(args: &PluginArgs) -> Result<u8, CliError> {
             let options = test::Options { plugin: plugin.as_deref(), case: case.as_deref(), output: *output };
             test::run(table, &options)
         }
+        PluginCommand::Run(args) => run::run(args),
     }
 }
 
