@@ -83,26 +83,7 @@ impl SignedImage for StoredImage {
         {
             return Ok(Vec::new());
         }
-        let name = format!("{}-{}.sig", self.digest.algorithm().as_str(), self.digest.hex());
-        // The tag of a SHA-512 is longer than tags may be, so there is none.
-        let Ok(tag) = name.parse::<Tag>() else { return Ok(Vec::new()) };
-        let manifest = match self.read.manifest(&self.repository, &Selector::Tag(tag)).await {
-            Ok(manifest) => manifest,
-            Err(e) if e.is_not_found() => return Ok(Vec::new()),
-            Err(e) => return Err(e),
-        };
-        let layers = manifest.image().map(|image| &image.layers[..]).unwrap_or_default();
-        let mut found = Vec::new();
-        for layer in layers.iter().filter(|layer| is_signature(layer)).take(MOST_SIGNATURES) {
-            let stream = self.read.blob(&self.repository, layer, 0).await?;
-            let payload = collect(verified(stream, layer, self.source.to_string()), layer).await?;
-            found.push(Attachment {
-                payload: payload.to_vec(),
-                signature: layer.annotations.get(SIGNATURE).cloned().unwrap_or_default(),
-                annotations: layer.annotations.clone(),
-            });
-        }
-        Ok(found)
+        attachments(&*self.read, &self.repository, &self.digest, &self.source).await
     }
 
     async fn lookaside_signatures(&self) -> Result<Vec<Vec<u8>>, ContentError> {
@@ -125,6 +106,35 @@ impl SignedImage for StoredImage {
         }
         Ok(found)
     }
+}
+
+/// Reads the signatures beside an image in its repository. None at all is no error.
+pub async fn attachments(
+    read: &dyn ContentRead,
+    repository: &Repository,
+    digest: &Digest,
+    source: &Source,
+) -> Result<Vec<Attachment>, ContentError> {
+    let name = format!("{}-{}.sig", digest.algorithm().as_str(), digest.hex());
+    // The tag of a SHA-512 is longer than tags may be, so there is none.
+    let Ok(tag) = name.parse::<Tag>() else { return Ok(Vec::new()) };
+    let manifest = match read.manifest(repository, &Selector::Tag(tag)).await {
+        Ok(manifest) => manifest,
+        Err(e) if e.is_not_found() => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let layers = manifest.image().map(|image| &image.layers[..]).unwrap_or_default();
+    let mut found = Vec::new();
+    for layer in layers.iter().filter(|layer| is_signature(layer)).take(MOST_SIGNATURES) {
+        let stream = read.blob(repository, layer, 0).await?;
+        let payload = collect(verified(stream, layer, source.to_string()), layer).await?;
+        found.push(Attachment {
+            payload: payload.to_vec(),
+            signature: layer.annotations.get(SIGNATURE).cloned().unwrap_or_default(),
+            annotations: layer.annotations.clone(),
+        });
+    }
+    Ok(found)
 }
 
 fn is_signature(layer: &Descriptor) -> bool {

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use oc_mirror_model::digest::Digest;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519,
     RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
@@ -35,6 +36,11 @@ impl PublicKey {
     pub(super) fn parse(pem: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(pem).map_err(|_| "a key in PEM is text".to_owned())?;
         let der = unwrapped(text).ok_or_else(|| format!("a key in PEM is one `{BEGIN}` block"))?;
+        Self::from_der(der)
+    }
+
+    /// Reads the key of a certificate.
+    pub(super) fn from_der(der: Vec<u8>) -> Result<Self, String> {
         let Subject { algorithm, parameter, key } =
             subject(&der).ok_or("it is not a public key in the form of X.509")?;
         let algorithms: Algorithms = match (algorithm, parameter) {
@@ -59,6 +65,11 @@ impl PublicKey {
     /// Answers whether this is the same key.
     pub(super) fn is(&self, pem: &[u8]) -> bool {
         std::str::from_utf8(pem).ok().and_then(unwrapped).is_some_and(|der| der == self.der)
+    }
+
+    /// Returns the digest of the key, by which it is named: `sha256:` of its X.509 form, as `cosign` and `openssl` show it.
+    pub(super) fn fingerprint(&self) -> String {
+        Digest::of(&self.der).to_string()
     }
 }
 

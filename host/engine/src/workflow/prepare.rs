@@ -102,8 +102,10 @@ impl Request<'_> {
             workflow: self.workflow,
             offline: false,
             dry_run: self.run.dry_run,
+            time: self.run.created.clone(),
             sequence: self.chain.sequence() + 1,
             platforms: Vec::new(),
+            images: None,
         };
         let mut services = self.services(&images);
         services.unavailable = Arc::new(missing.to_vec());

@@ -88,8 +88,10 @@ impl Rehearsal {
             workflow: Workflow::MirrorToDisk,
             offline: false,
             dry_run: true,
+            time: table.time.clone(),
             sequence: 1,
             platforms: Vec::new(),
+            images: Some(1),
         };
         Ok(Self { run, services })
     }

@@ -172,8 +172,10 @@ async fn state(scratch: &Path) -> StoreState {
         workflow: Workflow::MirrorToDisk,
         offline: false,
         dry_run: false,
+        time: "2026-01-02T03:04:05Z".to_owned(),
         sequence: 1,
         platforms: vec![],
+        images: None,
     };
     let services = Services {
         images: world.clone(),
