@@ -41,6 +41,7 @@ mod operator_traps;
 mod operators;
 mod platforms;
 mod plugin_commands;
+mod policies;
 mod real_image;
 mod real_signatures;
 mod refusals;

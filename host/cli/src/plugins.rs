@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use oc_mirror_engine::policy::{Mode, Policy};
+use oc_mirror_engine::policy::{Mode, OnFailure, Policy};
 use oc_mirror_engine::source::{ContentSource, HttpFetch, Signatures};
 use oc_mirror_engine::workflow::{Guard, Wishes};
 use oc_mirror_model::config::{
-    AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, Operator, PolicyMode,
-    ReleasePlatform,
+    AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, Operator, PolicyFailure,
+    PolicyMode, ReleasePlatform,
 };
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::ImageEntry;
@@ -147,12 +147,12 @@ impl Loader<'_> {
         Ok(sources)
     }
 
-    async fn policies(&self, mirror: &Mirror) -> Result<Vec<Box<dyn Policy>>, CliError> {
+    async fn policies(&self, mirror: &Mirror) -> Result<Vec<Arc<dyn Policy>>, CliError> {
         let mut policies = Vec::new();
         if !mirror.blocked_images.is_empty() {
             let rules: Vec<Value> = mirror.blocked_images.iter().map(rule).collect();
             let spec = builtin(self.host, "block", json!({"rules": rules}), &["registry".to_owned()])?;
-            policies.push(self.policy(spec, Mode::Protect).await?);
+            policies.push(self.policy(spec, Mode::Protect, OnFailure::Deny).await?);
         }
         for entry in &mirror.policies {
             let spec = self.custom(&entry.name, &entry.source, &entry.config, &entry.grants)?;
@@ -160,7 +160,11 @@ impl Loader<'_> {
                 PolicyMode::Protect => Mode::Protect,
                 PolicyMode::Monitor => Mode::Monitor,
             };
-            policies.push(self.policy(spec, mode).await?);
+            let on_failure = match entry.failure {
+                PolicyFailure::Deny => OnFailure::Deny,
+                PolicyFailure::Allow => OnFailure::Allow,
+            };
+            policies.push(self.policy(spec, mode, on_failure).await?);
         }
         Ok(policies)
     }
@@ -170,9 +174,14 @@ impl Loader<'_> {
         self.host.source(spec).await.map_err(|error| failed(heading, &error))
     }
 
-    async fn policy(&self, spec: PluginSpec, mode: Mode) -> Result<Box<dyn Policy>, CliError> {
+    async fn policy(
+        &self,
+        spec: PluginSpec,
+        mode: Mode,
+        on_failure: OnFailure,
+    ) -> Result<Arc<dyn Policy>, CliError> {
         let heading = format!("the policy `{}` cannot be used", spec.name);
-        self.host.policy(spec, mode).await.map_err(|error| failed(heading, &error))
+        self.host.policy(spec, mode, on_failure).await.map_err(|error| failed(heading, &error))
     }
 
     fn custom(

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads the environment or knows about async. Every type that carries a rule
 //! (a digest's grammar, a tag's length) is parsed once at the edge and trusted afterwards.
 
+pub mod audit;
 pub mod bucket;
 pub mod cases;
 pub mod check;

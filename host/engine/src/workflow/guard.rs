@@ -15,12 +15,15 @@ use crate::trust::image::StoredImage;
 use crate::trust::policy::{ImagePolicy, PolicyRefusal, RefusalKind};
 use crate::trust::registries_d::RegistriesD;
 
+/// Who signed an image, or why it may not pass.
+type Judged = Result<Arc<[Signer]>, PolicyRefusal>;
+
 /// A policy, and where signatures are.
 pub struct Guard {
     policy: ImagePolicy,
     registries_d: Arc<RegistriesD>,
     http: Arc<dyn HttpFetch>,
-    judged: Mutex<HashMap<(Source, Digest), Result<Arc<[Signer]>, PolicyRefusal>>>,
+    judged: Mutex<HashMap<(Source, Digest), Judged>>,
 }
 
 impl Guard {

@@ -14,6 +14,7 @@ use oc_mirror_model::signer::{Signer, Trust};
 use super::guard::Guard;
 use super::kept::Kept;
 use super::manifests::Manifests;
+use crate::archive::Writer;
 use crate::content::verify::{collect, verified};
 use crate::content::{
     BaseImage, BlobStream, ContentError, ContentErrorKind, ContentRead, ImageView, Images, Resolved,
@@ -63,6 +64,9 @@ pub struct RunImages {
     shared: Arc<Shared>,
 }
 
+/// An image where it lies: the name of the registry, the repository, and its digest.
+type Place = (String, Repository, Digest);
+
 struct Shared {
     origins: Arc<dyn Origins>,
     retry: Retry,
@@ -72,7 +76,7 @@ struct Shared {
     manifests: Mutex<Manifests>,
     configs: Mutex<HashMap<Digest, Bytes>>,
     /// Signatures beside images, by registry, repository and image.
-    attachments: Mutex<HashMap<(String, Repository, Digest), Arc<[Attachment]>>>,
+    attachments: Mutex<HashMap<Place, Arc<[Attachment]>>>,
     /// Layer chains of the images opened so far, for finding common bases.
     chains: RwLock<HashMap<Digest, (String, Vec<Digest>)>>,
     known: HashSet<Digest>,
@@ -81,6 +85,8 @@ struct Shared {
     /// Layouts of which a part lies elsewhere.
     extended: Mutex<HashMap<PathBuf, Base>>,
     guard: Option<Guarded>,
+    /// Where blobs of this run are by now.
+    fetched: Mutex<Option<Arc<Writer>>>,
 }
 
 /// What images have to satisfy.
@@ -118,6 +124,7 @@ impl RunImages {
                 kept,
                 extended: Mutex::default(),
                 guard,
+                fetched: Mutex::default(),
             }),
         }
     }
@@ -143,6 +150,22 @@ impl RunImages {
     /// Opens an image with access to the manifest itself.
     pub async fn open_image(&self, source: &Source) -> Result<OpenImage, ContentError> {
         self.open_if(source, true).await
+    }
+
+    /// Opens an image as it was found earlier in this run.
+    pub async fn open_pinned(&self, source: &Source, digest: &Digest) -> Result<OpenImage, ContentError> {
+        self.shared
+            .pins
+            .lock()
+            .expect("no holder panics")
+            .entry(source.clone())
+            .or_insert_with(|| digest.clone());
+        self.open_if(source, true).await
+    }
+
+    /// Reads blobs from an imageset in the making, as far as they are there.
+    pub fn read_first(&self, writer: &Arc<Writer>) {
+        *self.shared.fetched.lock().expect("no holder panics") = Some(writer.clone());
     }
 
     /// Opens what lies beside an image, which needs no signature of its own.
@@ -344,6 +367,15 @@ impl OpenImage {
         ContentError::new(self.reference(), ContentErrorKind::Invalid(reason.to_owned()))
     }
 
+    /// Opens a blob where it is nearest.
+    async fn blob(&self, blob: &Descriptor) -> Result<BlobStream, ContentError> {
+        let fetched = self.shared.fetched.lock().expect("no holder panics").clone();
+        match fetched.and_then(|writer| writer.open_blob(blob)) {
+            Some(stream) => Ok(stream),
+            None => self.origin.read.blob(&self.origin.repository, blob, 0).await,
+        }
+    }
+
     /// Opens the image that this one was built on, if this run has built it.
     async fn signed_base(&self) -> Result<Option<OpenImage>, ContentError> {
         let Source::Layout(layout) = &self.source else { return Ok(None) };
@@ -428,7 +460,7 @@ impl ImageView for OpenImage {
             return Err(self.invalid("the configuration is too large to be one"));
         }
         let bytes = retrying(self.shared.retry, self.shared.events.as_ref(), || async {
-            let stream = self.origin.read.blob(&self.origin.repository, config, 0).await?;
+            let stream = self.blob(config).await?;
             collect(verified(stream, config, self.subject(&config.digest)), config).await
         })
         .await?;
@@ -474,7 +506,7 @@ impl ImageView for OpenImage {
     }
 
     async fn open_blob(&self, blob: &Descriptor) -> Result<BlobStream, ContentError> {
-        let stream = self.origin.read.blob(&self.origin.repository, blob, 0).await?;
+        let stream = self.blob(blob).await?;
         Ok(verified(stream, blob, self.subject(&blob.digest)))
     }
 

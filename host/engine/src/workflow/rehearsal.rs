@@ -23,7 +23,7 @@ use super::images::{Origin, Origins, RunImages};
 use crate::content::build::{BuildError, ImageSpec, Layer, LayerBuilder};
 use crate::content::memory::Memory;
 use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, Images, TagStore};
-use crate::policy::Policy;
+use crate::policy::{Policy, Stages};
 use crate::report::SharedEvents;
 use crate::source::{
     Collected, ContentSource, HttpError, HttpFetch, HttpRequest, HttpResponse, NoKeys, PluginError, RunInfo,
@@ -33,8 +33,8 @@ use crate::transfer::Retry;
 
 /// A world that a plugin is tried in.
 pub struct Rehearsal {
-    run: RunInfo,
-    services: Services,
+    pub(super) run: RunInfo,
+    pub(super) services: Services,
 }
 
 /// A question cannot be asked.
@@ -109,7 +109,8 @@ impl Rehearsal {
             let verdicts = policy.evaluate_references(&self.run, &self.services, batch).await?;
             decision.add(&name, verdicts.into_iter().next().unwrap_or(Verdict::Allow));
         }
-        if policy.stages().image && decision.denied.is_empty() {
+        let Stages { manifest, content, .. } = policy.stages();
+        if (manifest || content) && decision.denied.is_empty() {
             let no_such = || RehearsalError::NoSuchImage(request.source.clone());
             let source = request.parsed_source().map_err(|_| no_such())?;
             let image = self.services.images.open(&source).await.map_err(|_| no_such())?;

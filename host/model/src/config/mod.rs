@@ -26,7 +26,7 @@ mod version;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use extensions::{BlockedImage, PluginEntry, PolicyEntry, PolicyMode};
+pub use extensions::{BlockedImage, PluginEntry, PolicyEntry, PolicyFailure, PolicyMode};
 pub use hints::closest;
 pub use operators::{Dependencies, IncompleteBundles, Operator, Package, PackageBundle, PackageChannel};
 pub use patch::{Edit, EditAction, Patched, patch};

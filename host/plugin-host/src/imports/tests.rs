@@ -165,6 +165,7 @@ async fn state(scratch: &Path) -> StoreState {
         permissions: Arc::new(permissions),
         limits: Limits::source(),
         settings: "null".to_owned(),
+        judges_content: false,
     };
     let mut state = StoreState::new(Arc::new(shared), false);
     let info = RunInfo {
