@@ -8,14 +8,16 @@ use oc_mirror_engine::policy::{Mode, OnFailure, Policy};
 use oc_mirror_engine::source::{ContentSource, HttpFetch, Signatures};
 use oc_mirror_engine::workflow::{Guard, Wishes};
 use oc_mirror_model::config::{
-    AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, Operator, PolicyFailure,
-    PolicyMode, ReleasePlatform,
+    AdditionalImage, ApiVersion, BlockedImage, ConfigError, ImageSetConfiguration, Mirror, Operator,
+    PolicyFailure, PolicyMode, Problem, ReleasePlatform, locate,
 };
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::ImageEntry;
 use oc_mirror_model::reference::Source;
 use oc_mirror_model::request::kind;
-use oc_mirror_plugin_host::{Binary, Grants, Host, HostSettings, LoadError, LoadErrorKind, PluginSpec};
+use oc_mirror_plugin_host::{
+    Binary, Grants, Host, HostSettings, LoadError, LoadErrorKind, PluginSpec, SettingsProblem,
+};
 use serde_json::{Value, json};
 
 use crate::error::CliError;
@@ -47,10 +49,13 @@ pub(crate) async fn wishes(
     refuse_unserved(path, &configuration.mirror)?;
     let host = host()?;
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-    let loader = Loader { host: &host, directory, accept_risks: &lent.accept_risks };
+    let text = std::str::from_utf8(&written).unwrap_or_default();
+    let loader = Loader { host: &host, path, text, directory, accept_risks: &lent.accept_risks };
+    let sources = loader.sources(&configuration).await?;
+    let policies = loader.policies(&configuration.mirror).await?;
     Ok(Wishes {
-        sources: loader.sources(&configuration).await?,
-        policies: loader.policies(&configuration.mirror).await?,
+        sources,
+        policies,
         configuration: written,
         pinned: Box::new(move |images| pinned(&configuration, images)),
         http: lent.http,
@@ -107,6 +112,9 @@ fn refuse_unserved(path: &Path, mirror: &Mirror) -> Result<(), CliError> {
 
 struct Loader<'a> {
     host: &'a Host,
+    /// The configuration, and where it is.
+    path: &'a Path,
+    text: &'a str,
     directory: PathBuf,
     accept_risks: &'a [String],
 }
@@ -140,9 +148,11 @@ impl Loader<'_> {
             sources
                 .push(self.source(builtin(self.host, helm::NAME, settings, &helm::grants(section))?).await?);
         }
-        for entry in &mirror.plugins {
+        for (number, entry) in mirror.plugins.iter().enumerate() {
             let spec = self.custom(&entry.name, &entry.source, &entry.config, &entry.grants)?;
-            sources.push(self.source(spec).await?);
+            let heading = format!("the plugin `{}` cannot be used", spec.name);
+            let loaded = self.host.source(spec).await;
+            sources.push(loaded.map_err(|error| self.misconfigured("plugins", number, heading, &error))?);
         }
         Ok(sources)
     }
@@ -152,9 +162,10 @@ impl Loader<'_> {
         if !mirror.blocked_images.is_empty() {
             let rules: Vec<Value> = mirror.blocked_images.iter().map(rule).collect();
             let spec = builtin(self.host, "block", json!({"rules": rules}), &["registry".to_owned()])?;
-            policies.push(self.policy(spec, Mode::Protect, OnFailure::Deny).await?);
+            let loaded = self.host.policy(spec, Mode::Protect, OnFailure::Deny).await;
+            policies.push(loaded.map_err(|error| failed("the policy `block` cannot be used", &error))?);
         }
-        for entry in &mirror.policies {
+        for (number, entry) in mirror.policies.iter().enumerate() {
             let spec = self.custom(&entry.name, &entry.source, &entry.config, &entry.grants)?;
             let mode = match entry.mode {
                 PolicyMode::Protect => Mode::Protect,
@@ -164,7 +175,9 @@ impl Loader<'_> {
                 PolicyFailure::Deny => OnFailure::Deny,
                 PolicyFailure::Allow => OnFailure::Allow,
             };
-            policies.push(self.policy(spec, mode, on_failure).await?);
+            let heading = format!("the policy `{}` cannot be used", spec.name);
+            let loaded = self.host.policy(spec, mode, on_failure).await;
+            policies.push(loaded.map_err(|error| self.misconfigured("policies", number, heading, &error))?);
         }
         Ok(policies)
     }
@@ -174,14 +187,28 @@ impl Loader<'_> {
         self.host.source(spec).await.map_err(|error| failed(heading, &error))
     }
 
-    async fn policy(
-        &self,
-        spec: PluginSpec,
-        mode: Mode,
-        on_failure: OnFailure,
-    ) -> Result<Arc<dyn Policy>, CliError> {
-        let heading = format!("the policy `{}` cannot be used", spec.name);
-        self.host.policy(spec, mode, on_failure).await.map_err(|error| failed(heading, &error))
+    /// Shows why a plugin of the user's cannot be used; what is wrong with its settings is told as of the rest of the
+    /// configuration, with its place.
+    fn misconfigured(&self, section: &str, number: usize, heading: String, error: &LoadError) -> CliError {
+        let LoadErrorKind::Settings(found) = error.kind.as_ref() else { return failed(heading, error) };
+        let config = format!("mirror.{section}[{number}].config");
+        let problem = |found: &SettingsProblem| {
+            let below = if found.path.is_empty() || found.path.starts_with('[') { "" } else { "." };
+            let path = format!("{config}{below}{}", found.path);
+            let problem = Problem::new(locate(self.text, &path), path, found.message.clone());
+            match &found.hint {
+                Some(hint) => problem.with_hint(hint.clone()),
+                None => problem,
+            }
+        };
+        let mut problems: Vec<Problem> = found.iter().map(problem).collect();
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        let path = self.path.display().to_string();
+        let made = CliError::configuration(&path, &ConfigError { problems });
+        if made.hint.is_some() {
+            return made;
+        }
+        made.hint(format!("correct it, or see what {} takes: `oc-mirror plugin inspect`", error.plugin))
     }
 
     fn custom(

@@ -4,7 +4,8 @@
 //! they are. What an upper layer has removed is not there.
 
 use oc_mirror_plugin_sdk::{
-    Error, Finding, Image, ImageRequest, Plugin, Policy, Problem, Verdict, export_plugin, finding, problem,
+    Error, Finding, Image, ImageRequest, Plugin, Policy, Problem, Verdict, each_image, export_plugin, finding,
+    problem,
 };
 use serde::Deserialize;
 
@@ -40,15 +41,7 @@ fn is_plain(path: &str) -> bool {
 impl Policy for DenyFile {
     fn evaluate(&self, request: &ImageRequest, image: &Image) -> Result<Verdict, Error> {
         let mut findings = Vec::new();
-        if !image.is_index() {
-            self.look(request, image, &mut findings)?;
-        }
-        for child in image.children()? {
-            // Builders store attestations beside the images, which are no file systems.
-            if child.platform.as_ref().is_none_or(|platform| platform.os != "unknown") {
-                self.look(request, &image.open_child(&child.digest)?, &mut findings)?;
-            }
-        }
+        each_image(image, &request.platforms, &mut |image| self.look(request, image, &mut findings))?;
         Ok(if findings.is_empty() { Verdict::Allow } else { Verdict::Deny(findings) })
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod extensions;
 mod hints;
 mod identity;
+mod locate;
 mod operators;
 mod patch;
 mod problem;
@@ -28,6 +29,7 @@ use serde_json::Value;
 
 pub use extensions::{BlockedImage, PluginEntry, PolicyEntry, PolicyFailure, PolicyMode};
 pub use hints::closest;
+pub use locate::locate;
 pub use operators::{Dependencies, IncompleteBundles, Operator, Package, PackageBundle, PackageChannel};
 pub use patch::{Edit, EditAction, Patched, patch};
 pub use problem::{ConfigError, Position, Problem};

@@ -112,7 +112,9 @@ fn files_that_are_no_plugins() {
         LoadErrorKind::TooLarge { .. }
     ));
     let error = host.builtin("helm2").expect_err("not built in");
-    assert!(error.hint().expect("a hint").contains("additional, allow-registries, block, helm, operator"));
+    assert!(
+        error.hint().expect("a hint").contains("additional, allow-registries, block, helm, limits, operator")
+    );
 }
 
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
