@@ -9,7 +9,7 @@ use oc_mirror_engine::source::{ContentSource, HttpFetch, Signatures};
 use oc_mirror_engine::workflow::{Guard, Wishes};
 use oc_mirror_model::config::{
     AdditionalImage, ApiVersion, BlockedImage, ConfigError, ImageSetConfiguration, Mirror, Operator,
-    PolicyFailure, PolicyMode, Problem, ReleasePlatform, locate,
+    PolicyFailure, PolicyMode, Problem, ReleasePlatform, locate, locate_key,
 };
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::ImageEntry;
@@ -195,7 +195,11 @@ impl Loader<'_> {
         let problem = |found: &SettingsProblem| {
             let below = if found.path.is_empty() || found.path.starts_with('[') { "" } else { "." };
             let path = format!("{config}{below}{}", found.path);
-            let problem = Problem::new(locate(self.text, &path), path, found.message.clone());
+            let at = match found.code.as_str() {
+                "schema.unknown" => locate_key(self.text, &path),
+                _ => locate(self.text, &path),
+            };
+            let problem = Problem::new(at, path, found.message.clone());
             match &found.hint {
                 Some(hint) => problem.with_hint(hint.clone()),
                 None => problem,
@@ -208,7 +212,7 @@ impl Loader<'_> {
         if made.hint.is_some() {
             return made;
         }
-        made.hint(format!("correct it, or see what {} takes: `oc-mirror plugin inspect`", error.plugin))
+        made.hint("correct it; `oc-mirror plugin inspect -o json` shows what a plugin takes")
     }
 
     fn custom(

@@ -17,7 +17,7 @@ pub struct StartError(pub(crate) String);
 pub struct SettingsProblem {
     /// Where: `rules[0].name`, or what the plugin calls it; empty for the settings as a whole.
     pub path: String,
-    /// A stable code: `schema`, or the plugin's own.
+    /// A stable code: `schema`, `schema.unknown` of what the schema does not know, or the plugin's own.
     pub code: String,
     /// What is wrong.
     pub message: String,

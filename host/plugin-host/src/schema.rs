@@ -32,14 +32,13 @@ pub(crate) fn check(schema: &Value, settings: &Value) -> Result<Vec<SettingsProb
 
 /// Says one thing that is wrong as the rest of a configuration's mistakes are told, key by key.
 fn describe(error: &ValidationError<'_>, path: &str, schema: &Value, problems: &mut Vec<SettingsProblem>) {
+    let is_unknown =
+        matches!(error.kind(), Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. });
     let mut tell = |path: String, message: String, hint: Option<String>| {
+        let code = if is_unknown { "schema.unknown" } else { "schema" };
         let hint = hint.map(|hint| clean(&hint, MESSAGE));
-        problems.push(SettingsProblem {
-            path,
-            code: "schema".to_owned(),
-            message: clean(&message, MESSAGE),
-            hint,
-        });
+        let message = clean(&message, MESSAGE);
+        problems.push(SettingsProblem { path, code: code.to_owned(), message, hint });
     };
     match error.kind() {
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
@@ -76,6 +75,12 @@ fn describe(error: &ValidationError<'_>, path: &str, schema: &Value, problems: &
             let hint = closest(&text, words.iter().copied()).or_else(|| Some(format!("write {list}")));
             tell(path.to_owned(), format!("`{}` is not {list}", shortened(&text)), hint);
         }
+        Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } if alternatives(schema, error).is_some() => {
+            let names = alternatives(schema, error).unwrap_or_default();
+            let list = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+            let hint = names.first().map(|name| format!("write `{name}: …`"));
+            tell(path.to_owned(), format!("{list} is missing"), hint);
+        }
         Kind::MinLength { .. } if error.instance().as_str() == Some("") => {
             tell(path.to_owned(), "it is empty".to_owned(), None);
         }
@@ -106,6 +111,16 @@ fn meaning(schema: &Value, error: &ValidationError<'_>) -> Option<String> {
 fn part<'s>(schema: &'s Value, error: &ValidationError<'_>) -> Option<&'s Value> {
     let keyword = error.schema_path().as_str();
     schema.pointer(keyword.rsplit_once('/')?.0)
+}
+
+/// Returns the properties one of which there has to be, if that is what the schema says.
+fn alternatives<'s>(schema: &'s Value, error: &ValidationError<'_>) -> Option<Vec<&'s str>> {
+    let ways = schema.pointer(error.schema_path().as_str())?.as_array()?;
+    let needs = |way: &'s Value| match way.get("required")?.as_array()?.as_slice() {
+        [only] if way.as_object()?.len() == 1 => only.as_str(),
+        _ => None,
+    };
+    ways.iter().map(needs).collect()
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -179,6 +194,7 @@ mod tests {
     #[case(json!({"rules": [{"name": "a", "zzz": 1}]}), "rules[0].zzz", "unknown field `zzz`", Some("known here: `name`"))]
     #[case(json!({"rules": {}}), "rules", "expected a list, found a mapping", None)]
     #[case(json!({"size": "2 apples"}), "size", "`2 apples` does not match `^[0-9]+$`", Some("How many."))]
+    #[case(json!({"either": {}}), "either", "`a` or `b` is missing", Some("write `a: …`"))]
     #[case(json!({"low": 0}), "low", "0 is less than the minimum of 1", None)]
     fn what_is_wrong_is_told_as_of_the_rest_of_a_configuration(
         #[case] settings: Value,
@@ -193,6 +209,7 @@ mod tests {
                 "count": {"type": ["integer", "null"]},
                 "size": {"type": "string", "pattern": "^[0-9]+$", "description": "How many."},
                 "low": {"type": "integer", "minimum": 1},
+                "either": {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
                 "rules": {"type": "array", "items": {"$ref": "#/$defs/rule"}},
             },
             "$defs": {"rule": {

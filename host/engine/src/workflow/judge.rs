@@ -314,7 +314,7 @@ async fn image_answers(
 
 /// Does something for each number below `count`, on all threads of the runtime and `parallel` at a time; returns the outcomes in
 /// order, and what was lent.
-async fn side_by_side<T, R, F, W>(lent: T, count: usize, parallel: usize, work: W) -> (T, Vec<R>)
+pub(super) async fn side_by_side<T, R, F, W>(lent: T, count: usize, parallel: usize, work: W) -> (T, Vec<R>)
 where
     T: Send + Sync + 'static,
     R: Send + 'static,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use oc_mirror_model::request::ImageRequest;
 use serde_json::json;
 
 use super::images::{Origin, Origins, RunImages};
+use super::judge::side_by_side;
 use crate::content::build::{BuildError, ImageSpec, Layer, LayerBuilder};
 use crate::content::memory::Memory;
 use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, Images, TagStore};
@@ -117,6 +119,28 @@ impl Rehearsal {
             decision.add(&name, policy.evaluate(&self.run, &self.services, request, image).await?);
         }
         Ok(decision)
+    }
+
+    /// Has a policy judge an image again and again, on all threads of the runtime. Returns how long that took.
+    pub async fn judge_often(
+        &self,
+        policy: Arc<dyn Policy>,
+        request: &ImageRequest,
+        times: usize,
+    ) -> Result<Duration, RehearsalError> {
+        let no_such = || RehearsalError::NoSuchImage(request.source.clone());
+        let source = request.parsed_source().map_err(|_| no_such())?;
+        let image = self.services.images.open(&source).await.map_err(|_| no_such())?;
+        let lent = (policy, self.run.clone(), self.services.clone(), request.clone(), image);
+        let start = Instant::now();
+        let ((), answers) = side_by_side((), times, 1, move |_: Arc<()>, _| {
+            let (policy, run, services, request, image) = lent.clone();
+            async move { policy.evaluate(&run, &services, &request, image).await }
+        })
+        .await;
+        let took = start.elapsed();
+        answers.into_iter().collect::<Result<Vec<Verdict>, PluginError>>()?;
+        Ok(took)
     }
 
     /// Has a source collect.

@@ -29,7 +29,7 @@ use serde_json::Value;
 
 pub use extensions::{BlockedImage, PluginEntry, PolicyEntry, PolicyFailure, PolicyMode};
 pub use hints::closest;
-pub use locate::locate;
+pub use locate::{locate, locate_key};
 pub use operators::{Dependencies, IncompleteBundles, Operator, Package, PackageBundle, PackageChannel};
 pub use patch::{Edit, EditAction, Patched, patch};
 pub use problem::{ConfigError, Position, Problem};
