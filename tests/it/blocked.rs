@@ -129,7 +129,7 @@ fn by_a_custom_policy_that_reads_labels() {
 }
 
 /// Compiles an example as its users do, into a directory that later runs find again.
-fn build_example(manifest_dir: &Path) -> std::path::PathBuf {
+pub(crate) fn build_example(manifest_dir: &Path) -> std::path::PathBuf {
     let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("examples");
     let build = GuestBuild { manifest_dir: manifest_dir.to_path_buf(), target_dir, packages: Vec::new() };
     let built = build.build().expect("the example compiles");

@@ -44,6 +44,7 @@ mod plugin_artifacts;
 mod plugin_commands;
 mod plugin_failures;
 mod plugin_languages;
+mod policies;
 mod real_image;
 mod real_signatures;
 mod refusals;
