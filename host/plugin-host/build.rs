@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use oc_mirror_guest_build::GuestBuild;
 
 /// The guests that are part of the program, by the names of their packages.
-const BUILTINS: [&str; 6] = [
+const BUILTINS: [&str; 8] = [
     "oc-mirror-plugin-additional",
     "oc-mirror-plugin-allow-registries",
     "oc-mirror-plugin-block",
     "oc-mirror-plugin-helm",
+    "oc-mirror-plugin-limits",
     "oc-mirror-plugin-operator",
     "oc-mirror-plugin-release",
+    "oc-mirror-plugin-require-signature",
 ];
 
 fn main() {

@@ -104,6 +104,7 @@ fn index(images: Vec<ImageEntry>) -> Index {
         positions: Vec::new(),
         required: Vec::new(),
         refused: Vec::new(),
+        policies: Vec::new(),
         signed_by: Vec::new(),
         quarantined: Vec::new(),
     }

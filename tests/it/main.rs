@@ -45,6 +45,7 @@ mod plugin_commands;
 mod plugin_failures;
 mod plugin_languages;
 mod plugin_run;
+mod policies;
 mod real_image;
 mod real_signatures;
 mod refusals;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::blocked::build_example;
 use crate::lab::Lab;
+use crate::policies::Key;
 use crate::shop::Shop;
 
 /// Runs `plugin run` without verification of certificates.
@@ -163,6 +164,36 @@ fn a_list_is_recorded_without_what_is_secret() {
     assert!(lacking.raw_stderr.contains(&error), "{}", lacking.raw_stderr);
     assert!(lacking.raw_stderr.contains("plugin `list` 0.1.0 failed in `collect`"), "{}", lacking.raw_stderr);
     assert_eq!(lacking.raw_stdout, "");
+}
+
+#[test]
+fn signatures_beside_images_are_verified_again() {
+    let mut lab = Lab::new();
+    let key = Key::new();
+    let image = ImageBuilder::new().layer(&[("app", "signed")]).build();
+    let (signed, unsigned) = (lab.push(&image, "team/signed", "v1"), labelled(&lab, "v1", "any"));
+    key.sign(&lab, &image, "team/signed");
+    let settings = |key: &str| json!({"keys": [key]}).to_string();
+    lab.context.write("settings.yaml", settings(&key.public));
+    lab.context.write("other.yaml", settings(&Key::new().public));
+    let asked = |lab: &Lab, settings: &str, how: &str, recording: &str| {
+        let images = ["--image", &signed, "--image", &unsigned];
+        let args = ["builtin:require-signature", "--settings", settings, "-o", "json", how, recording];
+        run(lab, &[&args[..], &images].concat()).expect_code(1)
+    };
+    let recorded = asked(&lab, "settings.yaml", "--record", "a.jsonl");
+    let verdicts = |output: &CommandOutput| {
+        let said = value(output);
+        [0, 1].map(|n| said["verdicts"][n]["verdict"].as_str().expect("a verdict").to_owned())
+    };
+    assert_eq!(verdicts(&recorded), ["allow", "deny"], "{}", recorded.raw_stdout);
+    // Other keys are told of the same signatures.
+    let other = asked(&lab, "other.yaml", "--record", "b.jsonl");
+    assert_eq!(verdicts(&other), ["deny", "deny"], "{}", other.raw_stdout);
+
+    lab.source.stop();
+    assert_eq!(asked(&lab, "settings.yaml", "--replay", "a.jsonl").raw_stdout, recorded.raw_stdout);
+    assert_eq!(asked(&lab, "other.yaml", "--replay", "a.jsonl").raw_stdout, other.raw_stdout);
 }
 
 #[test]

@@ -42,6 +42,12 @@ fn find(registry: &Registry, digest: &str) -> Found {
     Found { payload, signature, key }
 }
 
+/// The key that signed the real image which a registry holds.
+pub(crate) fn key_of(registry: &Registry) -> String {
+    let digest = digests(registry).remove(0);
+    String::from_utf8(find(registry, &digest).key).expect("a key in PEM is text")
+}
+
 /// What `cosign verify --key` checks.
 #[track_caller]
 fn verify(found: &Found, digest: &str) {

@@ -5,13 +5,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use oc_mirror_engine::policy::{Mode, Policy};
+use oc_mirror_engine::policy::{Mode, OnFailure, Policy};
 use oc_mirror_engine::source::{ContentSource, HttpFetch, Signatures};
 use oc_mirror_engine::workflow::plugin_artifacts::PluginArtifacts;
 use oc_mirror_engine::workflow::{Guard, Wishes};
 use oc_mirror_model::config::{
-    AdditionalImage, ApiVersion, BlockedImage, ImageSetConfiguration, Mirror, Operator, PluginTrust,
-    PolicyMode, ReleasePlatform, WrittenAt,
+    AdditionalImage, ApiVersion, BlockedImage, ConfigError, ImageSetConfiguration, Mirror, Operator,
+    PluginTrust, PolicyFailure, PolicyMode, Problem, ReleasePlatform, WrittenAt, locate, locate_key,
 };
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::ImageEntry;
@@ -19,7 +19,9 @@ use oc_mirror_model::plugin_source::PluginSource;
 use oc_mirror_model::reference::Source;
 use oc_mirror_model::report::PluginReport;
 use oc_mirror_model::request::kind;
-use oc_mirror_plugin_host::{Grants, Host, HostSettings, LoadError, LoadErrorKind, PluginSpec};
+use oc_mirror_plugin_host::{
+    Grants, Host, HostSettings, LoadError, LoadErrorKind, PluginSpec, SettingsProblem,
+};
 use serde_json::{Value, json};
 
 use crate::components::{self, Component, Finder};
@@ -72,12 +74,15 @@ pub(crate) async fn wishes(
     if !lent.quiet {
         found.iter().zip(&plugins).for_each(|(found, report)| found.tell(report));
     }
-    let mut resolved = configuration.clone();
-    pin_plugins(&mut resolved.mirror, &found);
-    let loader = Loader { host: &host, path, directory, accept_risks: &lent.accept_risks, found };
+    let text = std::str::from_utf8(&written).unwrap_or_default();
+    let loader = Loader { host: &host, path, text, directory, accept_risks: &lent.accept_risks, found };
+    let sources = loader.sources(&configuration).await?;
+    let policies = loader.policies(&configuration.mirror).await?;
+    let mut resolved = configuration;
+    pin_plugins(&mut resolved.mirror, &loader.found);
     Ok(Wishes {
-        sources: loader.sources(&configuration).await?,
-        policies: loader.policies(&configuration.mirror).await?,
+        sources,
+        policies,
         configuration: written,
         pinned: Box::new(move |images| pinned(&resolved, images)),
         http: lent.http,
@@ -207,7 +212,9 @@ fn refuse_unserved(path: &Path, mirror: &Mirror) -> Result<(), CliError> {
 
 struct Loader<'a> {
     host: &'a Host,
+    /// The configuration, and where it is.
     path: &'a Path,
+    text: &'a str,
     directory: &'a Path,
     accept_risks: &'a [String],
     /// The plugins of the user's, sources before policies.
@@ -243,27 +250,37 @@ impl Loader<'_> {
             sources
                 .push(self.source(builtin(self.host, helm::NAME, settings, &helm::grants(section))?).await?);
         }
-        for (entry, found) in mirror.plugins.iter().zip(&self.found) {
+        for (number, (entry, found)) in mirror.plugins.iter().zip(&self.found).enumerate() {
             let spec = self.custom(found, &entry.config, entry.grants_at)?;
-            sources.push(self.source(spec).await?);
+            let heading = format!("the plugin `{}` cannot be used", spec.name);
+            let loaded = self.host.source(spec).await;
+            sources.push(loaded.map_err(|error| self.misconfigured("plugins", number, heading, &error))?);
         }
         Ok(sources)
     }
 
-    async fn policies(&self, mirror: &Mirror) -> Result<Vec<Box<dyn Policy>>, CliError> {
+    async fn policies(&self, mirror: &Mirror) -> Result<Vec<Arc<dyn Policy>>, CliError> {
         let mut policies = Vec::new();
         if !mirror.blocked_images.is_empty() {
             let rules: Vec<Value> = mirror.blocked_images.iter().map(rule).collect();
             let spec = builtin(self.host, "block", json!({"rules": rules}), &["registry".to_owned()])?;
-            policies.push(self.policy(spec, Mode::Protect).await?);
+            let loaded = self.host.policy(spec, Mode::Protect, OnFailure::Deny).await;
+            policies.push(loaded.map_err(|error| failed("the policy `block` cannot be used", &error))?);
         }
-        for (entry, found) in mirror.policies.iter().zip(&self.found[mirror.plugins.len()..]) {
+        let found = &self.found[mirror.plugins.len()..];
+        for (number, (entry, found)) in mirror.policies.iter().zip(found).enumerate() {
             let spec = self.custom(found, &entry.config, entry.grants_at)?;
             let mode = match entry.mode {
                 PolicyMode::Protect => Mode::Protect,
                 PolicyMode::Monitor => Mode::Monitor,
             };
-            policies.push(self.policy(spec, mode).await?);
+            let on_failure = match entry.failure {
+                PolicyFailure::Deny => OnFailure::Deny,
+                PolicyFailure::Allow => OnFailure::Allow,
+            };
+            let heading = format!("the policy `{}` cannot be used", spec.name);
+            let loaded = self.host.policy(spec, mode, on_failure).await;
+            policies.push(loaded.map_err(|error| self.misconfigured("policies", number, heading, &error))?);
         }
         Ok(policies)
     }
@@ -273,9 +290,32 @@ impl Loader<'_> {
         self.host.source(spec).await.map_err(|error| failed(heading, &error))
     }
 
-    async fn policy(&self, spec: PluginSpec, mode: Mode) -> Result<Box<dyn Policy>, CliError> {
-        let heading = format!("the policy `{}` cannot be used", spec.name);
-        self.host.policy(spec, mode).await.map_err(|error| failed(heading, &error))
+    /// Shows why a plugin of the user's cannot be used; what is wrong with its settings is told as of the rest of the
+    /// configuration, with its place.
+    fn misconfigured(&self, section: &str, number: usize, heading: String, error: &LoadError) -> CliError {
+        let LoadErrorKind::Settings(found) = error.kind.as_ref() else { return failed(heading, error) };
+        let config = format!("mirror.{section}[{number}].config");
+        let problem = |found: &SettingsProblem| {
+            let below = if found.path.is_empty() || found.path.starts_with('[') { "" } else { "." };
+            let path = format!("{config}{below}{}", found.path);
+            let at = match found.code.as_str() {
+                "schema.unknown" => locate_key(self.text, &path),
+                _ => locate(self.text, &path),
+            };
+            let problem = Problem::new(at, path, found.message.clone());
+            match &found.hint {
+                Some(hint) => problem.with_hint(hint.clone()),
+                None => problem,
+            }
+        };
+        let mut problems: Vec<Problem> = found.iter().map(problem).collect();
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        let path = self.path.display().to_string();
+        let made = CliError::configuration(&path, &ConfigError { problems });
+        if made.hint.is_some() {
+            return made;
+        }
+        made.hint("correct it; `oc-mirror plugin inspect -o json` shows what a plugin takes")
     }
 
     /// Makes what the host needs to load a plugin of the user's.

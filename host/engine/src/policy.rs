@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use oc_mirror_model::digest::Digest;
 use oc_mirror_model::policy::Verdict;
 use oc_mirror_model::request::ImageRequest;
+
+pub use oc_mirror_model::policy::{Mode, OnFailure};
 
 use crate::content::ImageView;
 use crate::source::{PluginError, PluginIdentity, RunInfo, Services};
@@ -15,17 +18,9 @@ pub struct Stages {
     /// References, in planning, before any network traffic.
     pub reference: bool,
     /// Images, once their manifests are known.
-    pub image: bool,
-}
-
-/// What a denial does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// The image is refused. A policy that fails refuses too.
-    #[default]
-    Protect,
-    /// It is reported and passes.
-    Monitor,
+    pub manifest: bool,
+    /// Images, once all of their content can be read.
+    pub content: bool,
 }
 
 /// Judges images.
@@ -36,6 +31,12 @@ pub trait Policy: Send + Sync {
 
     /// Returns what a denial does.
     fn mode(&self) -> Mode;
+
+    /// Returns what becomes of an image that it breaks on.
+    fn on_failure(&self) -> OnFailure;
+
+    /// Returns the SHA-256 of its settings, as JSON.
+    fn settings(&self) -> Digest;
 
     /// Returns which questions it can answer.
     fn stages(&self) -> Stages;

@@ -62,10 +62,14 @@ pub struct RunInfo {
     pub offline: bool,
     /// True if nothing will be written.
     pub dry_run: bool,
+    /// The time of the run, RFC 3339 in UTC: that of `SOURCE_DATE_EPOCH` where it is set.
+    pub time: String,
     /// The sequence being made.
     pub sequence: u64,
     /// Platforms that the whole run is restricted to; empty is no restriction.
     pub platforms: Vec<Platform>,
+    /// How many images policies are being asked about; nothing where they are not.
+    pub images: Option<u64>,
 }
 
 /// What the host lends to a plugin for one run. Grants are checked before any of it is touched.

@@ -54,6 +54,16 @@ impl Attributes {
         }
     }
 
+    /// Removes a key and its text.
+    pub fn remove(&mut self, key: &str) {
+        if let (Ok(at), Some(pairs)) = (self.place(key), &mut self.0) {
+            pairs.remove(at);
+            if pairs.is_empty() {
+                self.0 = None;
+            }
+        }
+    }
+
     /// Adds a line to the text of a key, unless it has that line.
     pub fn add_line(&mut self, key: &str, line: &str) {
         match self.get(key) {
@@ -166,7 +176,14 @@ mod tests {
         let map: BTreeMap<String, String> =
             attributes.iter().map(|(key, text)| (key.to_owned(), text.to_owned())).collect();
         assert_eq!(Attributes::from(map), attributes);
+        attributes.remove("a");
+        attributes.remove("d");
+        assert_eq!(attributes, Attributes::from([("b", "3"), ("c", "4")]));
         assert!(Attributes::new().is_empty() && !attributes.is_empty());
+        attributes.extend([("b", "5")]);
+        attributes.remove("b");
+        attributes.remove("c");
+        assert!(attributes.is_empty() && attributes == Attributes::new());
     }
 
     #[test]

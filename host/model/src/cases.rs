@@ -25,6 +25,9 @@ pub struct CaseTable {
     /// What the plugin may do, as in a configuration.
     #[serde(default)]
     pub grants: Vec<String>,
+    /// The time of the run, RFC 3339 in UTC.
+    #[serde(default = "time")]
+    pub time: String,
     /// Images that there are, by name.
     #[serde(default)]
     pub images: BTreeMap<String, MadeImage>,
@@ -103,6 +106,10 @@ pub struct Case {
     pub provenance: BTreeMap<String, String>,
     /// What is expected; everything that is named must be so.
     pub expect: Expected,
+}
+
+fn time() -> String {
+    "2026-01-01T00:00:00Z".to_owned()
 }
 
 fn additional() -> String {

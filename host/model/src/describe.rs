@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::audit::PolicyAudit;
 use crate::digest::Digest;
 use crate::dsse::KeyId;
 use crate::imageset::{FormatVersion, ImageEntry, Index, QuarantinedImage, RefusedImage};
@@ -61,6 +62,9 @@ pub struct Description {
     pub unchanged: Vec<Unchanged>,
     /// Images that a policy refused; they are not in it.
     pub refused: Vec<RefusedImage>,
+    /// What each policy said, in the order of the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyAudit>,
     /// Images that are wanted and could not be had; they are not in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<QuarantinedImage>,
@@ -337,6 +341,7 @@ pub fn describe(index: &Index, around: Surroundings) -> Description {
             .map(|image| Unchanged { name: image.origin.clone(), kind: image.kind.clone() })
             .collect(),
         refused: index.refused.clone(),
+        policies: index.policies.clone(),
         quarantined: index.quarantined.clone(),
     }
 }
@@ -414,6 +419,7 @@ mod tests {
             positions: Vec::new(),
             required: Vec::new(),
             refused: Vec::new(),
+            policies: Vec::new(),
             signed_by: Vec::new(),
             quarantined: Vec::new(),
         };

@@ -12,12 +12,14 @@ use std::ops::{Deref, DerefMut};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::audit::PolicyAudit;
 use crate::checksum::{Checked, len_with_checksum};
 use crate::digest::Digest;
 use crate::dsse::{Envelope, KeyId};
 use crate::manifest::{Descriptor, Descriptors};
 use crate::media_type::MediaType;
 use crate::metadata::RecordId;
+use crate::policy::Stage;
 use crate::reference::Repository;
 use crate::request::{Destination, ImageRequest};
 use crate::tar::{header_len, padded};
@@ -110,6 +112,9 @@ pub struct Index {
     /// Images that a policy refused; they are not in this imageset.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedImage>,
+    /// What each policy said, in the order of the configuration. Nothing in imagesets from before it was noted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyAudit>,
     /// The keys that sign this index, in their order. With any, the envelope with their signatures follows the index.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<KeyId>,
@@ -377,6 +382,9 @@ pub struct RefusedImage {
     /// Its digest, if it came so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// When the policy was asked. Nothing in imagesets from before it was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
     /// The policy.
     pub policy: String,
     /// The rule.

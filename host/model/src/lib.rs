@@ -4,6 +4,7 @@
 //! (a digest's grammar, a tag's length) is parsed once at the edge and trusted afterwards.
 
 pub mod attributes;
+pub mod audit;
 pub mod bucket;
 pub mod cases;
 pub mod check;
@@ -20,6 +21,7 @@ pub mod imageset;
 pub mod manifest;
 pub mod media_type;
 pub mod metadata;
+pub mod pattern;
 pub mod platform;
 pub mod plugin_source;
 pub mod policy;
@@ -29,6 +31,7 @@ pub mod referrers;
 pub mod report;
 pub mod request;
 pub mod sequence;
+pub mod signer;
 pub mod size;
 pub mod tar;
 pub mod version;

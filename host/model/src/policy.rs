@@ -4,6 +4,40 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// When a policy is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// In planning, before any network traffic: it sees names.
+    Reference,
+    /// Once the manifest is known.
+    Manifest,
+    /// Once all of the content can be read, and before the image is in an imageset or at a target.
+    Content,
+}
+
+/// What the denials of a policy do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The image is refused.
+    #[default]
+    Protect,
+    /// They are reported, and the image passes.
+    Monitor,
+}
+
+/// What a policy that breaks does to the image that it was to judge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It is refused.
+    #[default]
+    Deny,
+    /// That is reported, and the image passes.
+    Allow,
+}
+
 /// One reason a policy gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::audit::PolicyAudit;
 use crate::cluster_report::ClusterReport;
 use crate::deletion::DeletionReport;
 use crate::digest::Digest;
@@ -93,6 +94,9 @@ pub struct RunReport {
     pub unsigned: Vec<String>,
     /// Images that a policy refused.
     pub refused: Vec<RefusedImage>,
+    /// What each policy said, in the order of the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyAudit>,
     /// Remarks of policies, plugins and registries.
     pub warnings: Vec<String>,
     /// What plugins want known that needs nothing done: why an image is there that nobody listed.
@@ -152,6 +156,7 @@ impl RunReport {
             images: Vec::new(),
             unsigned: Vec::new(),
             refused: Vec::new(),
+            policies: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),
             quarantined: Vec::new(),

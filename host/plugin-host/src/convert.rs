@@ -6,9 +6,10 @@ use oc_mirror_model::platform::Platform;
 use oc_mirror_model::policy::{Finding, Verdict};
 use oc_mirror_model::reference::{Reference, Source};
 use oc_mirror_model::request::ImageRequest;
+use oc_mirror_model::signer::{Identity, SignedName, Signer, Trust};
 
 use crate::bindings::oc_mirror::plugin::log::Level as WitLevel;
-use crate::bindings::oc_mirror::plugin::types as wit;
+use crate::bindings::oc_mirror::plugin::{registry, types as wit};
 use crate::fault::{Answer, Fault};
 use crate::text::{MESSAGE, clean};
 
@@ -138,6 +139,34 @@ pub(crate) fn level(level: WitLevel) -> Level {
         WitLevel::Warn => Level::Warn,
         WitLevel::Error => Level::Error,
     }
+}
+
+pub(crate) fn signer(signer: Signer) -> registry::Signer {
+    registry::Signer {
+        kind: signer.kind.as_str().to_owned(),
+        identity: signer.identity,
+        verified_by: signer.verified_by,
+        claims: attrs(signer.claims.iter().map(|(key, text)| (key.as_str(), text.as_str()))),
+    }
+}
+
+/// Reads whose signatures count. What is not understood may be a condition, and is refused.
+pub(crate) fn from_trust(trust: registry::Trust) -> Answer<Trust> {
+    let registry::Trust { keys, identities, authorities, logs, extra } = trust;
+    let mut name = SignedName::default();
+    for (key, value) in extra {
+        name = match (key.as_str(), value.as_str()) {
+            ("name", "any") => SignedName::Any,
+            ("name", "repository") => SignedName::Repository,
+            _ => {
+                let said = clean(&format!("{key}={value}"), 80);
+                return Err(Fault::invalid(format!("`{said}` is not known in `extra`")));
+            }
+        };
+    }
+    let identity = |registry::Identity { issuer, subject }| Identity { issuer, subject };
+    let identities = identities.into_iter().map(identity).collect();
+    Ok(Trust { keys, identities, authorities, logs, name })
 }
 
 #[cfg(test)]

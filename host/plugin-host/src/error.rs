@@ -15,12 +15,14 @@ pub struct StartError(pub(crate) String);
 /// Something is wrong with a plugin's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsProblem {
-    /// Where: a JSON pointer into the settings, or what the plugin calls it.
+    /// Where: `rules[0].name`, or what the plugin calls it; empty for the settings as a whole.
     pub path: String,
-    /// A stable code: `schema`, or the plugin's own.
+    /// A stable code: `schema`, `schema.unknown` of what the schema does not know, or the plugin's own.
     pub code: String,
     /// What is wrong.
     pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 /// A plugin cannot be used.

@@ -1,6 +1,6 @@
 //! [`Fault`]: why a host function gives a guest no result: an answer it may handle, or the end of the call.
 
-use oc_mirror_engine::content::{ContentError, ContentErrorKind};
+use oc_mirror_engine::content::{ContentError, ContentErrorKind, Unverified, UnverifiedKind};
 use oc_mirror_engine::source::HttpError;
 use wasmtime::component::ResourceTableError;
 
@@ -73,6 +73,18 @@ impl From<HttpError> for Fault {
             HttpError::Denied { .. } => Self::denied(error.to_string()),
             HttpError::Invalid(why) => Self::invalid(why),
             HttpError::Unavailable(why) => Self::Answer(Error::Unavailable(why)),
+        }
+    }
+}
+
+impl From<Unverified> for Fault {
+    fn from(error: Unverified) -> Self {
+        let message = clean(&error.to_string(), MESSAGE);
+        match error.kind {
+            UnverifiedKind::Missing => Self::coded("signature.missing", message),
+            UnverifiedKind::NotAccepted => Self::coded("signature.not-accepted", message),
+            UnverifiedKind::Invalid => Self::invalid(message),
+            UnverifiedKind::Unavailable => Self::Answer(Error::Unavailable(message)),
         }
     }
 }

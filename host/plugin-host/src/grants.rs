@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use oc_mirror_model::pattern;
 use oc_mirror_model::reference::Reference;
 use url::Url;
 
@@ -173,34 +174,9 @@ impl Capability {
 /// `*` stands for any characters, slashes too. A pattern without one also stands for everything below it.
 fn name_matches(pattern: &str, name: &str) -> bool {
     match pattern.contains('*') {
-        true => glob(pattern.as_bytes(), name.as_bytes()),
+        true => pattern::matches(pattern, name),
         false => name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
     }
-}
-
-/// Matches without backtracking over more than the last star, so that no pattern takes long.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match (pattern.get(p), star) {
-            (Some(b'*'), _) => {
-                star = Some((p, t));
-                p += 1;
-            }
-            (Some(byte), _) if *byte == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            (_, Some((at, from))) => {
-                star = Some((at, from + 1));
-                p = at + 1;
-                t = from + 1;
-            }
-            (_, None) => return false,
-        }
-    }
-    pattern[p..].iter().all(|b| *b == b'*')
 }
 
 impl HttpPattern {

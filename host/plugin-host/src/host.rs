@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use oc_mirror_engine::policy::{Mode, Policy};
+use oc_mirror_engine::policy::{Mode, OnFailure, Policy};
 use oc_mirror_engine::source::{ContentSource, Inspector, PluginIdentity};
 use oc_mirror_model::digest::Digest;
 use serde_json::Value;
@@ -192,13 +192,18 @@ impl Host {
     }
 
     /// Makes a policy: metadata, settings and code are checked; nothing is judged yet.
-    pub async fn policy(&self, spec: PluginSpec, mode: Mode) -> Result<Box<dyn Policy>, LoadError> {
+    pub async fn policy(
+        &self,
+        spec: PluginSpec,
+        mode: Mode,
+        on_failure: OnFailure,
+    ) -> Result<Arc<dyn Policy>, LoadError> {
         let limits = self.inner.settings.policy.clone();
         let name = spec.name.clone();
         let plugin = self.plugin(spec, limits).await?;
         match (&plugin.exports.image_policy, &plugin.exports.reference_policy) {
             (None, None) => Err(wrong_role(&name, "policy", "image-policy")),
-            _ => Ok(Box::new(PluginPolicy::new(plugin, mode))),
+            _ => Ok(Arc::new(PluginPolicy::new(plugin, mode, on_failure))),
         }
     }
 
@@ -287,7 +292,9 @@ impl Inner {
         let permissions = Permissions { plugin: spec.name.clone(), wanted, granted: spec.grants.clone() };
         let identity = PluginIdentity { name: spec.name.clone(), id: meta.id, version: meta.version, digest };
         let settings = spec.settings.to_string();
-        let shared = Shared { identity, permissions: Arc::new(permissions), limits, settings };
+        let judges_content = meta.stage.as_deref() == Some("content");
+        let permissions = Arc::new(permissions);
+        let shared = Shared { identity, permissions, limits, settings, judges_content };
         Ok(Plugin::new(&self.engine, pre, shared, wasi))
     }
 

@@ -135,6 +135,11 @@ impl MemoryLimit {
         self.refused
     }
 
+    /// Returns the bytes that are in use.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }

@@ -116,6 +116,7 @@ fn problems(found: Vec<Problem>) -> Vec<SettingsProblem> {
         path: clean(&problem.path, 1024),
         code: clean(&problem.code, 128),
         message: clean(&problem.message, MESSAGE),
+        hint: None,
     };
     found.into_iter().take(MOST).map(one).collect()
 }

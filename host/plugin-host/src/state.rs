@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// The settings as JSON text.
     pub(crate) settings: String,
+    /// Whether it judges images once all of their content can be read.
+    pub(crate) judges_content: bool,
 }
 
 /// A run that an instance works for.

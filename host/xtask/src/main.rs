@@ -26,6 +26,7 @@ Commands:
   bench startup   Measure how long the program and its built-in plugins take to start
   bench updates   Measure how long a question about updates takes
   bench catalog   Measure what reading catalogs of operators takes, of time and of memory
+  bench plugins   Measure what policies cost once what they judge is at hand
   bench transfer  Measure what mirroring takes, beside other tools and the least that has to be done
   help            Print this
 ";
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ["bench", "startup"] => bench::startup(),
         ["bench", "updates"] => bench::updates(),
         ["bench", "catalog"] => bench::catalog(),
+        ["bench", "plugins", options @ ..] => bench::plugins(options),
         ["bench", "transfer", options @ ..] => bench::transfer(options),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

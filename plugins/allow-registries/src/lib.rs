@@ -3,15 +3,12 @@
 //! It decides in planning, by the name that an image is read by, before anything is fetched. Images that catalogs and releases
 //! name are asked about like those of the configuration, so that one catalog cannot open a registry that nobody meant to trust.
 
-mod pattern;
-
+use oc_mirror_plugin_sdk::pattern::Pattern;
 use oc_mirror_plugin_sdk::reference::Source;
 use oc_mirror_plugin_sdk::{
     Finding, ImageRequest, Plugin, Problem, StaticPolicy, Verdict, export_plugin, finding, problem,
 };
 use serde::Deserialize;
-
-use crate::pattern::Pattern;
 
 /// What the user writes under `config`.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,15 +32,8 @@ impl Plugin for AllowRegistries {
     type Settings = Settings;
 
     fn new(settings: Settings) -> Result<Self, Vec<Problem>> {
-        let (mut allow, mut problems) = (Vec::new(), Vec::new());
-        for (number, text) in settings.allow.iter().enumerate() {
-            match Pattern::new(text) {
-                Ok(pattern) => allow.push(pattern),
-                Err(why) => {
-                    problems.push(problem(format!("allow[{number}]"), "allow-registries.pattern", why))
-                }
-            }
-        }
+        let mut problems = Vec::new();
+        let allow = Pattern::all(&settings.allow, "allow", "allow-registries.pattern", &mut problems);
         if settings.allow.is_empty() {
             problems.push(problem("allow", "allow-registries.nothing", "nothing at all would pass"));
         }

@@ -37,6 +37,8 @@
 pub mod bindings;
 mod export;
 mod helpers;
+mod images;
+pub mod pattern;
 mod plugin;
 pub mod reference;
 
@@ -50,6 +52,7 @@ pub use helpers::{
     about, explain, finding, in_one, info, note, other, problem, read_all, together, warning, with_hint,
     write_all,
 };
+pub use images::{each_image, is_wanted};
 pub use plugin::{ContentSource, Inspection, Plugin, Policy, Preparation, StaticPolicy, Transformer};
 
 /// What a plugin may ask of the host, interface by interface.

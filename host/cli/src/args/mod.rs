@@ -576,6 +576,20 @@ pub(crate) enum DebugCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Measure how long policies take to judge images that are at hand
+    Policies {
+        /// Have this component judge, without settings, in place of policies that are built in
+        #[arg(long, value_name = "FILE")]
+        plugin: Option<PathBuf>,
+
+        /// How many images are judged
+        #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+        times: usize,
+
+        /// The settings of the component, as JSON
+        #[arg(long, value_name = "JSON", requires = "plugin", default_value = "{}")]
+        settings: String,
+    },
     /// Say what configurations select of catalogs: a JSON object with `rules` and `entry` on each line of the standard
     /// input, an answer on each line of the standard output
     Select {

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+mod policies;
+
 use super::list::Questions;
 use crate::args::{DebugArgs, DebugCommand, NetworkArgs};
 use crate::error::CliError;
@@ -14,6 +16,9 @@ use crate::{output, plugins};
 pub(crate) fn run(args: &DebugArgs) -> Result<u8, CliError> {
     match args.command {
         DebugCommand::Startup { json } => startup(json),
+        DebugCommand::Policies { ref plugin, times, ref settings } => {
+            policies::run(plugin.as_deref(), settings, times)
+        }
         DebugCommand::Select { ref cache, ref network } => select(cache, network),
     }
 }

@@ -131,6 +131,27 @@ fn print(found: &Description) {
     for refused in &found.refused {
         output::line(&format!("  refused: {}: {}", clean(&refused.origin), clean(&refused.message)));
     }
+    let policies = found.policies.iter().map(|policy| {
+        let counts = [policy.asked, policy.allowed, policy.warned, policy.denied, policy.failed];
+        let name = format!("{} ({} {})", policy.policy, policy.id, policy.version);
+        std::iter::once(name).chain(counts.map(|count| count.to_string())).collect()
+    });
+    let policies: Vec<Vec<String>> = policies.collect();
+    if !policies.is_empty() {
+        indented(&table(&["POLICY", "ASKED", "ALLOWED", "WARNED", "DENIED", "FAILED"], policies));
+    }
+    for finding in found.policies.iter().flat_map(|policy| &policy.findings) {
+        // What kept an image out is told above.
+        let told = |image: &&String| found.refused.iter().all(|refused| refused.origin != **image);
+        for image in finding.images.iter().filter(told) {
+            output::line(&format!(
+                "  passed: {}: {} ({})",
+                clean(image),
+                clean(&finding.message),
+                finding.code
+            ));
+        }
+    }
     output::line(
         "  SIZE is of all that is needed, NEW HERE of what of it is in these chunks, SHARED of what of that others need too.",
     );

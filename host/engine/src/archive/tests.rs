@@ -134,6 +134,7 @@ pub(super) fn sample_by(
         positions: Vec::new(),
         required: Vec::new(),
         refused: Vec::new(),
+        policies: Vec::new(),
         signed_by,
         quarantined: Vec::new(),
     };

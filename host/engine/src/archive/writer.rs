@@ -161,6 +161,19 @@ impl Writer {
         self.put(number, 0, read_file(from)?).await
     }
 
+    /// Opens a blob that is finished; nothing if it is not, or is no part of this imageset. The bytes are not checked again.
+    pub fn open_blob(&self, blob: &Descriptor) -> Option<BlobStream> {
+        let number = self.inner.table.by_digest(&self.inner.index, &blob.digest)?;
+        if !self.inner.is_done(number) || self.inner.index.entries[number].size != blob.size {
+            return None;
+        }
+        let inner = self.inner.clone();
+        Some(Box::pin(futures_util::stream::try_unfold(0, move |at| {
+            let piece = inner.read(&inner.index.entries[number], at);
+            std::future::ready(piece.map(|piece| piece.map(|piece| (piece.clone(), at + piece.len() as u64))))
+        })))
+    }
+
     /// Makes everything durable and gives the chunks their names; returns them in order.
     ///
     /// Fails, and leaves all as it is, if an entry is missing. Sealing again changes nothing.
@@ -345,6 +358,19 @@ impl Inner {
             written += len;
         }
         Ok(())
+    }
+
+    /// Reads a piece at a place within an entry; nothing at its end.
+    fn read(&self, entry: &Entry, at: u64) -> Result<Option<Bytes>, ContentError> {
+        let Some(run) = run_at(&entry.parts, at) else { return Ok(None) };
+        let mut piece = vec![0; run.len.min(CHUNK as u64) as usize];
+        let place = self.first[run.chunk] + run.offset;
+        let read = self.files.get(run.chunk).and_then(|file| fsx::read_exact_at(&file, &mut piece, place));
+        read.map_err(|e| {
+            let path = self.files.path(run.chunk).display().to_string();
+            ContentError::disk(path, "it cannot be read", e)
+        })?;
+        Ok(Some(piece.into()))
     }
 
     /// Makes a batch of finished entries durable, then journals it.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Reference, Source};
+use oc_mirror_model::signer::{Signer, Trust};
 
 use super::{BlobStream, ContentError};
 
@@ -57,6 +58,31 @@ pub struct BaseImage {
     pub shared_layers: u32,
 }
 
+/// No signature of an image counts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no signature of `{image}` counts: {}", reasons.join("; "))]
+pub struct Unverified {
+    /// The image.
+    pub image: String,
+    /// Which kind of reason.
+    pub kind: UnverifiedKind,
+    /// What is wrong with each signature that there is, or why there is none; never empty.
+    pub reasons: Vec<String>,
+}
+
+/// The kinds of reasons for which no signature of an image counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UnverifiedKind {
+    /// There is none.
+    Missing,
+    /// There are some, and none of them counts.
+    NotAccepted,
+    /// Those whose signatures would count cannot be made sense of.
+    Invalid,
+    /// The signatures cannot be read; trying again may help.
+    Unavailable,
+}
+
 /// One manifest or index, with everything that hangs below it, fetched when asked for.
 #[async_trait]
 pub trait ImageView: Send + Sync {
@@ -83,6 +109,19 @@ pub trait ImageView: Send + Sync {
 
     /// Opens one of them.
     async fn open_referrer(&self, digest: &Digest) -> Result<Arc<dyn ImageView>, ContentError>;
+
+    /// Returns the signatures that this run demanded of the image, and that hold.
+    fn signers(&self) -> Vec<Signer> {
+        Vec::new()
+    }
+
+    /// Looks for signatures beside the image, and returns those that count: at least one. Where an image has no place, nothing
+    /// is beside it.
+    async fn verify(&self, trust: &Trust) -> Result<Vec<Signer>, Unverified> {
+        let _ = trust;
+        let reasons = vec!["there is none".to_owned()];
+        Err(Unverified { image: self.reference(), kind: UnverifiedKind::Missing, reasons })
+    }
 
     /// Opens a blob that the manifest names. The stream fails at its end if the bytes are wrong.
     async fn open_blob(&self, blob: &Descriptor) -> Result<BlobStream, ContentError>;

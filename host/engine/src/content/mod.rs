@@ -27,7 +27,7 @@ pub(crate) mod testing;
 pub mod verify;
 
 pub use error::{ContentError, ContentErrorKind};
-pub use image::{BaseImage, ImageView, Images, Resolved};
+pub use image::{BaseImage, ImageView, Images, Resolved, Unverified, UnverifiedKind};
 
 /// The bytes of a blob, piece by piece. A piece is at most a few hundred KiB, whatever the size of the blob.
 pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, ContentError>> + Send>>;

@@ -175,6 +175,7 @@ mod tests {
             positions: Vec::new(),
             required: Vec::new(),
             refused: Vec::new(),
+            policies: Vec::new(),
             signed_by: Vec::new(),
             quarantined: Vec::new(),
         };

@@ -85,15 +85,7 @@ impl SignedImage for StoredImage {
         {
             return Ok(Vec::new());
         }
-        let name = format!("{}-{}.sig", self.digest.algorithm().as_str(), self.digest.hex());
-        // The tag of a SHA-512 is longer than tags may be, so there is none.
-        let Ok(tag) = name.parse::<Tag>() else { return Ok(Vec::new()) };
-        let manifest = match self.read.manifest(&self.repository, &Selector::Tag(tag)).await {
-            Ok(manifest) => manifest,
-            Err(e) if e.is_not_found() => return Ok(Vec::new()),
-            Err(e) => return Err(e),
-        };
-        attachments(&*self.read, &self.repository, &manifest, &self.source.to_string()).await
+        beside(&*self.read, &self.repository, &self.digest, &self.source).await
     }
 
     async fn lookaside_signatures(&self) -> Result<Vec<Vec<u8>>, ContentError> {
@@ -116,6 +108,24 @@ impl SignedImage for StoredImage {
         }
         Ok(found)
     }
+}
+
+/// Reads the signatures beside an image in its repository. None at all is no error.
+pub async fn beside(
+    read: &dyn ContentRead,
+    repository: &Repository,
+    digest: &Digest,
+    source: &Source,
+) -> Result<Vec<Attachment>, ContentError> {
+    let name = format!("{}-{}.sig", digest.algorithm().as_str(), digest.hex());
+    // The tag of a SHA-512 is longer than tags may be, so there is none.
+    let Ok(tag) = name.parse::<Tag>() else { return Ok(Vec::new()) };
+    let manifest = match read.manifest(repository, &Selector::Tag(tag)).await {
+        Ok(manifest) => manifest,
+        Err(e) if e.is_not_found() => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    attachments(read, repository, &manifest, &source.to_string()).await
 }
 
 /// Returns the signatures in a manifest of them, as cosign makes it. `subject` is the signed image, for messages.

@@ -36,6 +36,11 @@ impl PublicKey {
     pub(super) fn parse(pem: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(pem).map_err(|_| "a key in PEM is text".to_owned())?;
         let der = unwrapped(text).ok_or_else(|| format!("a key in PEM is one `{BEGIN}` block"))?;
+        Self::from_der(der)
+    }
+
+    /// Reads the key of a certificate.
+    pub(super) fn from_der(der: Vec<u8>) -> Result<Self, String> {
         let Subject { algorithm, parameter, key } =
             subject(&der).ok_or("it is not a public key in the form of X.509")?;
         let algorithms: Algorithms = match (algorithm, parameter) {
@@ -65,6 +70,11 @@ impl PublicKey {
     /// Answers whether this is the same key.
     pub(super) fn is(&self, pem: &[u8]) -> bool {
         std::str::from_utf8(pem).ok().and_then(unwrapped).is_some_and(|der| der == self.der)
+    }
+
+    /// Returns the digest of the key, by which it is named: `sha256:` of its X.509 form, as `cosign` and `openssl` show it.
+    pub(super) fn fingerprint(&self) -> String {
+        Digest::of(&self.der).to_string()
     }
 }
 

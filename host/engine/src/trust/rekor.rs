@@ -5,6 +5,18 @@ use serde::Deserialize;
 
 use super::public_key::{PublicKey, decoded};
 
+/// Who is said to have signed: a key, or a certificate.
+pub(super) trait LoggedSigner {
+    /// Answers whether this is what the log has in PEM.
+    fn is_logged_as(&self, pem: &[u8]) -> bool;
+}
+
+impl LoggedSigner for PublicKey {
+    fn is_logged_as(&self, pem: &[u8]) -> bool {
+        self.is(pem)
+    }
+}
+
 /// The log's promise, as cosign puts it beside a signature.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,14 +74,15 @@ struct Key {
     content: String,
 }
 
-/// Checks that one of the log's keys signed an entry for exactly this signature of this message by this key.
+/// Checks that one of the log's keys signed an entry for exactly this signature of this message by this key or certificate.
+/// Returns when the log took it, in seconds since 1970.
 pub(super) fn logged(
     promise: &str,
     log: &[PublicKey],
-    key: &PublicKey,
+    signer: &dyn LoggedSigner,
     signature: &[u8],
     message: &[u8],
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let text = |e: serde_json::Error| format!("the log's entry cannot be read: {e}");
     let promise: Promise = serde_json::from_str(promise).map_err(text)?;
     let Payload { body, integrated_time, log_index, log_id } = &promise.payload;
@@ -90,7 +103,7 @@ pub(super) fn logged(
         return Err(format!("the log's entry is a `{} {}`", entry.kind, entry.api_version));
     }
     let Spec { data, signature: logged } = entry.spec;
-    if !decoded(&logged.public_key.content).is_some_and(|pem| key.is(&pem)) {
+    if !decoded(&logged.public_key.content).is_some_and(|pem| signer.is_logged_as(&pem)) {
         return Err("the log's entry is about another key".to_owned());
     }
     if decoded(&logged.content).as_deref() != Some(signature) {
@@ -99,5 +112,5 @@ pub(super) fn logged(
     if data.hash.algorithm != "sha256" || data.hash.value != Digest::of(message).hex() {
         return Err("the log's entry is about another message".to_owned());
     }
-    Ok(())
+    Ok(*integrated_time)
 }

@@ -20,7 +20,7 @@ use super::from_disk::{Destination, add_totals, note_reads};
 use super::images::{Origin, Origins, RunImages};
 use super::on_error::{do_without, published_without, quarantined};
 use super::origins::Sources;
-use super::prepare::{Prepared, Request, file_records, image_reports};
+use super::prepare::{Prepared, Request, Without, file_records, image_reports};
 use super::publishing::publish;
 use super::release_signatures;
 use super::resources::{self, Brought};
@@ -75,9 +75,9 @@ pub async fn mirror_to_mirror(
         workspace,
         scratch: scratch.path(),
     };
-    let mut missing = Vec::new();
+    let mut without = Without::default();
     let prepared = loop {
-        let prepared = request.prepare(&missing, &mut report).await?;
+        let mut prepared = request.prepare(&without, &mut report).await?;
         for site in &mut sites {
             site.settle(run, &prepared).await;
         }
@@ -88,6 +88,7 @@ pub async fn mirror_to_mirror(
             image_reports(&prepared.entries, |digest| sites.iter().any(|site| site.lacks(digest)));
         prepared.note_mirrors(&mut report.images);
         if run.dry_run {
+            request.note_unasked(&mut report);
             for site in sites.iter_mut() {
                 let Ok(own) = &mut site.outcome else { continue };
                 let name = format!("{}/mapping.txt", site.destination.kept_in("dry-run"));
@@ -105,6 +106,12 @@ pub async fn mirror_to_mirror(
         if run.on_error == OnError::Stop && !report.failures.is_empty() {
             return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
         }
+        if report.failures.is_empty() || run.on_error != OnError::Finish {
+            // Before anything is copied, so that nothing of what is refused gets to a target.
+            if !request.judge_content(&mut prepared, &mut without, &mut report).await {
+                continue;
+            }
+        }
         let blobs = prepared.entries.iter().map(|image| image.blobs.len()).sum::<usize>() + chain.blobs.len();
         space::check(&[Need::of_workspace(workspace.dir(), prepared.entries.len(), blobs)])?;
         copy_to_all(run, workspace, &prepared, &mut sites, &mut report).await;
@@ -113,7 +120,7 @@ pub async fn mirror_to_mirror(
         let images = everywhere.iter().filter(|f| f.kind != kind::CATALOG).cloned();
         let images: Vec<Failure> = images.map(|f| of_image(f, &prepared.entries)).collect();
         match do_without(run, &images, &mut report).filter(|more| !more.is_empty()) {
-            Some(more) => missing.extend(more),
+            Some(more) => without.missing.extend(more),
             None => break prepared,
         }
         sites.iter_mut().flat_map(|site| &mut site.outcome).for_each(|own| own.failures.clear());
@@ -422,6 +429,7 @@ fn index(run: &Run, chain: &Chain, prepared: &Prepared, report: &RunReport) -> I
         positions: Vec::new(),
         required: Vec::new(),
         refused: report.refused.clone(),
+        policies: report.policies.clone(),
         signed_by: Vec::new(),
         quarantined: quarantined(report),
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::reference::Source;
+use oc_mirror_model::signer::Signer;
 
 use super::images::Origin;
 use crate::content::{ContentError, ContentErrorKind};
@@ -14,12 +15,15 @@ use crate::trust::image::StoredImage;
 use crate::trust::policy::{ImagePolicy, PolicyRefusal, RefusalKind};
 use crate::trust::registries_d::RegistriesD;
 
+/// Who signed an image, or why it may not pass.
+type Judged = Result<Arc<[Signer]>, PolicyRefusal>;
+
 /// A policy, and where signatures are.
 pub struct Guard {
     policy: ImagePolicy,
     registries_d: Arc<RegistriesD>,
     http: Arc<dyn HttpFetch>,
-    judged: Mutex<HashMap<(Source, Digest), Result<(), PolicyRefusal>>>,
+    judged: Mutex<HashMap<(Source, Digest), Judged>>,
 }
 
 impl Guard {
@@ -28,7 +32,7 @@ impl Guard {
         Self { policy, registries_d: Arc::new(registries_d), http, judged: Mutex::default() }
     }
 
-    /// Lets an image pass, or says why not. What was built in `scratch` comes from this run itself, and was made of what
+    /// Lets an image pass and returns who signed it, or says why not. What was built in `scratch` comes from this run itself, and was made of what
     /// has passed.
     pub(super) async fn admit(
         &self,
@@ -36,9 +40,9 @@ impl Guard {
         origin: &Origin,
         digest: &Digest,
         scratch: &Path,
-    ) -> Result<(), ContentError> {
+    ) -> Result<Arc<[Signer]>, ContentError> {
         if matches!(source, Source::Layout(layout) if layout.path.starts_with(scratch)) {
-            return Ok(());
+            return Ok(Arc::default());
         }
         let key = (source.clone(), digest.clone());
         let known = self.judged.lock().expect("no holder panics").get(&key).cloned();
@@ -56,7 +60,12 @@ impl Guard {
         verdict.map_err(|refusal| refused(source, refusal))
     }
 
-    async fn judge(&self, source: &Source, origin: &Origin, digest: &Digest) -> Result<(), PolicyRefusal> {
+    async fn judge(
+        &self,
+        source: &Source,
+        origin: &Origin,
+        digest: &Digest,
+    ) -> Result<Arc<[Signer]>, PolicyRefusal> {
         let image = StoredImage {
             source: source.clone(),
             digest: digest.clone(),
@@ -65,7 +74,7 @@ impl Guard {
             registries_d: self.registries_d.clone(),
             http: self.http.clone(),
         };
-        self.policy.check(&image).await
+        self.policy.check(&image).await.map(Into::into)
     }
 }
 

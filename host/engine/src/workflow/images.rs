@@ -9,16 +9,21 @@ use bytes::Bytes;
 use oc_mirror_model::digest::{Algorithm, Digest};
 use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source};
+use oc_mirror_model::signer::{Signer, Trust};
 
 use super::guard::Guard;
 use super::kept::Kept;
 use super::manifests::Manifests;
+use crate::archive::Writer;
 use crate::content::verify::{collect, verified};
 use crate::content::{
     BaseImage, BlobStream, ContentError, ContentErrorKind, ContentRead, ImageView, Images, Resolved,
+    Unverified, UnverifiedKind,
 };
 use crate::report::SharedEvents;
 use crate::transfer::{Retry, retrying};
+use crate::trust::image::{Attachment, beside};
+use crate::trust::sigstore::{self, Trusted};
 
 /// Where a source's bytes are.
 #[derive(Clone)]
@@ -59,6 +64,9 @@ pub struct RunImages {
     shared: Arc<Shared>,
 }
 
+/// An image where it lies: the name of the registry, the repository, and its digest.
+type Place = (String, Repository, Digest);
+
 struct Shared {
     origins: Arc<dyn Origins>,
     retry: Retry,
@@ -68,14 +76,18 @@ struct Shared {
     pins: Mutex<HashMap<Digest, Digest>>,
     manifests: Mutex<Manifests>,
     configs: Mutex<HashMap<Digest, Bytes>>,
+    /// Signatures beside images, by registry, repository and image.
+    attachments: Mutex<HashMap<Place, Arc<[Attachment]>>>,
     /// The images opened so far by their layers, for finding common bases.
     chains: RwLock<HashMap<ChainId, Opened>>,
     known: HashSet<Digest>,
     /// Blobs that are read more than once.
     kept: Option<Kept>,
     /// Layouts of which a part lies elsewhere.
-    extended: Mutex<HashMap<PathBuf, Origin>>,
+    extended: Mutex<HashMap<PathBuf, Base>>,
     guard: Option<Guarded>,
+    /// Where blobs of this run are by now.
+    fetched: Mutex<Option<Arc<Writer>>>,
 }
 
 /// The hash of layers, in their order.
@@ -117,11 +129,13 @@ impl RunImages {
                 pins: Mutex::default(),
                 manifests: Mutex::new(Manifests::beyond_memory(scratch)),
                 configs: Mutex::default(),
+                attachments: Mutex::default(),
                 chains: RwLock::default(),
                 known,
                 kept,
                 extended: Mutex::default(),
                 guard,
+                fetched: Mutex::default(),
             }),
         }
     }
@@ -130,6 +144,7 @@ impl RunImages {
     pub fn settle(&self) {
         *self.shared.pins.lock().expect("no holder panics") = HashMap::new();
         *self.shared.configs.lock().expect("no holder panics") = HashMap::new();
+        *self.shared.attachments.lock().expect("no holder panics") = HashMap::new();
         *self.shared.chains.write().expect("no holder panics") = HashMap::new();
     }
 
@@ -153,6 +168,22 @@ impl RunImages {
         self.open_if(source, true).await
     }
 
+    /// Opens an image as it was found earlier in this run.
+    pub async fn open_pinned(&self, source: &Source, digest: &Digest) -> Result<OpenImage, ContentError> {
+        self.shared
+            .pins
+            .lock()
+            .expect("no holder panics")
+            .entry(pin_of(source))
+            .or_insert_with(|| digest.clone());
+        self.open_if(source, true).await
+    }
+
+    /// Reads blobs from an imageset in the making, as far as they are there.
+    pub fn read_first(&self, writer: &Arc<Writer>) {
+        *self.shared.fetched.lock().expect("no holder panics") = Some(writer.clone());
+    }
+
     /// Opens what lies beside an image, which needs no signature of its own.
     pub async fn open_companion(&self, source: &Source) -> Result<OpenImage, ContentError> {
         self.open_if(source, false).await
@@ -160,24 +191,36 @@ impl RunImages {
 
     async fn open_if(&self, source: &Source, is_guarded: bool) -> Result<OpenImage, ContentError> {
         let origin = self.shared.origin(source).await?;
-        let pin = Digest::of(source.to_string().as_bytes());
+        let pin = pin_of(source);
         let pinned = self.shared.pins.lock().expect("no holder panics").get(&pin).cloned();
         let selector = pinned.map_or(origin.selector.clone(), Selector::Digest);
         let manifest = self.shared.manifest(&origin, &selector).await?;
-        if is_guarded {
-            self.shared.admit(source, &origin, manifest.digest()).await?;
-        }
+        let signers = match is_guarded {
+            true => self.shared.admit(source, &origin, manifest.digest()).await?,
+            false => Arc::default(),
+        };
         self.shared
             .pins
             .lock()
             .expect("no holder panics")
             .entry(pin)
             .or_insert_with(|| manifest.digest().clone());
-        let image =
-            OpenImage { shared: self.shared.clone(), source: source.clone(), origin, manifest, is_guarded };
+        let image = OpenImage {
+            shared: self.shared.clone(),
+            source: source.clone(),
+            origin,
+            manifest,
+            is_guarded,
+            signers,
+        };
         image.remember_chain();
         Ok(image)
     }
+}
+
+/// Returns what a source is noted by.
+fn pin_of(source: &Source) -> Digest {
+    Digest::of(source.to_string().as_bytes())
 }
 
 impl Shared {
@@ -186,7 +229,7 @@ impl Shared {
         let Source::Layout(layout) = source else { return Ok(origin) };
         let base = self.extended.lock().expect("no holder panics").get(&layout.path).cloned();
         Ok(match base {
-            Some(base) => {
+            Some(Base { origin: base, .. }) => {
                 let extended = Extended { layout: origin.read, base, kept: self.kept.clone() };
                 Origin { read: Arc::new(extended), ..origin }
             }
@@ -194,10 +237,15 @@ impl Shared {
         })
     }
 
-    async fn admit(&self, source: &Source, origin: &Origin, digest: &Digest) -> Result<(), ContentError> {
+    async fn admit(
+        &self,
+        source: &Source,
+        origin: &Origin,
+        digest: &Digest,
+    ) -> Result<Arc<[Signer]>, ContentError> {
         match &self.guard {
             Some(Guarded { guard, scratch }) => guard.admit(source, origin, digest, scratch).await,
-            None => Ok(()),
+            None => Ok(Arc::default()),
         }
     }
 
@@ -237,10 +285,17 @@ impl Images for RunImages {
     }
 
     async fn extend(&self, layout: &Path, base: &Source) -> Result<(), ContentError> {
-        let base = self.shared.origin(base).await?;
+        let base = Base { source: base.clone(), origin: self.shared.origin(base).await? };
         self.shared.extended.lock().expect("no holder panics").insert(layout.to_owned(), base);
         Ok(())
     }
+}
+
+/// What an image was built on.
+#[derive(Clone)]
+struct Base {
+    source: Source,
+    origin: Origin,
 }
 
 /// A layout that an image was built into, and the image that it was built on.
@@ -291,6 +346,8 @@ pub struct OpenImage {
     manifest: Arc<RawManifest>,
     /// Whether the images of an index have to satisfy the policy.
     is_guarded: bool,
+    /// Who signed it, as the policy demands.
+    signers: Arc<[Signer]>,
 }
 
 impl OpenImage {
@@ -303,10 +360,11 @@ impl OpenImage {
     pub async fn open_child(&self, child: &Descriptor) -> Result<OpenImage, ContentError> {
         let manifest = self.shared.manifest(&self.origin, &Selector::Digest(child.digest.clone())).await?;
         // Each image of an index has to be signed, as containers/image wants it: clients pull them one by one.
-        if self.is_guarded {
-            self.shared.admit(&self.source, &self.origin, manifest.digest()).await?;
-        }
-        let image = OpenImage { manifest, ..self.clone() };
+        let signers = match self.is_guarded {
+            true => self.shared.admit(&self.source, &self.origin, manifest.digest()).await?,
+            false => Arc::default(),
+        };
+        let image = OpenImage { manifest, signers, ..self.clone() };
         image.remember_chain();
         Ok(image)
     }
@@ -339,6 +397,42 @@ impl OpenImage {
 
     fn invalid(&self, reason: &str) -> ContentError {
         ContentError::new(self.reference(), ContentErrorKind::Invalid(reason.to_owned()))
+    }
+
+    /// Opens a blob where it is nearest.
+    async fn blob(&self, blob: &Descriptor) -> Result<BlobStream, ContentError> {
+        let fetched = self.shared.fetched.lock().expect("no holder panics").clone();
+        match fetched.and_then(|writer| writer.open_blob(blob)) {
+            Some(stream) => Ok(stream),
+            None => self.origin.read.blob(&self.origin.repository, blob, 0).await,
+        }
+    }
+
+    /// Opens the image that this one was built on, if this run has built it.
+    async fn signed_base(&self) -> Result<Option<OpenImage>, ContentError> {
+        let Source::Layout(layout) = &self.source else { return Ok(None) };
+        let base = self.shared.extended.lock().expect("no holder panics").get(&layout.path).cloned();
+        let Some(base) = base else { return Ok(None) };
+        let images = RunImages { shared: self.shared.clone() };
+        images.open_image(&base.source).await.map(Some)
+    }
+
+    /// Reads the signatures beside it, once for all who ask.
+    async fn attachments(&self) -> Result<Arc<[Attachment]>, ContentError> {
+        let digest = self.manifest.digest();
+        let key = (self.origin.read.name(), self.origin.repository.clone(), digest.clone());
+        let known = self.shared.attachments.lock().expect("no holder panics").get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let read: Arc<[Attachment]> = retrying(self.shared.retry, self.shared.events.as_ref(), || async {
+            let Origin { read, repository, .. } = &self.origin;
+            beside(&**read, repository, digest, &self.source).await
+        })
+        .await?
+        .into();
+        self.shared.attachments.lock().expect("no holder panics").insert(key, read.clone());
+        Ok(read)
     }
 
     /// The image of this run with the most layers, all of which this image begins with.
@@ -396,7 +490,7 @@ impl ImageView for OpenImage {
             return Err(self.invalid("the configuration is too large to be one"));
         }
         let bytes = retrying(self.shared.retry, self.shared.events.as_ref(), || async {
-            let stream = self.origin.read.blob(&self.origin.repository, config, 0).await?;
+            let stream = self.blob(config).await?;
             collect(verified(stream, config, self.subject(&config.digest)), config).await
         })
         .await?;
@@ -418,11 +512,31 @@ impl ImageView for OpenImage {
 
     async fn open_referrer(&self, digest: &Digest) -> Result<Arc<dyn ImageView>, ContentError> {
         let manifest = self.shared.manifest(&self.origin, &Selector::Digest(digest.clone())).await?;
-        Ok(Arc::new(OpenImage { manifest, is_guarded: false, ..self.clone() }))
+        Ok(Arc::new(OpenImage { manifest, is_guarded: false, signers: Arc::default(), ..self.clone() }))
+    }
+
+    fn signers(&self) -> Vec<Signer> {
+        self.signers.to_vec()
+    }
+
+    async fn verify(&self, trust: &Trust) -> Result<Vec<Signer>, Unverified> {
+        let no = |kind, reasons| Unverified { image: self.source.to_string(), kind, reasons };
+        let trusted = Trusted::parse(trust).map_err(|e| no(UnverifiedKind::Invalid, vec![e]))?;
+        // Nobody has signed what this run has built; what it was built on may be signed.
+        let image = self.signed_base().await;
+        let image = image.map_err(|e| no(UnverifiedKind::Unavailable, vec![e.to_string()]))?;
+        let image = image.as_ref().unwrap_or(self);
+        let found = image.attachments().await;
+        let found = found.map_err(|e| no(UnverifiedKind::Unavailable, vec![e.to_string()]))?;
+        if found.is_empty() {
+            return Err(no(UnverifiedKind::Missing, vec!["there is none".to_owned()]));
+        }
+        sigstore::verify(&trusted, &found, &image.source, image.manifest.digest())
+            .map_err(|reasons| no(UnverifiedKind::NotAccepted, reasons))
     }
 
     async fn open_blob(&self, blob: &Descriptor) -> Result<BlobStream, ContentError> {
-        let stream = self.origin.read.blob(&self.origin.repository, blob, 0).await?;
+        let stream = self.blob(blob).await?;
         Ok(verified(stream, blob, self.subject(&blob.digest)))
     }
 

@@ -16,6 +16,7 @@ mod from_predecessor;
 mod guard;
 pub mod images;
 pub mod imagesets;
+mod judge;
 mod kept;
 mod manifests;
 mod mirrored;
@@ -121,7 +122,7 @@ pub struct Wishes {
     /// Sources, in the order of the configuration.
     pub sources: Vec<Box<dyn ContentSource>>,
     /// Policies, in the order of the configuration.
-    pub policies: Vec<Box<dyn Policy>>,
+    pub policies: Vec<Arc<dyn Policy>>,
     /// The configuration exactly as it was written.
     pub configuration: Vec<u8>,
     /// Returns the configuration with every image pinned by digest.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use oc_mirror_model::ImageRequest;
+use oc_mirror_model::audit::{self, PolicyAudit};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{ImageEntry, RefusedImage};
 use oc_mirror_model::metadata::Chain;
@@ -16,10 +17,11 @@ use oc_mirror_model::report::{Failure, ImageReport, RunReport, Workflow, exit};
 use oc_mirror_model::request::kind;
 use serde_json::Value;
 
-use super::collect::{Judge, Wanted, collect, prepare};
+use super::collect::{Wanted, collect, prepare};
 use super::companions::{self, Beside, Carried, Companions, Table};
 use super::error::content_hint;
 use super::images::{Guarded, Origins, RunImages};
+use super::judge::{BROKEN_POLICY, Judge, Judged, Subject, expected};
 use super::kept::{self, Kept};
 use super::on_error::{can_be_left_out, note_quarantined, unavailable};
 use super::origins::Sources;
@@ -45,6 +47,17 @@ pub(super) struct Prepared {
     pub documents: Vec<(String, String)>,
     /// What sources want to be handed back at the next sequence.
     pub plugin_state: BTreeMap<String, Value>,
+    /// The images whose content policies want to see, and have not in this run; none where no policy does.
+    pub subjects: Vec<Subject>,
+}
+
+/// What earlier attempts of a run have found out.
+#[derive(Debug, Default)]
+pub(super) struct Without {
+    /// What cannot be had and can be done without.
+    pub missing: Vec<Unavailable>,
+    /// What policies said about content.
+    pub judged: Judged,
 }
 
 impl Prepared {
@@ -75,19 +88,16 @@ pub(super) struct Request<'a> {
     pub scratch: &'a Path,
 }
 
-/// The code with which a policy that broke refuses.
-const BROKEN_POLICY: &str = "policy.failed";
-
 /// How often sources are asked again because something they want cannot be had. Each time, less is left.
 const MOST_ROUNDS: usize = 16;
 
 impl Request<'_> {
     /// Asks sources and policies, and resolves every image. What goes wrong with one is noted in the report.
     ///
-    /// `missing` is what is known not to be had from an earlier attempt of this run.
+    /// `without` is what is known from earlier attempts of this run.
     pub(super) async fn prepare(
         &self,
-        missing: &[Unavailable],
+        without: &Without,
         report: &mut RunReport,
     ) -> Result<Prepared, WorkflowError> {
         let known = self.chain.blobs.keys().cloned().collect();
@@ -98,16 +108,9 @@ impl Request<'_> {
         let guard = self.wishes.guard.clone().map(|guard| Guarded { guard, scratch });
         let (origins, scratch) = (self.origins.clone(), Some(self.scratch));
         let images = Arc::new(RunImages::new(origins, retry, events, known, kept, guard, scratch));
-        let info = RunInfo {
-            host_version: self.run.program.clone(),
-            workflow: self.workflow,
-            offline: false,
-            dry_run: self.run.dry_run,
-            sequence: self.chain.sequence() + 1,
-            platforms: Vec::new(),
-        };
+        let info = self.info();
         let mut services = self.services(&images);
-        services.unavailable = Arc::new(missing.to_vec());
+        services.unavailable = Arc::new(without.missing.clone());
         self.phase("collecting", None);
         let sources = &self.wishes.sources;
         let broken: BTreeMap<usize, Failure> = prepare(sources, &info, &services).await.into_iter().collect();
@@ -127,16 +130,18 @@ impl Request<'_> {
         let parallel = self.run.parallelism.images * self.run.parallelism.blobs;
         let companions = Companions::new(&images, self.run.events.clone(), parallel);
         for round in 0.. {
-            let judge = Judge { policies: &self.wishes.policies, run: &info, services: &services };
+            let judge = self.judge(&info, &services);
+            let mut account = judge.account();
             let requests = requests(&wanted, &services.unavailable);
-            let is_first = round == 0 && missing.is_empty();
+            let is_first = round == 0 && without.missing.is_empty() && without.judged.is_empty();
             if requests.is_empty() && wanted.iter().all(Result::is_ok) && is_first {
                 return Err(WorkflowErrorKind::NothingSelected.into());
             }
             let found = match self.stops() && wanted.iter().any(Result::is_err) {
                 true => Found::default(),
-                false => self.find(&images, &judge, &companions, requests).await,
+                false => self.find(&images, &judge, &companions, requests, without, &mut account).await,
             };
+            audit::replace(&mut report.policies, account);
             let news = self.news(&found, &services.unavailable, report);
             refused
                 .extend(found.refused.iter().filter(|r| !refused.contains(r)).cloned().collect::<Vec<_>>());
@@ -148,7 +153,7 @@ impl Request<'_> {
                 self.settle(found.failures, report);
                 report.failures.extend(again.into_iter().map(|place| endless(&wanted[place], &news)));
                 let (resolved, carried) = (found.resolved, found.carried);
-                return self.finish(images.clone(), wanted, resolved, carried, report);
+                return self.finish(images.clone(), wanted, resolved, carried, &without.judged, report);
             }
             self.phase("collecting again, without what cannot be had", Some(news.len() as u64));
             services.unavailable = Arc::new([services.unavailable.as_slice(), &news].concat());
@@ -166,6 +171,56 @@ impl Request<'_> {
 
     fn phase(&self, name: &str, items: Option<u64>) {
         self.run.events.event(Event::Phase { name, items, bytes: None });
+    }
+
+    fn info(&self) -> RunInfo {
+        RunInfo {
+            host_version: self.run.program.clone(),
+            workflow: self.workflow,
+            offline: false,
+            dry_run: self.run.dry_run,
+            time: self.run.created.clone(),
+            sequence: self.chain.sequence() + 1,
+            platforms: Vec::new(),
+            images: None,
+        }
+    }
+
+    fn judge<'a>(&'a self, run: &'a RunInfo, services: &'a Services) -> Judge<'a> {
+        let parallel = self.run.parallelism.images * self.run.parallelism.blobs;
+        Judge { policies: &self.wishes.policies, run, services, parallel }
+    }
+
+    /// Has policies judge what is in images, which can be read by now. Where they have anything to say, everything is to be
+    /// planned again: without what they refuse, and with what they say in the account. Answers whether they have nothing.
+    pub(super) async fn judge_content(
+        &self,
+        prepared: &mut Prepared,
+        without: &mut Without,
+        report: &mut RunReport,
+    ) -> bool {
+        let subjects = std::mem::take(&mut prepared.subjects);
+        if subjects.is_empty() {
+            return true;
+        }
+        self.phase("judging content", Some(subjects.len() as u64));
+        let (info, services) = (self.info(), self.services(&prepared.images));
+        let account = expected(&self.wishes.policies, &report.policies, subjects.len());
+        let judge = self.judge(&info, &services);
+        let is_clear = judge.content(&prepared.images, subjects, &mut without.judged).await;
+        if is_clear {
+            report.policies = account;
+        }
+        is_clear
+    }
+
+    /// Says which policies a run without content did not ask.
+    pub(super) fn note_unasked(&self, report: &mut RunReport) {
+        for policy in self.wishes.policies.iter().filter(|policy| policy.stages().content) {
+            let name = &policy.identity().name;
+            let note = format!("the policy `{name}` judges content, of which a dry run fetches nothing");
+            extend(&mut report.notes, [note]);
+        }
     }
 
     fn services(&self, images: &Arc<RunImages>) -> Services {
@@ -189,8 +244,10 @@ impl Request<'_> {
         judge: &Judge<'_>,
         companions: &Companions<'_>,
         requests: Vec<(String, ImageRequest)>,
+        without: &Without,
+        account: &mut [PolicyAudit],
     ) -> Found {
-        let (requests, mut refused) = judge.references(requests).await;
+        let (requests, mut refused) = judge.references(requests, account).await;
         self.phase("resolving images", Some(requests.len() as u64));
         let (mut resolved, mut failures) = resolve_all(self.run, images, requests).await;
         let unverified = resolved.extract_if(.., |image| !self.admits(image));
@@ -198,8 +255,9 @@ impl Request<'_> {
         if self.stops() && !failures.is_empty() {
             return Found { resolved, refused, failures, carried: Vec::new() };
         }
-        let parallel = self.run.parallelism.images * self.run.parallelism.blobs;
-        let (resolved, more) = judge.images(resolved, parallel).await;
+        let (resolved, more) = judge.images(resolved, account).await;
+        refused.extend(more);
+        let (resolved, more) = judge.known(resolved, &without.judged, account);
         refused.extend(more);
         let beside = match self.run.companions {
             CarryCompanions::All => companions.beside(resolved, self.scratch).await,
@@ -247,6 +305,7 @@ impl Request<'_> {
         wanted: Vec<Result<Wanted, Failure>>,
         resolved: Vec<ResolvedImage>,
         carried: Vec<Carried>,
+        judged: &Judged,
         report: &mut RunReport,
     ) -> Result<Prepared, WorkflowError> {
         let (mut artifacts, mut documents) = (Vec::new(), Vec::new());
@@ -260,7 +319,13 @@ impl Request<'_> {
         let mut sources = Sources::default();
         let mut entries = Vec::with_capacity(resolved.len() + carried.len());
         let mut generated = HashSet::new();
+        let judges_content = self.wishes.policies.iter().any(|policy| policy.stages().content);
+        let mut subjects = Vec::new();
         for mut image in resolved {
+            let (request, digest) = (&image.entry.request, &image.entry.root.digest);
+            if judges_content && judged.of(request, digest).is_none() {
+                subjects.push(Subject { request: request.clone(), digest: digest.clone() });
+            }
             sources.note(&image.entry, &image.origin, &entries);
             // Where a generated image was built is of no use to anybody, and another place in each run.
             if matches!(image.entry.request.parsed_source(), Ok(Source::Layout(l)) if l.path.starts_with(self.scratch))
@@ -283,7 +348,7 @@ impl Request<'_> {
             companions::note(&entries, &generated, report);
         }
         let entries = merge(entries)?;
-        Ok(Prepared { entries, sources, images, artifacts, documents, plugin_state })
+        Ok(Prepared { entries, sources, images, artifacts, documents, plugin_state, subjects })
     }
 
     /// Reports what sources remarked, and which of them broke.
@@ -498,6 +563,7 @@ mod tests {
             message: "it trapped".to_owned(),
             kind: String::new(),
             digest: None,
+            stage: None,
             details: BTreeMap::new(),
         };
         let mut report = RunReport::new(Workflow::MirrorToDisk, false);

@@ -49,8 +49,10 @@ impl Asking {
             workflow: Workflow::MirrorToDisk,
             offline: false,
             dry_run: true,
+            time: run.created.clone(),
             sequence: 1,
             platforms: Vec::new(),
+            images: None,
         };
         Self { run, services }
     }

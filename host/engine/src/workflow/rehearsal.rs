@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,10 +21,11 @@ use oc_mirror_model::request::ImageRequest;
 use serde_json::json;
 
 use super::images::{Origin, Origins, RunImages};
+use super::judge::side_by_side;
 use crate::content::build::{BuildError, ImageSpec, Layer, LayerBuilder};
 use crate::content::memory::Memory;
 use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, Images, TagStore};
-use crate::policy::Policy;
+use crate::policy::{Policy, Stages};
 use crate::report::SharedEvents;
 use crate::source::{
     Collected, ContentSource, HttpError, HttpFetch, HttpRequest, HttpResponse, NoKeys, PluginError, RunInfo,
@@ -33,8 +35,8 @@ use crate::transfer::Retry;
 
 /// A world that a plugin is tried in.
 pub struct Rehearsal {
-    run: RunInfo,
-    services: Services,
+    pub(super) run: RunInfo,
+    pub(super) services: Services,
 }
 
 /// A question cannot be asked.
@@ -88,8 +90,10 @@ impl Rehearsal {
             workflow: Workflow::MirrorToDisk,
             offline: false,
             dry_run: true,
+            time: table.time.clone(),
             sequence: 1,
             platforms: Vec::new(),
+            images: Some(1),
         };
         Ok(Self { run, services })
     }
@@ -107,13 +111,36 @@ impl Rehearsal {
             let verdicts = policy.evaluate_references(&self.run, &self.services, batch).await?;
             decision.add(&name, verdicts.into_iter().next().unwrap_or(Verdict::Allow));
         }
-        if policy.stages().image && decision.denied.is_empty() {
+        let Stages { manifest, content, .. } = policy.stages();
+        if (manifest || content) && decision.denied.is_empty() {
             let no_such = || RehearsalError::NoSuchImage(request.source.clone());
             let source = request.parsed_source().map_err(|_| no_such())?;
             let image = self.services.images.open(&source).await.map_err(|_| no_such())?;
             decision.add(&name, policy.evaluate(&self.run, &self.services, request, image).await?);
         }
         Ok(decision)
+    }
+
+    /// Has a policy judge an image again and again, on all threads of the runtime. Returns how long that took.
+    pub async fn judge_often(
+        &self,
+        policy: Arc<dyn Policy>,
+        request: &ImageRequest,
+        times: usize,
+    ) -> Result<Duration, RehearsalError> {
+        let no_such = || RehearsalError::NoSuchImage(request.source.clone());
+        let source = request.parsed_source().map_err(|_| no_such())?;
+        let image = self.services.images.open(&source).await.map_err(|_| no_such())?;
+        let lent = (policy, self.run.clone(), self.services.clone(), request.clone(), image);
+        let start = Instant::now();
+        let ((), answers) = side_by_side((), times, 1, move |_: Arc<()>, _| {
+            let (policy, run, services, request, image) = lent.clone();
+            async move { policy.evaluate(&run, &services, &request, image).await }
+        })
+        .await;
+        let took = start.elapsed();
+        answers.into_iter().collect::<Result<Vec<Verdict>, PluginError>>()?;
+        Ok(took)
     }
 
     /// Has a source collect.

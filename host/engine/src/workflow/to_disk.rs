@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oc_mirror_model::Size;
+use oc_mirror_model::audit::PolicyAudit;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{Entry, FORMAT, ImageEntry, Index};
 use oc_mirror_model::manifest::Descriptor;
@@ -14,10 +15,13 @@ use uuid::Uuid;
 use super::companions::of_image;
 use super::images::{Origin, Origins};
 use super::imagesets::Imagesets;
+use super::judge::expected;
 use super::on_error::{as_failure, do_without, quarantined};
 use super::origins::Sources;
 use super::outgoing::Outgoing;
-use super::prepare::{Prepared, Request, chain_of, file_records, image_failure, image_reports, mapping};
+use super::prepare::{
+    Prepared, Request, Without, chain_of, file_records, image_failure, image_reports, mapping,
+};
 use super::space::{self, Need};
 use super::{OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::{self, ImagesetChunks, Reader, SigningKeys, Writer};
@@ -125,11 +129,11 @@ pub async fn mirror_to_disk(
         workspace,
         scratch: scratch.path(),
     };
-    let mut missing = Vec::new();
+    let mut without = Without::default();
     // A blob that cannot be had is noticed only when it is fetched; where the user can do without its image, the
     // imageset is planned again. That is another imageset, which takes over all that was fetched for the one before.
     let (prepared, content, index, writer) = loop {
-        let mut prepared = request.prepare(&missing, &mut report).await?;
+        let mut prepared = request.prepare(&without, &mut report).await?;
         let content = content(&prepared.entries, &chain, base);
         let is_new = |digest: &Digest| chain.was_carried_by(digest, base).is_none();
         report.images = image_reports(&prepared.entries, is_new);
@@ -148,6 +152,7 @@ pub async fn mirror_to_disk(
             report.notes.push(format!("imageset {sequence} has nothing new: it is made because of --force"));
         }
         if run.dry_run {
+            request.note_unasked(&mut report);
             return making.imagine(
                 prepared,
                 &content,
@@ -159,11 +164,16 @@ pub async fn mirror_to_disk(
             return Ok(report);
         }
         if has_nothing_new && !to.force {
+            if !request.judge_content(&mut prepared, &mut without, &mut report).await {
+                continue;
+            }
             report.imagesets.push(nothing);
             return Ok(report);
         }
 
-        let made = making.fill(&mut prepared, &content, &report).await;
+        // The index has to say what policies will have said.
+        let account = expected(&wishes.policies, &report.policies, prepared.subjects.len());
+        let made = making.fill(&mut prepared, &content, &report, account).await;
         let (index, writer, failures) = match made {
             // What is wrong with images is told even where the rest comes to nothing.
             Err(error) if has_failed => {
@@ -178,10 +188,15 @@ pub async fn mirror_to_disk(
             return Ok(report);
         }
         if failures.is_empty() {
-            break (prepared, content, index, writer);
+            // What was fetched is read where it is.
+            prepared.images.read_first(&writer);
+            if request.judge_content(&mut prepared, &mut without, &mut report).await {
+                break (prepared, content, index, writer);
+            }
+            continue;
         }
         match do_without(run, &failures, &mut report) {
-            Some(more) => missing.extend(more),
+            Some(more) => without.missing.extend(more),
             None => {
                 report.failures = failures;
                 return Ok(report);
@@ -435,11 +450,12 @@ impl Making<'_> {
         prepared: &mut Prepared,
         content: &Content,
         report: &RunReport,
+        account: Vec<PolicyAudit>,
     ) -> Result<(Arc<Index>, Arc<Writer>, Vec<Failure>), WorkflowError> {
         let pinned = (self.wishes.pinned)(&prepared.entries);
         let split = self.split(prepared);
         let files = files(self.wishes, prepared, &split.images, pinned.clone());
-        let index = Arc::new(self.plan(content, split, report, &files)?);
+        let index = Arc::new(self.plan(content, split, report, account, &files)?);
         self.check_room(&index, content)?;
         self.workspace.write("resolved-config.yaml", &pinned)?;
         let (dir, planned, keys) = (self.to.dir.clone(), index.clone(), self.to.keys.clone());
@@ -466,12 +482,13 @@ impl Making<'_> {
         content: &Content,
         split: Split,
         report: &RunReport,
+        account: Vec<PolicyAudit>,
         files: &[File],
     ) -> Result<Index, WorkflowError> {
         let is_new = |digest: &Digest| self.chain.was_carried_by(digest, self.base).is_none();
         // Of what is new, images that are as they were have none.
         let entries = order(files.iter().map(File::entry).collect(), &split.images, is_new);
-        self.lay_out(Index { entries, ..self.draft(split, content, report)? })
+        self.lay_out(Index { entries, ..self.draft(split, content, report, account)? })
     }
 
     /// Brings manifests, which are at hand, and then blobs, each once.
@@ -488,7 +505,10 @@ impl Making<'_> {
             let manifest = prepared.images.manifest(origin, &manifest.digest).await?;
             writer.put_manifest(&origin.repository, &manifest).await?;
         }
-        prepared.images.finish();
+        // Whoever judges content is going to open them again.
+        if prepared.subjects.is_empty() {
+            prepared.images.finish();
+        }
         let (items, bytes) = (Some(content.blobs), Some(content.blob_bytes));
         run.events.event(Event::Phase { name: "fetching", items, bytes });
         let wanted = WantedBlobs { left: carried(images, self.chain, self.base), sources: &prepared.sources };
@@ -543,7 +563,7 @@ impl Making<'_> {
             let pinned = (self.wishes.pinned)(&prepared.entries);
             let split = self.split(&mut prepared);
             let files = files(self.wishes, &prepared, &split.images, pinned);
-            let index = self.plan(content, split, &report, &files)?;
+            let index = self.plan(content, split, &report, report.policies.clone(), &files)?;
             if let Err(error) = self.check_room(&index, content) {
                 report.warnings.push(chain_of(&error));
             }
@@ -579,7 +599,13 @@ impl Making<'_> {
     }
 
     /// The index but for where things lie.
-    fn draft(&self, split: Split, content: &Content, report: &RunReport) -> Result<Index, WorkflowError> {
+    fn draft(
+        &self,
+        split: Split,
+        content: &Content,
+        report: &RunReport,
+        account: Vec<PolicyAudit>,
+    ) -> Result<Index, WorkflowError> {
         let (run, chain) = (self.run, self.chain);
         let sequence = chain.sequence() + 1;
         // A run that goes on where another one was cut off keeps that one's time, or nothing would match.
@@ -601,6 +627,7 @@ impl Making<'_> {
             unchanged: split.unchanged,
             positions: split.positions,
             refused: report.refused.clone(),
+            policies: account,
             quarantined: quarantined(report),
             signed_by: self.to.keys.ids(),
         })

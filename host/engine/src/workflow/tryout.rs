@@ -13,7 +13,7 @@ use super::images::RunImages;
 use super::kept::Kept;
 use super::recording::Outside;
 use crate::content::{ContentError, ContentErrorKind, Images};
-use crate::policy::Policy;
+use crate::policy::{Policy, Stages};
 use crate::source::{Collected, ContentSource, PluginError, RunInfo, Services};
 
 /// What is lent to a plugin that is asked by itself.
@@ -39,14 +39,14 @@ pub fn scratch_in(directory: &Path) -> PathBuf {
 }
 
 impl Tryout {
-    /// Prepares to ask. `directory` is there, and for these questions alone.
-    pub fn new(run: &Run, outside: Outside, directory: &Path) -> Self {
+    /// Prepares to ask: about so many images if it is a policy. `directory` is there, and for these questions alone.
+    pub fn new(run: &Run, outside: Outside, directory: &Path, images: Option<u64>) -> Self {
         let cache = directory.join("cache");
         let blobs = Kept::open(&cache.join("blobs"));
-        let images =
+        let opened =
             RunImages::new(outside.origins, run.retry, run.events.clone(), HashSet::new(), blobs, None, None);
         let services = Services {
-            images: Arc::new(images) as Arc<dyn Images>,
+            images: Arc::new(opened) as Arc<dyn Images>,
             http: outside.http,
             events: run.events.clone(),
             scratch: scratch_in(directory),
@@ -61,8 +61,10 @@ impl Tryout {
             workflow: Workflow::MirrorToDisk,
             offline: false,
             dry_run: true,
+            time: run.created.clone(),
             sequence: 1,
             platforms: Vec::new(),
+            images,
         };
         Self { run, services }
     }
@@ -82,7 +84,8 @@ impl Tryout {
             let verdicts = policy.evaluate_references(&self.run, &self.services, batch).await?;
             decision.add(&name, verdicts.into_iter().next().unwrap_or(Verdict::Allow));
         }
-        if policy.stages().image && !decision.is_denied() {
+        let Stages { manifest, content, .. } = policy.stages();
+        if (manifest || content) && !decision.is_denied() {
             let source = request.parsed_source().map_err(|error| {
                 ContentError::new(request.source.clone(), ContentErrorKind::Invalid(error.to_string()))
             })?;

@@ -49,6 +49,9 @@ pub struct PolicyEntry {
     /// What its refusals do.
     #[serde(default)]
     pub mode: PolicyMode,
+    /// What becomes of an image if the policy breaks instead of answering.
+    #[serde(default)]
+    pub failure: PolicyFailure,
     /// Where its grants are in the text, or would be.
     #[serde(skip)]
     pub grants_at: WrittenAt,
@@ -70,6 +73,19 @@ impl PartialEq for WrittenAt {
     fn eq(&self, _: &Self) -> bool {
         true
     }
+}
+
+/// What becomes of an image that a policy breaks on.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyFailure {
+    /// The image is not mirrored.
+    #[default]
+    Deny,
+    /// The image is mirrored, and the failure reported as a warning.
+    Allow,
 }
 
 /// What the refusals of a policy do.

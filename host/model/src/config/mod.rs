@@ -8,6 +8,7 @@ mod check;
 mod extensions;
 mod hints;
 mod identity;
+mod locate;
 mod operators;
 mod patch;
 mod problem;
@@ -26,8 +27,11 @@ mod version;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use extensions::{BlockedImage, PluginEntry, PluginTrust, PolicyEntry, PolicyMode, WrittenAt};
+pub use extensions::{
+    BlockedImage, PluginEntry, PluginTrust, PolicyEntry, PolicyFailure, PolicyMode, WrittenAt,
+};
 pub use hints::closest;
+pub use locate::{locate, locate_key};
 pub use operators::{Dependencies, IncompleteBundles, Operator, Package, PackageBundle, PackageChannel};
 pub use patch::{Edit, EditAction, Patched, patch};
 pub use problem::{ConfigError, Position, Problem};

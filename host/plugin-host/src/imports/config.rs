@@ -11,6 +11,8 @@ impl Host for StoreState {
             return Err(wasmtime::Error::msg("there is no run while settings are checked"));
         };
         let info = &run.info;
+        let images = info.images.map(|images| ("images".to_owned(), images.to_string()));
+        let extra = [("time".to_owned(), info.time.clone())].into_iter().chain(images).collect();
         Ok(RunInfo {
             host_version: info.host_version.clone(),
             workflow: info.workflow.as_str().to_owned(),
@@ -18,7 +20,7 @@ impl Host for StoreState {
             dry_run: info.dry_run,
             sequence: info.sequence,
             platforms: info.platforms.iter().map(convert::platform).collect(),
-            extra: Vec::new(),
+            extra,
         })
     }
 

@@ -11,7 +11,7 @@ use oc_mirror_model::manifest::{Descriptor, Manifest};
 use serde::Deserialize;
 use wasmtime::component::Resource;
 
-use crate::bindings::oc_mirror::plugin::registry::{BaseImage, HostImage, Layer, Signer};
+use crate::bindings::oc_mirror::plugin::registry::{BaseImage, HostImage, Layer, Signer, Trust};
 use crate::bindings::oc_mirror::plugin::types as wit;
 use crate::convert;
 use crate::fault::{Answer, Fault};
@@ -111,6 +111,18 @@ impl HostImage for StoreState {
         self.push_view(view)
     }
 
+    async fn open_child(&mut self, image: Resource<Image>, which: String) -> Answer<Resource<Image>> {
+        let view = self.view(&image)?;
+        let which = digest(&which)?;
+        let index = view.manifest().index();
+        let index = index.ok_or_else(|| Fault::invalid(format!("`{}` is not an index", view.reference())))?;
+        let child = index.manifests.iter().find(|child| child.digest == which);
+        let child = child.ok_or_else(|| Fault::not_found(format!("`{which}` in `{}`", view.reference())))?;
+        self.charge_requests(1)?;
+        let view = view.child(child).await?;
+        self.push_view(view)
+    }
+
     async fn manifest(&mut self, image: Resource<Image>) -> Answer<Vec<u8>> {
         Ok(self.view(&image)?.manifest().bytes().to_vec())
     }
@@ -191,10 +203,16 @@ impl HostImage for StoreState {
         self.push_view(view)
     }
 
-    /// Empty until trust can be configured: nothing has been verified, and saying otherwise would be worse.
     async fn signers(&mut self, image: Resource<Image>) -> Answer<Vec<Signer>> {
-        self.view(&image)?;
-        Ok(Vec::new())
+        Ok(self.view(&image)?.signers().into_iter().map(convert::signer).collect())
+    }
+
+    async fn verify(&mut self, image: Resource<Image>, by: Trust) -> Answer<Vec<Signer>> {
+        let view = self.view(&image)?;
+        let trust = convert::from_trust(by)?;
+        self.charge_requests(1)?;
+        let found = view.verify(&trust).await?;
+        Ok(found.into_iter().map(convert::signer).collect())
     }
 
     async fn open_blob(&mut self, image: Resource<Image>, which: String) -> Answer<Resource<Reader>> {

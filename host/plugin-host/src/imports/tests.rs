@@ -165,6 +165,7 @@ async fn state(scratch: &Path) -> StoreState {
         permissions: Arc::new(permissions),
         limits: Limits::source(),
         settings: "null".to_owned(),
+        judges_content: false,
     };
     let mut state = StoreState::new(Arc::new(shared), false);
     let info = RunInfo {
@@ -172,8 +173,10 @@ async fn state(scratch: &Path) -> StoreState {
         workflow: Workflow::MirrorToDisk,
         offline: false,
         dry_run: false,
+        time: "2026-01-02T03:04:05Z".to_owned(),
         sequence: 1,
         platforms: vec![],
+        images: None,
     };
     let services = Services {
         images: world.clone(),

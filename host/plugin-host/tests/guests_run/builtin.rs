@@ -1,6 +1,6 @@
 //! The built-in plugins, end to end over images in memory.
 
-use oc_mirror_engine::policy::Mode;
+use oc_mirror_engine::policy::{Mode, OnFailure};
 use oc_mirror_model::policy::Verdict;
 use oc_mirror_plugin_host::{Grants, PluginSpec};
 use serde_json::{Value, json};
@@ -65,8 +65,11 @@ async fn wrong_settings_say_where() {
 async fn names_are_blocked_before_anything_is_fetched() {
     let world = World::new(vec![]);
     let settings = json!({"rules": [{"name": "alpine"}, {"glob": "redis"}]});
-    let policy = host().policy(builtin("block", settings, &[]), Mode::Protect).await.expect("it loads");
-    assert!(policy.stages().reference && policy.stages().image);
+    let policy = host()
+        .policy(builtin("block", settings, &[]), Mode::Protect, OnFailure::Deny)
+        .await
+        .expect("it loads");
+    assert!(policy.stages().reference && policy.stages().manifest);
     let wishes: Vec<_> = ["quay.io/x/alpine-tools:1", "docker.io/library/redis:7", "quay.io/x/other:1"]
         .map(request)
         .into_iter()
@@ -95,7 +98,7 @@ async fn images_on_a_blocked_base_are_refused() {
     ]);
     let settings = json!({"rules": [{"baseImage": "registry.example/base:1"}]});
     let spec = builtin("block", settings, &["registry"]);
-    let policy = host().policy(spec, Mode::Protect).await.expect("it loads");
+    let policy = host().policy(spec, Mode::Protect, OnFailure::Deny).await.expect("it loads");
     let (run, services) = (run_info(), world.services());
     for (name, denied) in [("base", true), ("derived", true), ("annotated", true), ("free", false)] {
         let reference = format!("registry.example/{name}:1");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oc_mirror_engine::policy::Mode;
+use oc_mirror_engine::policy::{Mode, OnFailure};
 use oc_mirror_engine::source::Collected;
 use oc_mirror_guest_build::embed_meta;
 use oc_mirror_model::digest::Digest;
@@ -201,8 +201,10 @@ async fn nothing_forged_is_taken() {
 #[tokio::test]
 async fn a_policy_may_read_the_image_it_is_asked_about() {
     let world = world();
-    let policy =
-        host().policy(odd(json!({"behaviour": "reach"}), &[]), Mode::Protect).await.expect("it loads");
+    let policy = host()
+        .policy(odd(json!({"behaviour": "reach"}), &[]), Mode::Protect, OnFailure::Deny)
+        .await
+        .expect("it loads");
     let verdict = policy
         .evaluate(&run_info(), &world.services(), &request(IMAGE), world.view(IMAGE))
         .await

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use oc_mirror_engine::policy::Mode;
+use oc_mirror_engine::policy::{Mode, OnFailure};
 use oc_mirror_engine::source::{Collected, PluginError};
 use oc_mirror_model::policy::Verdict;
 use oc_mirror_plugin_host::{Host, HostSettings, Limits};
@@ -56,7 +56,7 @@ async fn a_policy_that_misbehaves(#[case] behaviour: &str, #[case] cause: &str) 
     };
     let world = World::new(vec![FakeImage::new("registry.example/a:1", &[b"x"], json!({}))]);
     let settings = json!({"behaviour": behaviour, "at": "evaluate"});
-    let policy = host.policy(odd(settings, &[]), Mode::Protect).await.expect("it loads");
+    let policy = host.policy(odd(settings, &[]), Mode::Protect, OnFailure::Deny).await.expect("it loads");
     let (run, services) = (run_info(), world.services());
     let wish = request("registry.example/a:1");
     for _ in 0..2 {
@@ -215,7 +215,9 @@ async fn logs_are_cleaned_and_cut() {
 #[tokio::test]
 async fn findings_are_cleaned() {
     let world = World::new(vec![]);
-    let policy = host().policy(odd(json!({"behaviour": "flood", "count": 3}), &[]), Mode::Monitor).await;
+    let policy = host()
+        .policy(odd(json!({"behaviour": "flood", "count": 3}), &[]), Mode::Monitor, OnFailure::Deny)
+        .await;
     let policy = policy.expect("it loads");
     assert_eq!(policy.mode(), Mode::Monitor);
     let wishes = [request("a"), request("b")];
@@ -230,8 +232,10 @@ async fn findings_are_cleaned() {
 #[tokio::test]
 async fn instances_are_used_again_and_replaced() {
     let world = World::new(vec![FakeImage::new("registry.example/a:1", &[b"x"], json!({}))]);
-    let policy =
-        host().policy(odd(json!({"behaviour": "quiet"}), &[]), Mode::Protect).await.expect("it loads");
+    let policy = host()
+        .policy(odd(json!({"behaviour": "quiet"}), &[]), Mode::Protect, OnFailure::Deny)
+        .await
+        .expect("it loads");
     let (run, services) = (run_info(), world.services());
     for _ in 0..600 {
         let view = world.view("registry.example/a:1");

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use oc_mirror_engine::policy::Mode;
+use oc_mirror_engine::policy::{Mode, OnFailure};
 use oc_mirror_guest_build::embed_meta;
 use oc_mirror_plugin_host::{Binary, Host, HostSettings, LoadError, LoadErrorKind, MetaError};
 use rstest::rstest;
@@ -99,7 +99,7 @@ async fn a_policy_is_no_source() {
     let error = host().source(spec(block, json!({}), &[])).await.err().expect("it is no source");
     assert!(matches!(*error.kind, LoadErrorKind::WrongRole { .. }), "{error}");
     let additional = host().builtin("additional").expect("built in");
-    let error = host().policy(spec(additional, json!({}), &[]), Mode::Protect).await.err();
+    let error = host().policy(spec(additional, json!({}), &[]), Mode::Protect, OnFailure::Deny).await.err();
     assert!(matches!(error.expect("it is no policy").kind.as_ref(), LoadErrorKind::WrongRole { .. }));
 }
 
@@ -135,7 +135,9 @@ fn files_that_are_no_plugins() {
         LoadErrorKind::TooLarge { .. }
     ));
     let error = host.builtin("helm2").expect_err("not built in");
-    assert!(error.hint().expect("a hint").contains("additional, allow-registries, block, helm, operator"));
+    assert!(
+        error.hint().expect("a hint").contains("additional, allow-registries, block, helm, limits, operator")
+    );
 }
 
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {

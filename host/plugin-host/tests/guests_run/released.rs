@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use oc_mirror_engine::policy::Mode;
+use oc_mirror_engine::policy::{Mode, OnFailure};
 use oc_mirror_model::policy::Verdict;
 use oc_mirror_plugin_host::{Binary, CONTRACT};
 use serde_json::json;
@@ -132,7 +132,8 @@ fn looked_at(answers: &[&str]) {
 
 async fn judges(binary: Binary) {
     let world = World::new(vec![FakeImage::new(IMAGE, &[b"not a tar"], json!({}))]);
-    let policy = host().policy(spec(binary, json!({}), &[]), Mode::Protect).await.expect("it loads");
+    let policy =
+        host().policy(spec(binary, json!({}), &[]), Mode::Protect, OnFailure::Deny).await.expect("it loads");
     let (run, services) = (run_info(), world.services());
     let verdict =
         policy.evaluate(&run, &services, &request(IMAGE), world.view(IMAGE)).await.expect("it judges");

@@ -92,8 +92,10 @@ pub(crate) fn run_info() -> RunInfo {
         workflow: Workflow::MirrorToDisk,
         offline: false,
         dry_run: false,
+        time: "2026-01-02T03:04:05Z".to_owned(),
         sequence: 1,
         platforms: vec![],
+        images: None,
     }
 }
 

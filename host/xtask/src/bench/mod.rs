@@ -1,6 +1,7 @@
 //! `cargo xtask bench …`: what the release build needs of time and memory, held to limits.
 
 mod catalog;
+mod plugins;
 mod process;
 mod startup;
 mod synthetic;
@@ -8,6 +9,7 @@ mod transfer;
 mod updates;
 
 pub(crate) use catalog::catalog;
+pub(crate) use plugins::plugins;
 pub(crate) use startup::startup;
 pub(crate) use transfer::transfer;
 pub(crate) use updates::updates;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use oc_mirror_engine::policy::{Mode, Policy};
+use oc_mirror_engine::policy::{Mode, OnFailure, Policy};
 use oc_mirror_engine::report::{Event, Events, Level};
 use oc_mirror_engine::source::PluginError;
 use oc_mirror_engine::transfer::Retry;
@@ -49,22 +49,7 @@ pub(super) fn run(args: &PluginRunArgs) -> Result<u8, CliError> {
     }
     let desk = Desk::with(&args.network, run)?;
     let asked = Asked::find(args, &host, &desk)?;
-    let is_policy = asked.meta.worlds.iter().any(|world| world == "policy" || world == "static-policy");
-    let is_source = asked.meta.worlds.iter().any(|world| world == "content-source");
-    match (is_policy, requests.is_empty()) {
-        (true, true) if !is_source => {
-            return Err(CliError::new(format!(
-                "`{}` is a policy, and there is nothing to judge",
-                asked.name
-            ))
-            .hint("name images with --image"));
-        }
-        (false, false) => {
-            return Err(CliError::new(format!("`{}` is no policy, and judges no images", asked.name))
-                .hint("leave out --image to ask a source for all that it wants"));
-        }
-        _ => {}
-    }
+    asked.check_role(&requests)?;
     let directory = tempfile::tempdir()
         .map_err(|error| CliError::caused("there is no place for temporary files", &error))?;
     let scratch = scratch_in(directory.path());
@@ -79,7 +64,8 @@ pub(super) fn run(args: &PluginRunArgs) -> Result<u8, CliError> {
         Some(recorder) => outside.recorded(recorder, &scratch),
         None => outside,
     };
-    let tryout = Tryout::new(&desk.run, outside, directory.path());
+    let count = (!requests.is_empty()).then_some(requests.len() as u64);
+    let tryout = Tryout::new(&desk.run, outside, directory.path(), count);
     let shown = asked.described();
     let outcome = desk.work(async {
         Ok(match requests.is_empty() {
@@ -198,6 +184,22 @@ impl Asked {
         Ok(Self { name, binary, meta: inspection.meta, settings, grants })
     }
 
+    /// Refuses images that nobody judges, and a policy that has nothing to judge.
+    fn check_role(&self, requests: &[ImageRequest]) -> Result<(), CliError> {
+        let is = |role: &[&str]| self.meta.worlds.iter().any(|world| role.contains(&world.as_str()));
+        let (is_policy, is_source) = (is(&["policy", "static-policy"]), is(&["content-source"]));
+        let name = &self.name;
+        match (requests.is_empty(), is_policy) {
+            (true, true) if !is_source => {
+                Err(CliError::new(format!("`{name}` is a policy, and there is nothing to judge"))
+                    .hint("name images with --image"))
+            }
+            (false, false) => Err(CliError::new(format!("`{name}` is no policy, and judges no images"))
+                .hint("leave out --image to ask a source for all that it wants")),
+            _ => Ok(()),
+        }
+    }
+
     fn record(&self, path: &Path, desk: &Desk) -> Result<Arc<Recorder>, CliError> {
         let component = Digest::of(self.binary.bytes());
         let (program, time) = (&desk.run.program, &desk.run.created);
@@ -306,7 +308,10 @@ async fn judged(
 ) -> Result<Said, CliError> {
     let spec = asked.spec()?;
     let heading = format!("the policy `{}` cannot be used", spec.name);
-    let policy = host.policy(spec, Mode::Protect).await.map_err(|error| plugins::failed(heading, &error))?;
+    let policy = host
+        .policy(spec, Mode::Protect, OnFailure::Deny)
+        .await
+        .map_err(|error| plugins::failed(heading, &error))?;
     let mut verdicts = Vec::with_capacity(requests.len());
     for request in requests {
         verdicts.push((request.clone(), verdict(policy.as_ref(), tryout, request).await));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use oc_mirror_engine::policy::Mode;
+use oc_mirror_engine::policy::{Mode, OnFailure};
 use oc_mirror_engine::report::{Event, Events};
 use oc_mirror_engine::source::Collected;
 use oc_mirror_engine::workflow::rehearsal::{Rehearsal, RehearsalError};
@@ -129,12 +129,12 @@ impl<'a> Trial<'a> {
     async fn ask(&self, world: &Rehearsal) -> Result<Answer, CliError> {
         let case = self.case;
         let answered = match &case.image {
-            Some(image) => match self.host.policy(self.spec()?, Mode::Protect).await {
+            Some(image) => match self.host.policy(self.spec()?, Mode::Protect, OnFailure::Deny).await {
                 Ok(policy) => world.judge(policy.as_ref(), &request(case, image)).await.map(Answer::Judged),
                 Err(error) => return not_loaded(error),
             },
             None if case.expect.problems.is_some() && self.is_policy() => {
-                let loaded = self.host.policy(self.spec()?, Mode::Protect).await;
+                let loaded = self.host.policy(self.spec()?, Mode::Protect, OnFailure::Deny).await;
                 return loaded.map_or_else(not_loaded, |_| Ok(Answer::Problems(Vec::new())));
             }
             None => match self.host.source(self.spec()?).await {

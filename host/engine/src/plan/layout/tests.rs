@@ -47,6 +47,7 @@ fn index() -> Index {
         positions: Vec::new(),
         required: Vec::new(),
         refused: Vec::new(),
+        policies: Vec::new(),
         signed_by: Vec::new(),
         quarantined: Vec::new(),
     }

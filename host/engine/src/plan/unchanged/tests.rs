@@ -81,6 +81,7 @@ fn index(sequence: u64, base: u64, split: Split) -> Index {
         positions: split.positions,
         required: Vec::new(),
         refused: Vec::new(),
+        policies: Vec::new(),
         signed_by: Vec::new(),
         quarantined: Vec::new(),
     }

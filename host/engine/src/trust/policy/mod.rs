@@ -3,8 +3,11 @@
 //!
 //! What is asked for and cannot be checked here is a refusal that says so, never a pass.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
+
+use oc_mirror_model::signer::{Signer as Signed, SignerKind};
 
 use self::document::{Document, KeyType, Requirement, SignedBy, Signer, Sigstore};
 use super::files::read;
@@ -12,6 +15,7 @@ use super::image::{Attachment, SignedImage};
 use super::openpgp::Keyring;
 use super::public_key::{PublicKey, decoded};
 use super::rekor::logged;
+use super::sigstore::PROMISE;
 use super::simple_signing::{ATOMIC, COSIGN, Claim};
 use crate::content::ContentError;
 
@@ -20,9 +24,6 @@ mod identity;
 mod keys;
 #[cfg(test)]
 mod tests;
-
-/// The annotation with what the log promises.
-const PROMISE: &str = "dev.sigstore.cosign/bundle";
 
 /// A policy, ready to judge.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl PolicyRefusal {
     }
 }
 
-type Verdict = Result<(), (RefusalKind, Vec<String>)>;
+type Verdict = Result<Option<Signed>, (RefusalKind, Vec<String>)>;
 
 fn no(kind: RefusalKind, reason: impl Into<String>) -> (RefusalKind, Vec<String>) {
     (kind, vec![reason.into()])
@@ -116,12 +117,14 @@ impl ImagePolicy {
         Ok(Self { document, now })
     }
 
-    /// Checks that everything holds that the most specific scope asks of an image.
-    pub async fn check(&self, image: &dyn SignedImage) -> Result<(), PolicyRefusal> {
+    /// Checks that everything holds that the most specific scope asks of an image. Returns who signed it, of those whom that
+    /// asks for.
+    pub async fn check(&self, image: &dyn SignedImage) -> Result<Vec<Signed>, PolicyRefusal> {
+        let mut found = Vec::new();
         let (scope, requirements) = self.document.requirements(image.source());
         for requirement in requirements {
             let verdict = match requirement {
-                Requirement::Accept(_) => Ok(()),
+                Requirement::Accept(_) => Ok(None),
                 Requirement::Reject(_) => Err(no(RefusalKind::Rejected, "rejects it")),
                 Requirement::SignedBy(signed) => self.signed_by(signed, image).await,
                 Requirement::Sigstore(signed) => sigstore_signed(signed, image).await,
@@ -129,14 +132,14 @@ impl ImagePolicy {
                     Err(no(RefusalKind::Unsupported, "asks for `signedBaseLayer`, which cannot be checked"))
                 }
             };
-            verdict.map_err(|(kind, reasons)| PolicyRefusal {
+            found.extend(verdict.map_err(|(kind, reasons)| PolicyRefusal {
                 image: image.source().to_string(),
                 scope: scope.clone(),
                 kind,
                 reasons,
-            })?;
+            })?);
         }
-        Ok(())
+        Ok(found)
     }
 
     async fn signed_by(&self, signed: &SignedBy, image: &dyn SignedImage) -> Verdict {
@@ -152,7 +155,8 @@ impl ImagePolicy {
         one_of(&signatures, "an OpenPGP signature", |bytes| {
             let message = keys.verify(bytes, self.now).map_err(|e| e.to_string())?;
             let claim = read_claim(&message.body)?;
-            claims(&claim, ATOMIC, image, &signed.identity)
+            claims(&claim, ATOMIC, image, &signed.identity)?;
+            Ok(signer(SignerKind::OpenPgp, message.key, claim))
         })
     }
 }
@@ -169,9 +173,10 @@ async fn sigstore_signed(signed: &Sigstore, image: &dyn SignedImage) -> Verdict 
     let log = signed.log.as_ref().map(loaded).transpose()?;
     let attachments = image.sigstore_attachments().await.map_err(|e| unavailable(&e))?;
     one_of(&attachments, "a signature of sigstore", |attachment| {
-        verified_by(attachment, keys, log.map(Vec::as_slice))?;
+        let key = verified_by(attachment, keys, log.map(Vec::as_slice))?;
         let claim = read_claim(&attachment.payload)?;
-        claims(&claim, COSIGN, image, &signed.identity)
+        claims(&claim, COSIGN, image, &signed.identity)?;
+        Ok(signer(SignerKind::Key, key.fingerprint(), claim))
     })
 }
 
@@ -181,14 +186,24 @@ fn loaded(keys: &keys::Keys<Vec<PublicKey>>) -> Result<&Vec<PublicKey>, (Refusal
 }
 
 /// Checks a signature, and that the log has seen it if there is a log.
-fn verified_by(attachment: &Attachment, keys: &[PublicKey], log: Option<&[PublicKey]>) -> Result<(), String> {
+fn verified_by<'k>(
+    attachment: &Attachment,
+    keys: &'k [PublicKey],
+    log: Option<&[PublicKey]>,
+) -> Result<&'k PublicKey, String> {
     let Attachment { payload, signature, annotations } = attachment;
     let signature = decoded(signature).ok_or("is not base64")?;
     let key = keys.iter().find(|key| key.verifies(payload, &signature));
     let key = key.ok_or("is not by one of the keys that count, or was changed")?;
-    let Some(log) = log else { return Ok(()) };
+    let Some(log) = log else { return Ok(key) };
     let promise = annotations.get(PROMISE).ok_or("is not in the log")?;
-    logged(promise, log, key, &signature, payload).map_err(|e| format!("is not in the log: {e}"))
+    logged(promise, log, key, &signature, payload).map_err(|e| format!("is not in the log: {e}"))?;
+    Ok(key)
+}
+
+fn signer(kind: SignerKind, key: String, claim: Claim) -> Signed {
+    let claims = BTreeMap::from([("reference".to_owned(), claim.identity)]);
+    Signed { kind, identity: key.clone(), verified_by: key, claims }
 }
 
 fn read_claim(bytes: &[u8]) -> Result<Claim, String> {
@@ -215,7 +230,7 @@ fn claims(
 }
 
 /// One signature that counts is enough.
-fn one_of<T>(signatures: &[T], what: &str, accepts: impl Fn(&T) -> Result<(), String>) -> Verdict {
+fn one_of<T>(signatures: &[T], what: &str, accepts: impl Fn(&T) -> Result<Signed, String>) -> Verdict {
     let mut reasons = vec![format!("asks for {what}")];
     if signatures.is_empty() {
         reasons.push("there is none".to_owned());
@@ -223,7 +238,7 @@ fn one_of<T>(signatures: &[T], what: &str, accepts: impl Fn(&T) -> Result<(), St
     }
     for (at, signature) in signatures.iter().enumerate() {
         match accepts(signature) {
-            Ok(()) => return Ok(()),
+            Ok(signer) => return Ok(Some(signer)),
             Err(reason) => reasons.push(format!("signature {} {reason}", at + 1)),
         }
     }

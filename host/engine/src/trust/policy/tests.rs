@@ -61,7 +61,7 @@ fn policy(requirement: Value) -> ImagePolicy {
 }
 
 async fn verdict(policy: &ImagePolicy, image: &Image) -> Result<(), Kind> {
-    policy.check(image).await.map_err(|refusal| {
+    policy.check(image).await.map(drop).map_err(|refusal| {
         println!("{refusal}\nhint: {}", refusal.hint());
         refusal.kind
     })

@@ -158,6 +158,7 @@ async fn lab(greedy: bool) -> (Arc<Memory>, Destination, Chain) {
         positions: Vec::new(),
         required: Vec::new(),
         refused: Vec::new(),
+        policies: Vec::new(),
         signed_by: Vec::new(),
         quarantined: Vec::new(),
     };

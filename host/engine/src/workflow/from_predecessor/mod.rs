@@ -280,6 +280,7 @@ impl Publishing<'_> {
             positions: Vec::new(),
             required: Vec::new(),
             refused: Vec::new(),
+            policies: Vec::new(),
             signed_by: Vec::new(),
             quarantined: Vec::new(),
         }

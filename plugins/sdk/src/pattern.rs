@@ -1,12 +1,15 @@
 //! [`Pattern`]: a registry, a repository with all that is below it, or a name with stars in it.
 
-/// What names are held against.
+use crate::reference::Source;
+use crate::{ImageRequest, Problem, problem};
+
+/// What names are held against: `quay.io`, `quay.io/team`, `*.example.com/base/*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pattern(String);
+pub struct Pattern(String);
 
 impl Pattern {
-    /// Reads a pattern.
-    pub(crate) fn new(text: &str) -> Result<Self, String> {
+    /// Reads a pattern. The text says what is wrong with it.
+    pub fn new(text: &str) -> Result<Self, String> {
         let text = text.strip_prefix("docker://").unwrap_or(text);
         let text = text.trim_end_matches('/');
         if text.is_empty() || text.bytes().all(|b| matches!(b, b'*' | b'/')) {
@@ -24,8 +27,30 @@ impl Pattern {
         Ok(Self(text.to_owned()))
     }
 
+    /// Reads the patterns of a setting, and adds a problem with this code for each that is none.
+    pub fn all(texts: &[String], path: &str, code: &str, problems: &mut Vec<Problem>) -> Vec<Self> {
+        let mut patterns = Vec::new();
+        for (number, text) in texts.iter().enumerate() {
+            match Self::new(text) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(why) => problems.push(problem(format!("{path}[{number}]"), code, why)),
+            }
+        }
+        patterns
+    }
+
+    /// Answers whether an image is meant, by the name that it is read by. One that this run has built is read from a
+    /// directory, and meant by its own name.
+    pub fn is_of(&self, request: &ImageRequest) -> bool {
+        let name = |text: &str| match text.parse() {
+            Ok(Source::Registry(reference)) => Some(reference.name()),
+            _ => None,
+        };
+        name(&request.source).or_else(|| name(&request.origin)).is_some_and(|name| self.matches(&name))
+    }
+
     /// Answers whether a repository, with its registry, is meant.
-    pub(crate) fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         match self.0.contains('*') {
             true => glob(self.0.as_bytes(), name.as_bytes()),
             false => name.strip_prefix(&self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
