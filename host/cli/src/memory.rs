@@ -1,4 +1,4 @@
-//! How the allocator of the C library is told to behave: [`settle`].
+//! How the allocator of the C library is told to behave: [`settle`], [`give_back`].
 
 /// What is freed at the end of the heap stays with the process up to so many bytes.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -23,5 +23,17 @@ pub(crate) fn settle() {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
+/// Gives memory that is free back to the kernel, wherever it is. To be called where much was let go of, which is between the parts of
+/// a run: what one part has used and freed lies in pieces all over the heap, too small for some of what the next one needs.
+#[allow(unsafe_code)]
+pub(crate) fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: malloc_trim takes a number alone and locks what it works on, as malloc and free do. It only tells the kernel of
+    // pages that hold nothing.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

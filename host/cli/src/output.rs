@@ -6,6 +6,7 @@ use oc_mirror_model::deletion::{DeletedImage, DeletionReport, Outcome};
 use oc_mirror_model::report::{Failure, RunReport, TargetReport, Totals, Workflow};
 
 use crate::error::CliError;
+use crate::memory;
 
 /// Shows an error: heading, causes, a blank line, the hint.
 pub(crate) fn error(error: &CliError) {
@@ -73,6 +74,7 @@ impl Events for Console {
                 let size = bytes.map(|b| format!(", {}", size(b))).unwrap_or_default();
                 let items = items.map(|n| format!(" ({n}{size})")).unwrap_or_default();
                 tracing::info!(name, ?bytes, "phase");
+                memory::give_back();
                 if !self.quiet {
                     status(&format!("{name}{items}"));
                 }

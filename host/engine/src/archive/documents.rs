@@ -25,7 +25,9 @@ pub fn layout_documents(images: &[ImageEntry]) -> (Vec<u8>, Vec<u8>) {
     manifests.sort_by_cached_key(key);
     manifests.dedup_by(|a, b| key(a) == key(b));
     let index = LayoutIndex { schema_version: 2, media_type: media_type::OCI_INDEX, manifests };
-    let bytes = serde_json::to_vec(&index).expect("a document of strings and numbers serialises");
+    let mut bytes = serde_json::to_vec(&index).expect("a document of strings and numbers serialises");
+    // It has a line for each image, and is held until it is written.
+    bytes.shrink_to_fit();
     (br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec(), bytes)
 }
 

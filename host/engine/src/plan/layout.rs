@@ -202,14 +202,15 @@ fn lay_out(entries: &mut [Entry], frame: &Frame) -> Result<Vec<ChunkInfo>, Layou
 }
 
 fn check_names(entries: &[Entry]) -> Result<(), LayoutError> {
-    let mut seen = HashSet::with_capacity(entries.len());
+    let mut blobs: HashSet<&Digest> = HashSet::with_capacity(entries.len());
+    let mut files: HashSet<&str> = HashSet::new();
     for entry in entries {
-        let name = match &entry.path {
-            EntryPath::Blob => ("", Some(&entry.digest)),
-            EntryPath::File(path) if is_entry_path(path) && !path.starts_with("blobs/") => (&**path, None),
+        let is_new = match &entry.path {
+            EntryPath::Blob => blobs.insert(&entry.digest),
+            EntryPath::File(path) if is_entry_path(path) && !path.starts_with("blobs/") => files.insert(path),
             EntryPath::File(path) => return Err(LayoutError::Path { path: path.to_string() }),
         };
-        if !seen.insert(name) {
+        if !is_new {
             return Err(LayoutError::Duplicate { path: entry.path().into_owned() });
         }
     }

@@ -13,7 +13,7 @@ use crate::fsx;
 
 /// So many bytes of manifests are in memory. What comes after them is in a file: a run has many thousands, of a thousand bytes
 /// each, and looks at few of them twice before it writes them down.
-const IN_MEMORY: usize = 4 << 20;
+const IN_MEMORY: usize = 1 << 20;
 
 /// Manifests as they came. What they say is read again when it is needed.
 #[derive(Debug, Default)]

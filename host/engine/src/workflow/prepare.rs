@@ -521,23 +521,24 @@ pub(super) fn chain_of(error: &dyn std::error::Error) -> String {
 /// Lists images in a report, with what of them is new to a chain at `base`. What is beside an image is counted there.
 pub(super) fn image_reports(entries: &[ImageEntry], is_new: impl Fn(&Digest) -> bool) -> Vec<ImageReport> {
     let companions = Table::new(entries);
-    entries
-        .iter()
-        .filter(|image| !image.request.is_companion())
-        .map(|image| {
-            let all = image.manifests.iter().chain(&image.blobs);
-            ImageReport {
-                origin: image.request.origin.clone(),
-                kind: image.request.kind.clone(),
-                destination: image.destination.clone(),
-                digest: image.root.digest.clone(),
-                new_bytes: all.clone().filter(|d| is_new(&d.digest)).map(|d| d.size).sum(),
-                total_bytes: all.map(|d| d.size).sum(),
-                companions: companions.count(image),
-                found_at: None,
-            }
-        })
-        .collect()
+    let report = |image: &ImageEntry| {
+        let all = image.manifests.iter().chain(&image.blobs);
+        ImageReport {
+            origin: image.request.origin.clone(),
+            kind: image.request.kind.clone(),
+            destination: image.destination.clone(),
+            digest: image.root.digest.clone(),
+            new_bytes: all.clone().filter(|d| is_new(&d.digest)).map(|d| d.size).sum(),
+            total_bytes: all.map(|d| d.size).sum(),
+            companions: companions.count(image),
+            found_at: None,
+        }
+    };
+    let images = entries.iter().filter(|image| !image.request.is_companion());
+    let mut reports: Vec<ImageReport> = images.map(report).collect();
+    // They are held to the end of the run.
+    reports.shrink_to_fit();
+    reports
 }
 
 /// The mapping of sources to destinations, a line each, as the predecessors write it.

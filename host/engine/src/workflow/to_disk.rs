@@ -454,16 +454,21 @@ impl Making<'_> {
     ) -> Result<(Arc<Index>, Arc<Writer>, Vec<Failure>), WorkflowError> {
         let pinned = (self.wishes.pinned)(&prepared.entries);
         let split = self.split(prepared);
-        let files = files(self.wishes, prepared, &split.images, pinned.clone());
+        let files = files(self.wishes, prepared, &split.images, pinned);
         let index = Arc::new(self.plan(content, split, report, account, &files)?);
         self.check_room(&index, content)?;
-        self.workspace.write("resolved-config.yaml", &pinned)?;
+        for file in &files {
+            if let File::Bytes(path, pinned) = file
+                && path == PINNED
+            {
+                self.workspace.write("resolved-config.yaml", pinned)?;
+            }
+        }
         let (dir, planned, keys) = (self.to.dir.clone(), index.clone(), self.to.keys.clone());
         // What an earlier run left is copied there, which may take a while.
         let making = move || Writer::create_or_resume_signed(&dir, planned, &keys);
         let writer = tokio::task::spawn_blocking(making).await;
         let writer = Arc::new(writer.expect("making chunks does not panic and is not aborted")?);
-        drop(pinned);
         write_files(&writer, files).await?;
         let failures = self.bring(prepared, content, &index.images, writer.clone()).await?;
         Ok((index, writer, failures))

@@ -137,6 +137,8 @@ fn typed<T: DeserializeOwned>(value: Value, problems: &mut Problems) -> Option<T
 /// Checks what the sections mean and notes where they stand.
 fn complete(mut mirror: Mirror, kind: DocumentKind, places: &Places, problems: &mut Problems) -> Mirror {
     Validator { kind, places, problems }.mirror(&mut mirror);
+    // Some name thousands, and lists grow to up to twice of what they hold.
+    mirror.additional_images.shrink_to_fit();
     let root = kind.root_section();
     let place = |name: &'static str| places.get(&format!("{root}.{name}")).map(|at| (name, at));
     mirror.written_at = SectionPositions(types::SECTIONS.into_iter().filter_map(place).collect());
