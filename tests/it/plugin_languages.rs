@@ -65,6 +65,7 @@ fn without_wasi(context: &TestContext, component: &Path) -> Value {
 }
 
 #[rstest]
+#[case("policies/deny-file")]
 #[case("policies/deny-label")]
 #[case("sources/tags")]
 fn an_example_answers_its_table(#[case] name: &str) {
