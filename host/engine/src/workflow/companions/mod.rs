@@ -56,8 +56,7 @@ pub(super) struct Beside {
 impl Companions<'_> {
     /// Finds what is beside images. Those that were built in `scratch` are nobody else's, and have nothing.
     pub(super) async fn beside(&self, images: Vec<ResolvedImage>, scratch: &Path) -> Beside {
-        let manifests = images.iter().map(|image| image.entry.manifests.len() as u64).sum();
-        self.begin(manifests);
+        self.begin(&images, scratch);
         for part in images.chunks(PART) {
             let homes = part.iter().map(|image| self.home_of(image, scratch));
             let wanted = part.iter().zip(homes).flat_map(|(image, home)| {

@@ -110,13 +110,16 @@ impl<'a> Companions<'a> {
     }
 
     /// Says what follows, and of how many manifests.
-    pub(super) fn begin(&self, items: u64) {
-        if items > 0 {
-            self.events.event(Event::Phase {
-                name: "looking for signatures",
-                items: Some(items),
-                bytes: None,
-            });
+    pub(super) fn begin(&self, images: &[ResolvedImage], scratch: &Path) {
+        let mut asked = HashSet::new();
+        for image in images {
+            let Some(home) = home_key(image, scratch) else { continue };
+            let unknown = image.entry.manifests.iter().filter(|m| !self.is_known(&home, &m.digest));
+            asked.extend(unknown.map(|manifest| question(&home, &manifest.digest)));
+        }
+        if !asked.is_empty() {
+            let items = Some(asked.len() as u64);
+            self.events.event(Event::Phase { name: "looking for signatures", items, bytes: None });
         }
     }
 
