@@ -4,8 +4,8 @@
 //! they are. What an upper layer has removed is not there.
 
 use oc_mirror_plugin_sdk::{
-    Error, Finding, Image, ImageRequest, Plugin, Policy, Problem, Verdict, each_image, export_plugin, finding,
-    problem,
+    Error, Finding, Image, ImageRequest, Plugin, Policy, Problem, Verdict, each_image, export_plugin,
+    finding, problem,
 };
 use serde::Deserialize;
 
