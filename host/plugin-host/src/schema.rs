@@ -61,7 +61,9 @@ fn describe(error: &ValidationError<'_>, path: &str, schema: &Value, problems: &
             let wanted = match kind {
                 TypeKind::Single(one) => called(&one.to_string()),
                 TypeKind::Multiple(several) => {
-                    several.iter().map(|one| called(&one.to_string())).collect::<Vec<_>>().join(" or ")
+                    let mut words: Vec<String> = several.iter().map(|one| called(&one.to_string())).collect();
+                    words.sort_by_key(|word| word == "nothing");
+                    words.join(" or ")
                 }
             };
             let message = format!("expected {wanted}, found {}", found(error.instance()));

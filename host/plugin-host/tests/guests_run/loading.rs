@@ -18,16 +18,20 @@ async fn refused(spec: oc_mirror_plugin_host::PluginSpec) -> LoadError {
 }
 
 #[rstest]
-#[case(json!({}), "behaviour")]
-#[case(json!({"behaviour": "nap"}), "nap")]
-#[case(json!({"behaviour": "quiet", "count": -1}), "`count`")]
-#[case(json!({"behaviour": "quiet", "colour": 1}), "colour")]
-#[case(Value::Null, "behaviour")]
+#[case(json!({}), "schema", "behaviour")]
+#[case(json!({"behaviour": "nap"}), "schema", "nap")]
+#[case(json!({"behaviour": "quiet", "count": -1}), "schema", "`count`")]
+#[case(json!({"behaviour": "quiet", "colour": 1}), "schema.unknown", "colour")]
+#[case(Value::Null, "schema", "behaviour")]
 #[tokio::test]
-async fn settings_are_checked_against_the_schema(#[case] settings: Value, #[case] text: &str) {
+async fn settings_are_checked_against_the_schema(
+    #[case] settings: Value,
+    #[case] code: &str,
+    #[case] text: &str,
+) {
     let error = refused(odd(settings, &[])).await;
     let LoadErrorKind::Settings(problems) = &*error.kind else { panic!("{error:?}") };
-    assert_eq!(problems[0].code, "schema");
+    assert_eq!(problems[0].code, code);
     assert!(error.to_string().contains(text), "{error}");
 }
 
