@@ -182,6 +182,9 @@ impl Judge<'_> {
         judged: &Judged,
         account: &mut [PolicyAudit],
     ) -> (Vec<ResolvedImage>, Vec<RefusedImage>) {
+        if judged.is_empty() {
+            return (images, Vec::new());
+        }
         let (mut passed, mut refused) = (Vec::new(), Vec::new());
         for image in images {
             let (request, digest) = (&image.entry.request, &image.entry.root.digest);
