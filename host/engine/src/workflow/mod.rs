@@ -3,6 +3,7 @@
 //! A workflow gets everything as values: plugins, places, clock and identity. It commits last, so that running
 //! the same command again repairs whatever broke off.
 
+mod alone;
 mod charts;
 pub mod checking;
 mod collect;

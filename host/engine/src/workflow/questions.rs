@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use oc_mirror_model::report::Workflow;
 use serde_json::Value;
 
 use super::Run;
+use super::alone::run_info;
 use super::images::{Origins, RunImages};
 use super::kept::{self, Kept};
 use crate::content::Images;
@@ -44,17 +44,7 @@ impl Asking {
             unavailable: Arc::default(),
             signatures: Arc::new(NoKeys),
         };
-        let run = RunInfo {
-            host_version: run.program.clone(),
-            workflow: Workflow::MirrorToDisk,
-            offline: false,
-            dry_run: true,
-            time: run.created.clone(),
-            sequence: 1,
-            platforms: Vec::new(),
-            images: None,
-        };
-        Self { run, services }
+        Self { run: run_info(&run.program, &run.created, None), services }
     }
 
     /// Asks one question.

@@ -16,28 +16,24 @@ use oc_mirror_model::media_type;
 use oc_mirror_model::platform::Platform;
 use oc_mirror_model::policy::{Decision, Verdict};
 use oc_mirror_model::reference::{Reference, Selector, Source};
-use oc_mirror_model::report::Workflow;
 use oc_mirror_model::request::ImageRequest;
 use serde_json::json;
 
+use super::alone::{Alone, NoVerdict, run_info};
 use super::images::{Origin, Origins, RunImages};
 use super::judge::side_by_side;
 use crate::content::build::{BuildError, ImageSpec, Layer, LayerBuilder};
 use crate::content::memory::Memory;
 use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, Images, TagStore};
-use crate::policy::{Policy, Stages};
+use crate::policy::Policy;
 use crate::report::SharedEvents;
 use crate::source::{
-    Collected, ContentSource, HttpError, HttpFetch, HttpRequest, HttpResponse, NoKeys, PluginError, RunInfo,
-    Services,
+    Collected, ContentSource, HttpError, HttpFetch, HttpRequest, HttpResponse, NoKeys, PluginError, Services,
 };
 use crate::transfer::Retry;
 
 /// A world that a plugin is tried in.
-pub struct Rehearsal {
-    pub(super) run: RunInfo,
-    pub(super) services: Services,
-}
+pub struct Rehearsal(pub(super) Alone);
 
 /// A question cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -85,17 +81,7 @@ impl Rehearsal {
             unavailable: Arc::default(),
             signatures: Arc::new(NoKeys),
         };
-        let run = RunInfo {
-            host_version: program.to_owned(),
-            workflow: Workflow::MirrorToDisk,
-            offline: false,
-            dry_run: true,
-            time: table.time.clone(),
-            sequence: 1,
-            platforms: Vec::new(),
-            images: Some(1),
-        };
-        Ok(Self { run, services })
+        Ok(Self(Alone { run: run_info(program, &table.time, Some(1)), services }))
     }
 
     /// Has a policy judge an image, as a run does: its reference first, and if that passes the image.
@@ -104,21 +90,10 @@ impl Rehearsal {
         policy: &dyn Policy,
         request: &ImageRequest,
     ) -> Result<Decision, RehearsalError> {
-        let name = policy.identity().name.clone();
-        let mut decision = Decision::default();
-        if policy.stages().reference {
-            let batch = std::slice::from_ref(request);
-            let verdicts = policy.evaluate_references(&self.run, &self.services, batch).await?;
-            decision.add(&name, verdicts.into_iter().next().unwrap_or(Verdict::Allow));
-        }
-        let Stages { manifest, content, .. } = policy.stages();
-        if (manifest || content) && decision.denied.is_empty() {
-            let no_such = || RehearsalError::NoSuchImage(request.source.clone());
-            let source = request.parsed_source().map_err(|_| no_such())?;
-            let image = self.services.images.open(&source).await.map_err(|_| no_such())?;
-            decision.add(&name, policy.evaluate(&self.run, &self.services, request, image).await?);
-        }
-        Ok(decision)
+        self.0.judge(policy, request).await.map_err(|error| match error {
+            NoVerdict::Image(_) => RehearsalError::NoSuchImage(request.source.clone()),
+            NoVerdict::Plugin(error) => error.into(),
+        })
     }
 
     /// Has a policy judge an image again and again, on all threads of the runtime. Returns how long that took.
@@ -128,10 +103,9 @@ impl Rehearsal {
         request: &ImageRequest,
         times: usize,
     ) -> Result<Duration, RehearsalError> {
-        let no_such = || RehearsalError::NoSuchImage(request.source.clone());
-        let source = request.parsed_source().map_err(|_| no_such())?;
-        let image = self.services.images.open(&source).await.map_err(|_| no_such())?;
-        let lent = (policy, self.run.clone(), self.services.clone(), request.clone(), image);
+        let opened = self.0.open(request).await;
+        let image = opened.map_err(|_| RehearsalError::NoSuchImage(request.source.clone()))?;
+        let lent = (policy, self.0.run.clone(), self.0.services.clone(), request.clone(), image);
         let start = Instant::now();
         let ((), answers) = side_by_side((), times, 1, move |_: Arc<()>, _| {
             let (policy, run, services, request, image) = lent.clone();
@@ -145,8 +119,7 @@ impl Rehearsal {
 
     /// Has a source collect.
     pub async fn collect(&self, source: &dyn ContentSource) -> Result<Collected, RehearsalError> {
-        source.prepare(&self.run, &self.services).await?;
-        Ok(source.collect(&self.run, &self.services).await?)
+        Ok(self.0.collect(source).await?)
     }
 }
 

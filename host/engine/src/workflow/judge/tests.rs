@@ -126,7 +126,7 @@ async fn judged(
     let table = CaseTable::parse("cases: [{name: a, expect: {images: []}}]").unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let world = Rehearsal::new(&table, "oc-mirror 1.0.0", events, scratch.path().to_owned()).await.unwrap();
-    let judge = Judge { policies, run: &world.run, services: &world.services, parallel: 4 };
+    let judge = Judge { policies, run: &world.0.run, services: &world.0.services, parallel: 4 };
     let mut account = judge.account();
     let requests = names.iter().map(|name| request(name)).collect();
     let (passed, refused) = judge.references(requests, &mut account).await;
