@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 use oc_mirror_model::digest::Digest;
+use serde::{Deserialize, Serialize};
 
 /// A payload that has to be signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ pub struct SignatureError {
 }
 
 /// What is wrong with one signature.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{text}")]
 pub struct SignatureFault {
     /// Which kind of fault.
@@ -67,7 +68,8 @@ pub struct SignatureFault {
 }
 
 /// The kinds of faults of signatures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SignatureFaultKind {
     /// There is none.
     Missing,

@@ -43,32 +43,8 @@ fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D:
 /// The form of [`SignatureError`].
 #[derive(Serialize, Deserialize)]
 struct Failed {
-    reasons: Vec<Reason>,
+    reasons: Vec<SignatureFault>,
     hint: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Reason {
-    #[serde(with = "Kind")]
-    kind: SignatureFaultKind,
-    text: String,
-}
-
-/// The form of [`SignatureFaultKind`].
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "SignatureFaultKind", rename_all = "kebab-case")]
-enum Kind {
-    Missing,
-    Unavailable,
-    Damaged,
-    Forged,
-    UnknownKey,
-    Expired,
-    Revoked,
-    Weak,
-    NotAnImage,
-    OtherImage,
-    OtherIdentity,
 }
 
 fn call_of(payload: &Payload) -> Call {
@@ -99,11 +75,8 @@ impl Recording {
 impl Signatures for Recording {
     async fn verify(&self, payload: &Payload) -> Result<Vec<VerifiedSignature>, SignatureError> {
         let answer = self.inner.verify(payload).await;
-        let reason = |fault: &SignatureFault| Reason { kind: fault.kind, text: fault.text.clone() };
-        let failed = |error: &SignatureError| Failed {
-            reasons: error.reasons.iter().map(reason).collect(),
-            hint: error.hint.clone(),
-        };
+        let failed =
+            |error: &SignatureError| Failed { reasons: error.reasons.clone(), hint: error.hint.clone() };
         let found = |found: &Vec<VerifiedSignature>| found.iter().cloned().map(One).collect::<Vec<_>>();
         self.recorder.note(call_of(payload), Outcome::of(&answer.as_ref().map(found).map_err(failed)));
         answer
@@ -144,10 +117,7 @@ impl Signatures for Replaying {
                 self.verified.lock().expect("no holder of this lock panics").push(digest.clone());
                 Ok(found.into_iter().map(|One(signature)| signature).collect())
             }
-            Err(Failed { reasons, hint }) => {
-                let fault = |Reason { kind, text }| SignatureFault { kind, text };
-                Err(SignatureError { digest, reasons: reasons.into_iter().map(fault).collect(), hint })
-            }
+            Err(Failed { reasons, hint }) => Err(SignatureError { digest, reasons, hint }),
         }
     }
 
