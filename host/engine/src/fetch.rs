@@ -298,8 +298,10 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::testing::read;
     use crate::net::Delay;
     use crate::report::Silence;
+    use crate::source::testing::get;
     use oc_mirror_testkit::{Action, FaultRegistry, Rule};
     use rstest::rstest;
     use std::sync::{Arc, Mutex};
@@ -316,26 +318,6 @@ mod tests {
         GuardedFetch::new(&NetSettings::default(), credentials, retry, Arc::new(Silence)).unwrap()
     }
 
-    fn request(url: &str) -> HttpRequest {
-        HttpRequest {
-            method: "GET".to_owned(),
-            url: url.to_owned(),
-            headers: Vec::new(),
-            body: None,
-            credential: None,
-            max_bytes: 1000,
-            allow: Arc::new(|_| true),
-        }
-    }
-
-    async fn read(mut body: BlobStream) -> Result<Vec<u8>, ContentError> {
-        let mut bytes = Vec::new();
-        while let Some(piece) = body.next().await {
-            bytes.extend_from_slice(&piece?);
-        }
-        Ok(bytes)
-    }
-
     fn serving(action: Action) -> (FaultRegistry, String) {
         let server = FaultRegistry::alone();
         server.rule(Rule::on("*", "^/x").then(action));
@@ -347,7 +329,7 @@ mod tests {
     async fn answers_are_passed_on_without_what_is_not_theirs() {
         let headers = ["Set-Cookie", "WWW-Authenticate", "X-Good"].map(|h| (h.to_owned(), "v".to_owned()));
         let (server, url) = serving(Action::Answer(200, headers.to_vec(), b"hello".to_vec()));
-        let answer = fetcher().fetch(request(&url)).await.unwrap();
+        let answer = fetcher().fetch(get(&url)).await.unwrap();
         assert_eq!((answer.status, answer.final_url), (200, format!("{}/x", server.url())));
         let names: Vec<&str> = answer.headers.iter().map(|(n, _)| n.as_str()).collect();
         assert!(names.contains(&"x-good") && !names.iter().any(|n| NOT_SHOWN.contains(n)), "{names:?}");
@@ -364,14 +346,14 @@ mod tests {
             log.lock().unwrap().push(url.to_owned());
             true
         };
-        let named = HttpRequest { credential: Some("api".into()), allow: Arc::new(allow), ..request(&url) };
+        let named = HttpRequest { credential: Some("api".into()), allow: Arc::new(allow), ..get(&url) };
         assert_eq!(read(fetcher().fetch(named).await.unwrap().body).await.unwrap(), b"there");
         assert_eq!(asked.lock().unwrap().len(), 2);
         assert_eq!(server.requests()[0].header("authorization"), Some("Bearer hunter2"));
         assert_eq!(other.requests()[0].header("authorization"), None);
 
         let first = server.host();
-        let only_first = HttpRequest { allow: Arc::new(move |u| u.contains(&first)), ..request(&url) };
+        let only_first = HttpRequest { allow: Arc::new(move |u| u.contains(&first)), ..get(&url) };
         let error = fetcher().fetch(only_first).await.err().unwrap();
         assert!(matches!(error, HttpError::Denied { .. }), "{error}");
         assert_eq!(other.requests().len(), 1);
@@ -386,12 +368,12 @@ mod tests {
     #[case("http://u:p@127.0.0.1/")]
     #[tokio::test]
     async fn some_addresses_are_never_dialled(#[case] url: &str) {
-        let error = fetcher().fetch(request(url)).await.err().unwrap();
+        let error = fetcher().fetch(get(url)).await.err().unwrap();
         assert!(matches!(error, HttpError::Denied { .. }), "{error}");
         let (_server, from) = serving(Action::Answer(302, vec![("Location".into(), url.into())], Vec::new()));
         // User information of a redirect is dropped, and port 80 of this machine is nobody's business here.
         if !url.contains('@') {
-            let error = fetcher().fetch(request(&from)).await.err().unwrap();
+            let error = fetcher().fetch(get(&from)).await.err().unwrap();
             assert!(matches!(error, HttpError::Denied { .. }), "{error}");
         }
     }
@@ -404,7 +386,7 @@ mod tests {
         let server = FaultRegistry::alone();
         let rule = Rule::on("GET", "^/x").then(body);
         server.rule(fault.into_iter().fold(rule, Rule::then));
-        match fetcher().fetch(request(&format!("{}/x", server.url()))).await {
+        match fetcher().fetch(get(&format!("{}/x", server.url()))).await {
             Ok(answer) => assert!(read(answer.body).await.unwrap_err().to_string().contains("1000 bytes")),
             Err(error) => assert!(error.to_string().contains("1000"), "{error}"),
         }
@@ -417,7 +399,7 @@ mod tests {
     #[case("Transfer-Encoding")]
     #[tokio::test]
     async fn some_headers_are_not_theirs_to_set(#[case] name: &str) {
-        let wanted = HttpRequest { headers: vec![(name.into(), "x".into())], ..request("http://127.0.0.1/") };
+        let wanted = HttpRequest { headers: vec![(name.into(), "x".into())], ..get("http://127.0.0.1/") };
         assert!(matches!(fetcher().fetch(wanted).await.err().unwrap(), HttpError::Denied { .. }));
     }
 
@@ -425,14 +407,11 @@ mod tests {
     async fn requests_that_make_no_sense() {
         let fetcher = fetcher();
         for url in ["file:///etc/passwd", "nonsense", "http://"] {
-            assert!(
-                matches!(fetcher.fetch(request(url)).await.err().unwrap(), HttpError::Invalid(_)),
-                "{url}"
-            );
+            assert!(matches!(fetcher.fetch(get(url)).await.err().unwrap(), HttpError::Invalid(_)), "{url}");
         }
-        let put = HttpRequest { method: "PUT".into(), ..request("http://127.0.0.1/") };
+        let put = HttpRequest { method: "PUT".into(), ..get("http://127.0.0.1/") };
         assert!(matches!(fetcher.fetch(put).await.err().unwrap(), HttpError::Invalid(_)));
-        let unknown = HttpRequest { credential: Some("other".into()), ..request("http://127.0.0.1/") };
+        let unknown = HttpRequest { credential: Some("other".into()), ..get("http://127.0.0.1/") };
         assert!(matches!(fetcher.fetch(unknown).await.err().unwrap(), HttpError::Invalid(_)));
         assert!(fetcher.has_credential("api") && !fetcher.has_credential("other"));
         assert!(!format!("{fetcher:?}").contains("hunter2"));
@@ -441,9 +420,9 @@ mod tests {
     #[tokio::test]
     async fn what_passes_is_tried_again_unless_it_may_have_had_an_effect() {
         let (server, url) = serving(Action::status(503));
-        assert_eq!(fetcher().fetch(request(&url)).await.unwrap().status, 503);
+        assert_eq!(fetcher().fetch(get(&url)).await.unwrap().status, 503);
         assert_eq!(server.requests().len(), 2);
-        let post = HttpRequest { method: "POST".into(), body: Some(b"x".to_vec()), ..request(&url) };
+        let post = HttpRequest { method: "POST".into(), body: Some(b"x".to_vec()), ..get(&url) };
         assert_eq!(fetcher().fetch(post).await.unwrap().status, 503);
         assert_eq!(server.requests().len(), 3);
     }

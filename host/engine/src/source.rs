@@ -3,6 +3,8 @@
 //! Whether one is built in or somebody's own cannot be seen from here.
 
 mod signatures;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::path::PathBuf;
 use std::sync::Arc;

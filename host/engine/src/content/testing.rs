@@ -1,9 +1,10 @@
-//! An [`ImageView`] of any content, for tests of this room.
+//! For tests: an [`ImageView`] of any content, and [`read`].
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector};
@@ -73,4 +74,13 @@ impl ImageView for View {
         let stream = self.content.blob(&self.repository, blob, 0).await?;
         Ok(verified(stream, blob, format!("{}@{}", self.repository, blob.digest)))
     }
+}
+
+/// Reads a stream to its end.
+pub(crate) async fn read(mut stream: BlobStream) -> Result<Vec<u8>, ContentError> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.next().await {
+        bytes.extend_from_slice(&piece?);
+    }
+    Ok(bytes)
 }

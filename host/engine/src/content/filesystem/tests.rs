@@ -10,7 +10,7 @@ use rstest::rstest;
 use tar::{EntryType, Header};
 
 use super::*;
-use crate::content::testing::View;
+use crate::content::testing::{self, View};
 use crate::content::{ContentRead, ImageView};
 use crate::layout::Layout;
 
@@ -105,12 +105,8 @@ async fn index(layers: &[Vec<u8>]) -> Result<(Opened, Filesystem), FilesystemErr
 }
 
 async fn read(opened: &Opened, files: &Filesystem, path: &str) -> Result<String, ContentError> {
-    let mut stream = files.open(&opened.view, path).await.map_err(ContentError::from)?;
-    let mut bytes = Vec::new();
-    while let Some(piece) = stream.next().await {
-        bytes.extend_from_slice(&piece?);
-    }
-    Ok(String::from_utf8(bytes).expect("text"))
+    let stream = files.open(&opened.view, path).await.map_err(ContentError::from)?;
+    Ok(String::from_utf8(testing::read(stream).await?).expect("text"))
 }
 
 fn paths(files: &Filesystem, prefix: &str) -> Vec<String> {
@@ -398,12 +394,10 @@ async fn walk(layers: &[Vec<u8>], directory: &str) -> Result<Vec<(String, String
     let mut walk = Walk::start(Arc::new(view), directory).await?;
     let mut found = Vec::new();
     while let Some(Walked { entry, content }) = walk.next().await? {
-        let mut bytes = Vec::new();
-        if let Some(mut content) = content {
-            while let Some(piece) = content.next().await {
-                bytes.extend_from_slice(&piece?);
-            }
-        }
+        let bytes = match content {
+            Some(content) => testing::read(content).await?,
+            None => Vec::new(),
+        };
         let text = entry.link_target.unwrap_or_else(|| String::from_utf8(bytes).expect("text"));
         found.push((entry.path, text));
     }

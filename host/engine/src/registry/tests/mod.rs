@@ -10,6 +10,7 @@ use oc_mirror_model::reference::{Repository, Selector, Tag};
 use oc_mirror_testkit::{Image, ImageBuilder, IndexBuilder};
 
 use super::{Client, ClientSettings, CredentialStore};
+use crate::content::testing::read;
 use crate::content::verify::verified;
 use crate::content::{BlobStream, ContentError, ContentRead, ContentWrite, TagStore};
 use crate::net::{Delay, NetSettings, Retry};
@@ -76,14 +77,6 @@ fn small_image() -> Image {
 /// Returns a whole body as a stream of one piece.
 fn stream_of(bytes: &[u8]) -> BlobStream {
     Box::pin(futures_util::stream::iter([Ok(bytes::Bytes::copy_from_slice(bytes))]))
-}
-
-async fn read(mut stream: BlobStream) -> Result<Vec<u8>, ContentError> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = stream.next().await {
-        bytes.extend_from_slice(&piece?);
-    }
-    Ok(bytes)
 }
 
 /// Copies an image with all it names, as a mirror does.

@@ -12,7 +12,9 @@ use oc_mirror_model::reference::{Reference, Repository, Selector, Source};
 
 use super::{Header, Outside, Recorder, RecordingErrorKind, Replay};
 use crate::content::memory::Memory;
+use crate::content::testing::read;
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead, ContentWrite, TagStore};
+use crate::source::testing::get;
 use crate::source::{
     HttpError, HttpFetch, HttpRequest, HttpResponse, Keyring, NoKeys, Payload, SignatureError,
     SignatureFaultKind, Signatures, VerifiedSignature,
@@ -132,26 +134,6 @@ impl Signatures for Keys {
 
 fn header() -> Header {
     Header::new("oc-mirror 0.1.0", "a", "1.0.0", Digest::of(b"component"), "2026-01-02T03:04:05Z")
-}
-
-fn get(url: &str) -> HttpRequest {
-    HttpRequest {
-        method: "GET".to_owned(),
-        url: url.to_owned(),
-        headers: Vec::new(),
-        body: None,
-        credential: None,
-        max_bytes: 1000,
-        allow: Arc::new(|_| true),
-    }
-}
-
-async fn read(mut body: BlobStream) -> Result<Vec<u8>, ContentError> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = body.next().await {
-        bytes.extend_from_slice(&piece?);
-    }
-    Ok(bytes)
 }
 
 fn source() -> Source {
