@@ -75,7 +75,6 @@ struct Shared {
     /// By the hash of the source's name, which has less room than that and all that it is made of.
     pins: Mutex<HashMap<Digest, Digest>>,
     manifests: Mutex<Manifests>,
-    configs: Mutex<HashMap<Digest, Bytes>>,
     /// Signatures beside images, by registry, repository and image.
     attachments: Mutex<HashMap<Place, Arc<[Attachment]>>>,
     /// The images opened so far by their layers, for finding common bases.
@@ -128,7 +127,6 @@ impl RunImages {
                 events,
                 pins: Mutex::default(),
                 manifests: Mutex::new(Manifests::beyond_memory(scratch)),
-                configs: Mutex::default(),
                 attachments: Mutex::default(),
                 chains: RwLock::default(),
                 known,
@@ -140,12 +138,16 @@ impl RunImages {
         }
     }
 
-    /// Forgets what only those look at who decide what is wanted. Manifests stay, to be written.
+    /// Forgets what only those look at who decide what is wanted. Manifests and configurations stay, to be written.
     pub fn settle(&self) {
         *self.shared.pins.lock().expect("no holder panics") = HashMap::new();
-        *self.shared.configs.lock().expect("no holder panics") = HashMap::new();
         *self.shared.attachments.lock().expect("no holder panics") = HashMap::new();
         *self.shared.chains.write().expect("no holder panics") = HashMap::new();
+    }
+
+    /// Returns a manifest or a configuration, if it was fetched.
+    pub(super) fn document(&self, digest: &Digest) -> Option<Bytes> {
+        self.shared.manifests.lock().expect("no holder panics").document(digest).map(Bytes::from)
     }
 
     /// Forgets manifests too, once they are written.
@@ -483,8 +485,9 @@ impl ImageView for OpenImage {
     async fn config(&self) -> Result<Bytes, ContentError> {
         let config =
             &self.manifest.image().ok_or_else(|| self.invalid("an index has no configuration"))?.config;
-        if let Some(known) = self.shared.configs.lock().expect("no holder panics").get(&config.digest) {
-            return Ok(known.clone());
+        if let Some(known) = self.shared.manifests.lock().expect("no holder panics").document(&config.digest)
+        {
+            return Ok(known.into());
         }
         if config.size > MAX_MANIFEST_BYTES {
             return Err(self.invalid("the configuration is too large to be one"));
@@ -494,7 +497,8 @@ impl ImageView for OpenImage {
             collect(verified(stream, config, self.subject(&config.digest)), config).await
         })
         .await?;
-        self.shared.configs.lock().expect("no holder panics").insert(config.digest.clone(), bytes.clone());
+        let mut known = self.shared.manifests.lock().expect("no holder panics");
+        known.keep(&config.digest, config.media_type.clone(), &bytes);
         Ok(bytes)
     }
 

@@ -1,4 +1,4 @@
-//! [`Manifests`]: those that a run has fetched, so that it fetches none twice.
+//! [`Manifests`]: those that a run has fetched, and configurations of images, so that it fetches none twice.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -55,10 +55,14 @@ impl Manifests {
 
     /// Keeps a manifest.
     pub(super) fn insert(&mut self, manifest: &RawManifest) {
-        if self.known.contains_key(manifest.digest()) {
+        self.keep(manifest.digest(), manifest.media_type().into(), manifest.bytes());
+    }
+
+    /// Keeps a document that has this digest.
+    pub(super) fn keep(&mut self, digest: &Digest, media_type: MediaType, bytes: &[u8]) {
+        if self.known.contains_key(digest) {
             return;
         }
-        let bytes = manifest.bytes();
         // A disk that takes no more is no reason to fail: then memory has to.
         let place = match self.in_memory + bytes.len() > IN_MEMORY {
             true => self.append(bytes).unwrap_or_else(|_| Place::Memory(bytes.into())),
@@ -67,8 +71,12 @@ impl Manifests {
         if matches!(place, Place::Memory(_)) {
             self.in_memory += bytes.len();
         }
-        let fetched = Fetched { media_type: manifest.media_type().into(), place };
-        self.known.insert(manifest.digest().clone(), fetched);
+        self.known.insert(digest.clone(), Fetched { media_type, place });
+    }
+
+    /// Reads a document, if it was fetched and can be read again.
+    pub(super) fn document(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.read(&self.known.get(digest)?.place).ok()
     }
 
     /// Reads a manifest, if it was fetched.

@@ -550,7 +550,7 @@ impl Making<'_> {
         self.lay_out(Index { entries, ..self.draft(split, content, report, account)? })
     }
 
-    /// Brings manifests, which are at hand, and then blobs, each once.
+    /// Brings manifests and configurations that are at hand, and then blobs, each once.
     async fn bring(
         &self,
         prepared: &Prepared,
@@ -564,12 +564,20 @@ impl Making<'_> {
             let manifest = prepared.images.manifest(origin, &manifest.digest).await?;
             writer.put_manifest(&origin.repository, &manifest).await?;
         }
+        let (items, bytes) = (Some(content.blobs), Some(content.blob_bytes));
+        run.events.event(Event::Phase { name: "fetching", items, bytes });
+        // Policies have asked for configurations.
+        for (image, blob) in carried(images, self.chain, self.base).filter(|(_, c)| !c.is_manifest()) {
+            let Some(document) = prepared.images.document(&blob.digest) else { continue };
+            let (origin, count) = (origin_of(&prepared.sources, image, blob), document.len());
+            let stream = Box::pin(futures_util::stream::iter([Ok(document)]));
+            writer.put_blob(&origin.repository, blob, stream).await?;
+            run.events.event(Event::Bytes { count: i64::try_from(count).unwrap_or(i64::MAX) });
+        }
         // Whoever judges content is going to open them again.
         if prepared.subjects.is_empty() {
             prepared.images.finish();
         }
-        let (items, bytes) = (Some(content.blobs), Some(content.blob_bytes));
-        run.events.event(Event::Phase { name: "fetching", items, bytes });
         let wanted = WantedBlobs { left: carried(images, self.chain, self.base), sources: &prepared.sources };
         let parallel = run.parallelism.images * run.parallelism.blobs;
         let is_ours = |error: &ContentError| {
