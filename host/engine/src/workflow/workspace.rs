@@ -33,6 +33,8 @@ use crate::fsx;
 use crate::metadata::local::Local;
 use crate::metadata::{MetadataError, MetadataStore, Stored};
 
+/// The report of the last run.
+const LAST_RESULT: &str = "results/result.json";
 /// The directory that runs keep things in.
 const NAME: &str = "working-dir";
 /// The file of keys that are trusted to sign imagesets.
@@ -349,7 +351,12 @@ impl Workspace {
             let name = format!("results/seq{}-{}.json", last.sequence, report.workflow.as_str());
             self.write(&name, &bytes)?;
         }
-        self.write("results/result.json", &bytes)
+        self.write(LAST_RESULT, &bytes)
+    }
+
+    /// Returns where the report of the last run is.
+    pub fn last_result(&self) -> PathBuf {
+        self.dir.join(LAST_RESULT)
     }
 
     /// Makes an empty directory for files of this run; what an earlier run left there is removed.
