@@ -16,7 +16,7 @@ use super::kept::Kept;
 use super::recording::Outside;
 use crate::content::Images;
 use crate::policy::Policy;
-use crate::source::{Collected, ContentSource, PluginError, Services};
+use crate::source::{Collected, ContentSource, Lent, PluginError, Services};
 
 /// What is lent to a plugin that is asked by itself.
 pub struct Tryout(Alone);
@@ -44,7 +44,7 @@ impl Tryout {
             unavailable: Arc::default(),
             signatures: outside.signatures,
         };
-        Self(Alone { run: run_info(&run.program, &run.created, images), services })
+        Self(Alone(Arc::new(Lent { run: run_info(&run.program, &run.created, images), services })))
     }
 
     /// Has a source collect.
