@@ -227,6 +227,83 @@ fn who_interrupts_a_run_is_told_where_it_stands() {
     lab.make(&[]).expect(0);
 }
 
+/// A window of tmux with a program in it. It ends with its value.
+struct Window(Command);
+
+impl Window {
+    /// Opens one, 80 columns wide; nothing, with a word about it, where there is no tmux.
+    #[allow(clippy::print_stderr)]
+    fn open(lab: &Lab, program: &Command) -> Option<Self> {
+        if Command::new("tmux").arg("-V").output().is_err() {
+            eprintln!("skipped: no tmux");
+            return None;
+        }
+        let mut tmux = Command::new("tmux");
+        tmux.env_clear().env("TMUX_TMPDIR", lab.context.home()).env("SHELL", "/bin/sh").env("TERM", "xterm");
+        tmux.current_dir(lab.context.work());
+        for (name, value) in program.get_envs() {
+            value.map(|value| tmux.env(name, value));
+        }
+        let window = Self(tmux);
+        let words = std::iter::once(program.get_program()).chain(program.get_args());
+        let words: Vec<String> = words.map(|word| format!("'{}'", word.to_string_lossy())).collect();
+        let line = format!("{}; echo it ends with $?; sleep 60", words.join(" "));
+        window.tell(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "16", &line]);
+        Some(window)
+    }
+
+    fn tell(&self, args: &[&str]) -> String {
+        let mut tmux = Command::new(self.0.get_program());
+        tmux.args(args).env_clear().current_dir(self.0.get_current_dir().expect("it was set"));
+        tmux.envs(self.0.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = tmux.output().expect("tmux runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Waits for something to be shown, and returns all that is.
+    fn waits_for(&self, words: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let shown = self.tell(&["capture-pane", "-p", "-J"]);
+            if shown.contains(words) {
+                return shown;
+            }
+            assert!(Instant::now() < deadline, "`{words}` is never shown:\n{shown}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn home(&self) -> std::ffi::OsString {
+        let home = self.0.get_envs().find(|(name, _)| *name == "TMUX_TMPDIR");
+        home.and_then(|(_, value)| value).expect("it was set").to_owned()
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        let _ = Command::new("tmux").env("TMUX_TMPDIR", self.home()).arg("kill-server").output();
+    }
+}
+
+#[test]
+fn a_window_may_change_its_size() {
+    let (lab, registry) = slow();
+    registry.rule(Rule::on("GET", "/blobs/").then(Action::Stall(1 << 20, Duration::from_secs(5))));
+    let Some(window) = Window::open(&lab, &command(&lab, &["-c", "isc.yaml", "file://disk"])) else { return };
+    let heads = |shown: &str| shown.lines().filter(|line| line.starts_with("fetching  ")).count();
+    window.waits_for("fetching  ");
+    for columns in ["40", "120", "50"] {
+        window.tell(&["resize-window", "-x", columns]);
+        std::thread::sleep(Duration::from_millis(600));
+        let shown = window.tell(&["capture-pane", "-p"]);
+        assert_eq!(heads(&shown), 1, "at {columns} columns:\n{shown}");
+        assert!(shown.contains("looking for signatures: 4 of 4\n"), "what was above stays:\n{shown}");
+    }
+    let shown = window.waits_for("it ends with 0");
+    assert!(heads(&shown) == 0 && shown.contains("fetching: 12 of 12, 12.0 MiB"), "{shown}");
+}
+
 /// Returns the only child of a process.
 fn child_of(id: u32) -> rustix::process::Pid {
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("it runs");
