@@ -56,7 +56,8 @@ pub struct MediaType(Text);
 enum Text {
     /// The place in [`COMMON`].
     Common(u8),
-    Other(Arc<str>),
+    /// Behind one word: where there may be none, that takes no room of its own either.
+    Other(Arc<Box<str>>),
 }
 
 /// What nearly all content has.
@@ -86,7 +87,7 @@ impl MediaType {
 impl From<&str> for MediaType {
     fn from(text: &str) -> Self {
         let common = COMMON.iter().zip(0..).find(|(common, _)| **common == text);
-        Self(common.map_or_else(|| Text::Other(text.into()), |(_, place)| Text::Common(place)))
+        Self(common.map_or_else(|| Text::Other(Arc::new(text.into())), |(_, place)| Text::Common(place)))
     }
 }
 

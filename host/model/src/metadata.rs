@@ -169,9 +169,9 @@ pub enum Reason {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         channels: Vec<String>,
     },
-    /// A bundle is in it, or needs it.
+    /// A bundle is in it, or needs it. Boxed: most reasons are names, and every image has one.
     #[serde(rename_all = "camelCase")]
-    Bundle(Offer),
+    Bundle(Box<Offer>),
     /// It is about another manifest.
     Subject {
         /// Which.
@@ -263,7 +263,7 @@ impl Reason {
     pub fn of(request: &ImageRequest) -> Vec<Self> {
         let fact = |key: &str| request.provenance.get(key).unwrap_or_default();
         let named = |origin: &str| Self::Named { origin: origin.to_owned() };
-        let mut reasons: Vec<Self> = request.offers().into_iter().map(Self::Bundle).collect();
+        let mut reasons: Vec<Self> = request.offers().into_iter().map(Box::new).map(Self::Bundle).collect();
         match (request.kind.as_str(), fact(provenance::RELEASE)) {
             (kind::RELEASE | kind::RELEASE_CONTENT, version) if !version.is_empty() => {
                 let channels = fact(provenance::CHANNEL).split_whitespace().map(str::to_owned).collect();
@@ -279,6 +279,8 @@ impl Reason {
         reasons.extend(fact(provenance::WANTED).lines().map(named));
         reasons.sort();
         reasons.dedup();
+        // A list has room for four from the first one on, and there are many thousands of them.
+        reasons.shrink_to_fit();
         reasons
     }
 }

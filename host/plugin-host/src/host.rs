@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use oc_mirror_engine::content::ImageView;
 use oc_mirror_engine::policy::{Mode, OnFailure, Policy};
-use oc_mirror_engine::source::{ContentSource, Inspector, PluginIdentity};
+use oc_mirror_engine::source::{ContentSource, Inspector, Lent, PluginIdentity};
 use oc_mirror_model::digest::Digest;
+use oc_mirror_model::request::ImageRequest;
 use serde_json::Value;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
@@ -18,7 +20,7 @@ use crate::grants::{Grants, Permissions};
 use crate::limits::{Limits, human_bytes};
 use crate::meta::{Inspection, MAX_COMPONENT_BYTES, PluginMeta};
 use crate::plugin::Plugin;
-use crate::policy::PluginPolicy;
+use crate::policy::{CallCost, PluginPolicy};
 use crate::source::{PluginInspector, PluginSource};
 use crate::state::{Shared, StoreState};
 use crate::{builtin, engine, schema};
@@ -205,6 +207,22 @@ impl Host {
             (None, None) => Err(wrong_role(&name, "policy", "image-policy")),
             _ => Ok(Arc::new(PluginPolicy::new(plugin, mode, on_failure))),
         }
+    }
+
+    /// Measures what calls of a policy cost beyond what the plugin does in them: it judges an image again and again.
+    pub async fn call_cost(
+        &self,
+        spec: PluginSpec,
+        lent: &Arc<Lent>,
+        request: &ImageRequest,
+        image: &Arc<dyn ImageView>,
+        times: usize,
+    ) -> Result<CallCost, LoadError> {
+        let name = spec.name.clone();
+        let plugin = self.plugin(spec, self.inner.settings.policy.clone()).await?;
+        let policy = PluginPolicy::new(plugin, Mode::Protect, OnFailure::Deny);
+        let cost = policy.cost(lent, request, image, times).await;
+        cost.map_err(|error| LoadError::new(&name, LoadErrorKind::Call(error)))
     }
 
     /// Measures how long it takes to have all built-in plugins ready; the first time, that compiles them.

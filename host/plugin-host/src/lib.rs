@@ -36,3 +36,4 @@ pub use grants::{CAPABILITIES, Grants, InvalidGrant};
 pub use host::{Binary, Host, HostSettings, PluginSpec, WarmPlugin, WarmStart};
 pub use limits::Limits;
 pub use meta::{CONTRACT, Inspection, MAX_COMPONENT_BYTES, META_SECTION, MetaError, PluginMeta, Resources};
+pub use policy::CallCost;

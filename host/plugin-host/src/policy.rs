@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use oc_mirror_engine::content::ImageView;
@@ -29,8 +30,19 @@ const BATCH: usize = 500;
 const POOL_BYTES: usize = 96 << 20;
 /// The most instances of a policy, however small they are. All but a few wait for something of a registry.
 const MOST_INSTANCES: usize = 64;
+/// How many calls are made under the limits of one where they are measured.
+const UNCOUNTED: usize = 1_000;
 const ON_IMAGES: &str = "evaluate";
 const ON_REFERENCES: &str = "evaluate-references";
+
+/// What a number of calls cost.
+#[derive(Clone, Copy, Debug)]
+pub struct CallCost {
+    /// As a run makes them.
+    pub whole: Duration,
+    /// Without all that is around a call: an instance is taken, the call is bounded and accounted for.
+    pub bare: Duration,
+}
 
 /// A plugin that judges.
 pub(crate) struct PluginPolicy {
@@ -124,6 +136,51 @@ impl PluginPolicy {
             return Err(self.failed(ON_REFERENCES, cause));
         }
         Ok(verdicts.into_iter().map(convert::verdict).collect())
+    }
+}
+
+impl PluginPolicy {
+    /// Measures what calls cost, one after the other: as a run makes them, and without all that is around a call there.
+    pub(crate) async fn cost(
+        &self,
+        lent: &Arc<Lent>,
+        request: &ImageRequest,
+        image: &Arc<dyn ImageView>,
+        times: usize,
+    ) -> Result<CallCost, PluginError> {
+        let start = Instant::now();
+        for _ in 0..times {
+            self.evaluate(lent, request, image.clone()).await?;
+        }
+        let whole = start.elapsed();
+        let Some(indices) = &self.plugin.exports.image_policy else {
+            return Err(self.failed(ON_IMAGES, "it judges no images".to_owned()));
+        };
+        let mut working = self.take(lent).await?;
+        let instance = &mut working.warm.instance;
+        let guest = self.plugin.load(ON_IMAGES, indices.load(&mut instance.store, &instance.exports))?;
+        let request = convert::request(request);
+        let start = Instant::now();
+        let mut left = times;
+        while left > 0 {
+            // The time that a call may take is that of many here, and they do not take it.
+            let some = left.min(UNCOUNTED);
+            left -= some;
+            let (guest, request, image) = (guest.clone(), request.clone(), image.clone());
+            instance
+                .call(|store| {
+                    Box::pin(async move {
+                        for _ in 0..some {
+                            let image = store.data_mut().table.push(Image::new(image.clone()))?;
+                            let _ = guest.call_evaluate(&mut *store, &request, image).await?;
+                        }
+                        Ok(())
+                    })
+                })
+                .await
+                .map_err(|failure| self.plugin.failed(ON_IMAGES, failure))?;
+        }
+        Ok(CallCost { whole, bare: start.elapsed() })
     }
 }
 

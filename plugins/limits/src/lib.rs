@@ -153,6 +153,19 @@ fn today() -> Result<i64, Error> {
     today.ok_or_else(|| other("limits.time", "the host does not say what time it is"))
 }
 
+/// The parts of an image's manifest that rules are about. It is at hand, where the host's own list of layers also has what
+/// the configuration says of them, and that would have to be fetched.
+#[derive(Default, Deserialize)]
+struct Manifest {
+    #[serde(default)]
+    layers: Vec<Layer>,
+}
+
+#[derive(Deserialize)]
+struct Layer {
+    size: u64,
+}
+
 /// The parts of an image's configuration that rules are about.
 #[derive(Default, Deserialize)]
 struct Configuration {
@@ -167,9 +180,12 @@ impl Rules {
     fn facts(&self, image: &Image) -> Result<Facts, Error> {
         let mut facts = Facts::default();
         if self.max_size.is_some() || self.max_layers.is_some() {
-            let layers = image.layers()?;
-            facts.layers = layers.len();
-            facts.bytes = layers.iter().map(|layer| layer.size).sum();
+            let bytes = image.manifest()?;
+            let read: Manifest = serde_json::from_slice(&bytes).map_err(|e| {
+                other("limits.manifest", format!("the manifest of `{}`: {e}", image.reference()))
+            })?;
+            facts.layers = read.layers.len();
+            facts.bytes = read.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
         }
         let by_architecture = self.architectures.is_some() || !self.required.is_empty();
         if by_architecture || self.max_age_days.is_some() {

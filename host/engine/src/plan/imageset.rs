@@ -1,5 +1,6 @@
 //! Decides what an imageset carries: [`content`] splits what images need into new and already shipped.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use oc_mirror_model::ImageRequest;
@@ -252,13 +253,40 @@ pub fn advance(
     names: &Names,
     extras: Extras,
 ) -> Chain {
+    let records = image_records(&chain, index, names);
+    advanced(chain, index, &index.images, records, identity, names, extras)
+}
+
+/// As [`advance`], and lets go of each image once it is in the record: of tens of thousands, both would take much memory.
+pub fn advance_over(
+    chain: Chain,
+    mut index: Index,
+    identity: Option<&Digest>,
+    names: &Names,
+    extras: Extras,
+) -> Chain {
+    let records = image_records(&chain, &index, names);
+    let images = std::mem::take(&mut index.images);
+    advanced(chain, &index, images, records, identity, names, extras)
+}
+
+/// Returns the record of a chain after an imageset of these images.
+fn advanced<I: Borrow<ImageEntry>>(
+    chain: Chain,
+    index: &Index,
+    images: impl IntoIterator<Item = I>,
+    records: Vec<ImageRecord>,
+    identity: Option<&Digest>,
+    names: &Names,
+    extras: Extras,
+) -> Chain {
     let place = |path: &Repository| names.place(path);
-    let images = image_records(&chain, index, names);
     let mut after = chain;
     if index.base < after.sequence() {
         after.forget_after(index.base);
     }
-    for image in &index.images {
+    for image in images {
+        let image = image.borrow();
         let path = &image.destination.repository;
         let repository = place(path);
         // A prefix alone changes no name.
@@ -276,7 +304,7 @@ pub fn advance(
         base: index.base,
         index: identity.cloned(),
         created: index.created.clone(),
-        images,
+        images: records,
         plugin_state: extras.state,
         files: extras.files,
         quarantined: index.quarantined.clone(),
@@ -382,7 +410,10 @@ mod tests {
     }
 
     fn advanced(chain: &Chain, index: &Index) -> Chain {
-        advance(chain.clone(), index, None, &Names::default(), Extras::default())
+        let (names, extras) = (Names::default(), Extras::default());
+        let after = advance(chain.clone(), index, None, &names, extras.clone());
+        assert_eq!(advance_over(chain.clone(), index.clone(), None, &names, extras), after);
+        after
     }
 
     fn carried_blobs(images: &[ImageEntry], chain: &Chain, base: u64) -> Vec<Digest> {

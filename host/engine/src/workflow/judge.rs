@@ -22,7 +22,7 @@ use crate::report::Event;
 use crate::source::{Lent, PluginError, RunInfo, Services};
 
 /// References are shown to policies in batches: one call for each image would cost more than the judging.
-pub(super) const BATCH: usize = 500;
+const BATCH: usize = 500;
 
 /// The code with which a policy that broke refuses.
 pub(super) const BROKEN_POLICY: &str = "policy.failed";

@@ -4,6 +4,7 @@
 //! the same command again repairs whatever broke off.
 
 mod alone;
+mod aside;
 mod charts;
 pub mod checking;
 mod collect;

@@ -21,10 +21,12 @@ use serde_json::json;
 
 use super::alone::{Alone, NoVerdict, run_info};
 use super::images::{Origin, Origins, RunImages};
-use super::judge::{BATCH, side_by_side};
+use super::judge::side_by_side;
 use crate::content::build::{BuildError, ImageSpec, Layer, LayerBuilder};
 use crate::content::memory::Memory;
-use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, Images, TagStore};
+use crate::content::{
+    ContentError, ContentErrorKind, ContentRead, ContentWrite, ImageView, Images, TagStore,
+};
 use crate::policy::Policy;
 use crate::report::SharedEvents;
 use crate::source::{
@@ -97,6 +99,17 @@ impl Rehearsal {
         })
     }
 
+    /// Returns what plugins are lent.
+    pub fn lent(&self) -> &Arc<Lent> {
+        &self.0.0
+    }
+
+    /// Opens an image of the table.
+    pub async fn open(&self, request: &ImageRequest) -> Result<Arc<dyn ImageView>, RehearsalError> {
+        let opened = self.0.open(request).await;
+        opened.map_err(|_| RehearsalError::NoSuchImage(request.source.clone()))
+    }
+
     /// Has a policy judge an image again and again, on all threads of the runtime. Returns how long that took.
     pub async fn judge_often(
         &self,
@@ -104,8 +117,7 @@ impl Rehearsal {
         request: &ImageRequest,
         times: usize,
     ) -> Result<Duration, RehearsalError> {
-        let opened = self.0.open(request).await;
-        let image = opened.map_err(|_| RehearsalError::NoSuchImage(request.source.clone()))?;
+        let image = self.open(request).await?;
         let asked = (policy, self.0.0.clone(), request.clone(), image);
         let start = Instant::now();
         let ((), answers) = side_by_side((), times, 1, move |_: Arc<()>, _| {
@@ -115,30 +127,6 @@ impl Rehearsal {
         .await;
         let took = start.elapsed();
         answers.into_iter().collect::<Result<Vec<Verdict>, PluginError>>()?;
-        Ok(took)
-    }
-
-    /// Has a policy judge a reference again and again, as many in a call as a run shows it, on all threads of the runtime.
-    /// Returns how long that took.
-    pub async fn judge_references_often(
-        &self,
-        policy: Arc<dyn Policy>,
-        request: &ImageRequest,
-        times: usize,
-    ) -> Result<Duration, RehearsalError> {
-        let asked = (policy, self.0.0.clone());
-        let (batch, start) = (vec![request.clone(); BATCH.min(times)], Instant::now());
-        let (_, answers) =
-            side_by_side(batch, times.div_ceil(BATCH), 1, move |batch: Arc<Vec<_>>, number| {
-                let (policy, lent) = asked.clone();
-                async move {
-                    let batch = &batch[..batch.len().min(times - number * BATCH)];
-                    policy.evaluate_references(&lent, batch).await
-                }
-            })
-            .await;
-        let took = start.elapsed();
-        answers.into_iter().collect::<Result<Vec<Vec<Verdict>>, PluginError>>()?;
         Ok(took)
     }
 

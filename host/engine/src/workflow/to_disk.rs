@@ -12,6 +12,7 @@ use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use uuid::Uuid;
 
+use super::aside::Aside;
 use super::companions::of_image;
 use super::contents::contents;
 use super::images::{Origin, Origins};
@@ -29,7 +30,7 @@ use crate::archive::{self, ImagesetChunks, Reader, SigningKeys, Writer};
 use crate::bucket::Bucket;
 use crate::content::{ContentError, ContentErrorKind, ContentWrite};
 use crate::metadata::{MetadataError, Stored};
-use crate::plan::imageset::{Content, Extras, advance, carried, content, is_unchanged};
+use crate::plan::imageset::{Content, Extras, advance, advance_over, carried, content, is_unchanged};
 use crate::plan::layout::{self, LayoutError, complete, order};
 use crate::plan::names::Names;
 use crate::plan::unchanged::{Split, split};
@@ -133,14 +134,14 @@ pub async fn mirror_to_disk(
     let mut without = Without::default();
     // A blob that cannot be had is noticed only when it is fetched; where the user can do without its image, the
     // imageset is planned again. That is another imageset, which takes over all that was fetched for the one before.
-    let (prepared, content, index, writer) = loop {
+    let (prepared, content, index, writer, listed) = loop {
         let mut prepared = request.prepare(&without, &mut report).await?;
         let content = content(&prepared.entries, &chain, base);
         let is_new = |digest: &Digest| chain.was_carried_by(digest, base).is_none();
         report.images = image_reports(&prepared.entries, is_new);
         report.contents = contents(&prepared.entries, is_new);
         prepared.note_mirrors(&mut report.images);
-        let making = Making { run, wishes, workspace, to, chain: &chain, base };
+        let making = Making { run, wishes, workspace, to, chain: &chain, base, scratch: scratch.path() };
         let has_failed = !report.failures.is_empty();
         let is_whole = report.quarantined.is_empty();
         let has_nothing_new = !has_failed
@@ -175,16 +176,19 @@ pub async fn mirror_to_disk(
 
         // The index has to say what policies will have said.
         let account = expected(&wishes.policies, &report.policies, prepared.subjects.len());
+        let listed = Listed::put_aside(scratch.path(), &mut report)?;
         let made = making.fill(&mut prepared, &content, &report, account).await;
         let (index, writer, failures) = match made {
             // What is wrong with images is told even where the rest comes to nothing.
             Err(error) if has_failed => {
+                listed.take_back(&mut report)?;
                 report.failures.push(as_failure("the rest", &error));
                 return Ok(report);
             }
             made => made?,
         };
         if has_failed {
+            listed.take_back(&mut report)?;
             // An imageset with holes is not made. What can be had was brought all the same, for the next run to go on from.
             report.failures.extend(failures);
             return Ok(report);
@@ -193,13 +197,14 @@ pub async fn mirror_to_disk(
             // What was fetched is read where it is.
             prepared.images.read_first(&writer);
             if request.judge_content(&mut prepared, &mut without, &mut report).await {
-                break (prepared, content, index, writer);
+                break (prepared, content, index, writer, listed);
             }
             continue;
         }
         match do_without(run, &failures, &mut report) {
             Some(more) => without.missing.extend(more),
             None => {
+                listed.take_back(&mut report)?;
                 report.failures = failures;
                 return Ok(report);
             }
@@ -219,10 +224,12 @@ pub async fn mirror_to_disk(
     let (state, files) = (prepared.plugin_state.clone(), file_records(&prepared));
     // The record is made of what the index says of images, and has to have room beside it.
     drop((prepared, content, writer));
+    run.events.event(Event::Phase { name: "recording", items: None, bytes: None });
     let index = Index { entries: Vec::new(), ..Arc::unwrap_or_clone(index) };
-    let after = advance(chain, &index, Some(&identity), &Names::default(), Extras { state, files });
-    drop(index);
+    let after = advance_over(chain, index, Some(&identity), &Names::default(), Extras { state, files });
     hand_over(run, workspace, to, &after, found.as_ref()).await?;
+    drop(after);
+    listed.take_back(&mut report)?;
     report.imagesets.push(made);
     Ok(report)
 }
@@ -395,13 +402,48 @@ pub(super) fn extras(index: &Index) -> Extras {
     Extras { files, ..Extras::default() }
 }
 
-/// A file of the imageset: in memory, or made by a plugin.
+/// The lists of a report that have a line for each image, put aside while images are brought.
+struct Listed {
+    images: Aside,
+    unsigned: Aside,
+}
+
+impl Listed {
+    fn put_aside(scratch: &Path, report: &mut RunReport) -> Result<Self, WorkflowError> {
+        Ok(Self {
+            images: Aside::put(scratch, "images.json", &mut report.images)?,
+            unsigned: Aside::put(scratch, "unsigned.json", &mut report.unsigned)?,
+        })
+    }
+
+    fn take_back(self, report: &mut RunReport) -> Result<(), WorkflowError> {
+        self.images.take_back(&mut report.images)?;
+        self.unsigned.take_back(&mut report.unsigned)
+    }
+}
+
+/// What has more bytes does not wait in memory until it is written.
+const MUCH: usize = 1 << 20;
+
+/// A file of the imageset: in memory or on disk.
 enum File {
     Bytes(String, Vec<u8>),
     Artifact(String, Artifact),
 }
 
 impl File {
+    /// Makes a file of bytes. Many of them are written to disk until their turn comes.
+    fn new(scratch: &Path, path: &str, bytes: Vec<u8>) -> Result<Self, WorkflowError> {
+        if bytes.len() <= MUCH {
+            return Ok(Self::Bytes(path.to_owned(), bytes));
+        }
+        let file = scratch.join(path.replace('/', "-"));
+        std::fs::write(&file, &bytes)
+            .map_err(|source| WorkflowErrorKind::Workspace { path: file.display().to_string(), source })?;
+        let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+        Ok(Self::Artifact(path.to_owned(), Artifact { path: path.to_owned(), file, digest, size }))
+    }
+
     fn entry(&self) -> Entry {
         match self {
             Self::Bytes(path, bytes) => layout::file(path.clone(), bytes),
@@ -412,13 +454,20 @@ impl File {
     }
 }
 
-fn files(wishes: &Wishes, prepared: &Prepared, described: &[ImageEntry], pinned: Vec<u8>) -> Vec<File> {
+fn files(
+    wishes: &Wishes,
+    prepared: &Prepared,
+    described: &[ImageEntry],
+    pinned: Vec<u8>,
+    scratch: &Path,
+) -> Result<Vec<File>, WorkflowError> {
+    let pinned = File::new(scratch, PINNED, pinned)?;
     let (oci_layout, index_json) = archive::layout_documents(described);
     let mut files = vec![
         File::Bytes("oci-layout".to_owned(), oci_layout),
-        File::Bytes("index.json".to_owned(), index_json),
-        File::Bytes(CONFIGURATION.to_owned(), wishes.configuration.clone()),
-        File::Bytes(PINNED.to_owned(), pinned),
+        File::new(scratch, "index.json", index_json)?,
+        File::new(scratch, CONFIGURATION, wishes.configuration.clone())?,
+        pinned,
     ];
     files.extend(
         prepared
@@ -427,7 +476,7 @@ fn files(wishes: &Wishes, prepared: &Prepared, described: &[ImageEntry], pinned:
             .map(|(name, text)| File::Bytes(format!("{RESOURCES}{name}"), text.clone().into_bytes())),
     );
     files.extend(prepared.artifacts.iter().map(|a| File::Artifact(format!("files/{}", a.path), a.clone())));
-    files
+    Ok(files)
 }
 
 /// Answers whether the last imageset says that it lacks something that was wanted.
@@ -443,6 +492,7 @@ struct Making<'a> {
     to: &'a ToDisk,
     chain: &'a Chain,
     base: u64,
+    scratch: &'a Path,
 }
 
 impl Making<'_> {
@@ -454,16 +504,21 @@ impl Making<'_> {
         report: &RunReport,
         account: Vec<PolicyAudit>,
     ) -> Result<(Arc<Index>, Arc<Writer>, Vec<Failure>), WorkflowError> {
+        self.run.events.event(Event::Phase { name: "laying out the imageset", items: None, bytes: None });
         let pinned = (self.wishes.pinned)(&prepared.entries);
         let split = self.split(prepared);
-        let files = files(self.wishes, prepared, &split.images, pinned);
+        let files = files(self.wishes, prepared, &split.images, pinned, self.scratch)?;
         let index = Arc::new(self.plan(content, split, report, account, &files)?);
         self.check_room(&index, content)?;
         for file in &files {
-            if let File::Bytes(path, pinned) = file
-                && path == PINNED
-            {
-                self.workspace.write("resolved-config.yaml", pinned)?;
+            match file {
+                File::Bytes(path, pinned) if path == PINNED => {
+                    self.workspace.write("resolved-config.yaml", pinned)?;
+                }
+                File::Artifact(path, pinned) if path == PINNED => {
+                    self.workspace.copy("resolved-config.yaml", &pinned.file)?;
+                }
+                _ => {}
             }
         }
         let (dir, planned, keys) = (self.to.dir.clone(), index.clone(), self.to.keys.clone());
@@ -569,7 +624,7 @@ impl Making<'_> {
         if report.failures.is_empty() {
             let pinned = (self.wishes.pinned)(&prepared.entries);
             let split = self.split(&mut prepared);
-            let files = files(self.wishes, &prepared, &split.images, pinned);
+            let files = files(self.wishes, &prepared, &split.images, pinned, self.scratch)?;
             let index = self.plan(content, split, &report, report.policies.clone(), &files)?;
             if let Err(error) = self.check_room(&index, content) {
                 report.warnings.push(chain_of(&error));

@@ -18,6 +18,8 @@
 //! | `lock` | held while a run uses the workspace |
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -331,27 +333,30 @@ impl Workspace {
 
     /// Writes a file below a directory of the workspace, replacing it in one step.
     pub fn write_below(&self, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), WorkflowError> {
-        let path = dir.join(name);
-        let write = || {
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent)?;
-            }
-            fsx::write_atomic(&path, bytes)
-        };
-        write().map_err(|source| {
-            WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into()
-        })
+        replace(&dir.join(name), |file| file.write_all(bytes))
+    }
+
+    /// Copies a file into the workspace, replacing what is there in one step.
+    pub(super) fn copy(&self, name: &str, from: &Path) -> Result<(), WorkflowError> {
+        replace(&self.dir.join(name), |file| io::copy(&mut File::open(from)?, file).map(drop))
     }
 
     /// Keeps the report of a run: as the last one, and for its sequence.
     pub fn keep_report(&self, report: &RunReport) -> Result<(), WorkflowError> {
-        let mut bytes = serde_json::to_vec_pretty(report).expect("strings and numbers serialise");
-        bytes.push(b'\n');
+        // It may have tens of thousands of images.
+        let write = |name: &str| {
+            replace(&self.dir.join(name), |file| {
+                let mut file = BufWriter::new(file);
+                serde_json::to_writer_pretty(&mut file, report)?;
+                file.write_all(b"\n")?;
+                file.flush()
+            })
+        };
         if let Some(last) = report.imagesets.last().filter(|_| !report.dry_run) {
             let name = format!("results/seq{}-{}.json", last.sequence, report.workflow.as_str());
-            self.write(&name, &bytes)?;
+            write(&name)?;
         }
-        self.write(LAST_RESULT, &bytes)
+        write(LAST_RESULT)
     }
 
     /// Returns where the report of the last run is.
@@ -373,6 +378,13 @@ impl Workspace {
         std::fs::create_dir(&path).map_err(failed)?;
         Ok(Scratch { path })
     }
+}
+
+/// Writes a file in one step, and the directories that it is in where they are not there.
+fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), WorkflowError> {
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = made.and_then(|()| fsx::write_atomic_with(path, write));
+    written.map_err(|source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into())
 }
 
 /// A directory that is gone when the run ends.

@@ -231,14 +231,27 @@ async fn findings_are_cleaned() {
 #[tokio::test]
 async fn instances_are_used_again_and_replaced() {
     let world = World::new(vec![FakeImage::new("registry.example/a:1", &[b"x"], json!({}))]);
+    // An instance has 64 MiB, and would not answer a hundred times.
     let policy = host()
-        .policy(odd(json!({"behaviour": "quiet"}), &[]), Mode::Protect, OnFailure::Deny)
+        .policy(odd(json!({"behaviour": "leak", "count": 1024}), &[]), Mode::Protect, OnFailure::Deny)
         .await
         .expect("it loads");
     let lent = world.lent();
-    for _ in 0..600 {
+    for _ in 0..200 {
         let view = world.view("registry.example/a:1");
         let verdict = policy.evaluate(&lent, &request("registry.example/a:1"), view).await;
         assert_eq!(verdict.expect("it judges"), Verdict::Allow);
     }
+}
+
+#[tokio::test]
+async fn what_calls_cost_is_measured() {
+    let world = World::new(vec![FakeImage::new("registry.example/a:1", &[b"x"], json!({}))]);
+    let (spec, wish) = (odd(json!({"behaviour": "quiet"}), &[]), request("registry.example/a:1"));
+    let image = world.view("registry.example/a:1");
+    let cost = host().call_cost(spec, &world.lent(), &wish, &image, 2_500).await.expect("it answers");
+    assert!(cost.whole > std::time::Duration::ZERO && cost.bare > std::time::Duration::ZERO, "{cost:?}");
+    let spec = odd(json!({"behaviour": "trap"}), &[]);
+    let error = host().call_cost(spec, &world.lent(), &wish, &image, 1).await.expect_err("it traps");
+    assert!(error.to_string().contains("trapped"), "{error}");
 }

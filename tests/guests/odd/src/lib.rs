@@ -41,6 +41,8 @@ pub enum Behaviour {
     Reach,
     /// Polls for cancellation and never does anything else.
     Linger,
+    /// Forgets to free so many KiB in each call, and answers.
+    Leak,
 }
 
 /// What it does, when, and with what.
@@ -148,6 +150,9 @@ impl Odd {
                 log::log(log::Level::Info, &line, &[]);
             }
             Some(Behaviour::Trap) => panic!("as the settings say"),
+            Some(Behaviour::Leak) => {
+                std::mem::forget(std::hint::black_box(vec![1u8; self.0.count as usize * 1024]))
+            }
             Some(Behaviour::Linger) => {
                 while !progress::cancelled() {
                     std::hint::spin_loop();

@@ -9,7 +9,7 @@ use oc_mirror_engine::report::Silence;
 use oc_mirror_engine::workflow::rehearsal::Rehearsal;
 use oc_mirror_model::cases::CaseTable;
 use oc_mirror_model::request::{ImageRequest, kind};
-use oc_mirror_plugin_host::{Grants, Host, PluginSpec};
+use oc_mirror_plugin_host::{CallCost, Grants, Host, PluginSpec};
 use serde_json::{Value, json};
 
 use crate::error::CliError;
@@ -54,7 +54,7 @@ pub(super) fn run(plugin: Option<&Path>, settings: &str, times: usize) -> Result
         let world = Rehearsal::new(&table, "oc-mirror", Arc::new(Silence), scratch.path().to_owned()).await;
         let world = world.map_err(|error| CliError::from_error(&error))?;
         for Measured { what, spec } in measured {
-            let name = spec.name.clone();
+            let (name, again) = (spec.name.clone(), spec.clone());
             let policy = host.policy(spec, Mode::Protect, OnFailure::Deny).await;
             let policy =
                 policy.map_err(|error| plugins::failed(format!("`{name}` cannot be measured"), &error))?;
@@ -64,27 +64,28 @@ pub(super) fn run(plugin: Option<&Path>, settings: &str, times: usize) -> Result
             // Instances are made ready.
             judged(times.min(1_000)).await.map_err(failed)?;
             let took = judged(times).await.map_err(failed)?;
-            output::line(&line(&name, what, times, took).to_string());
-            if policy.stages().reference {
-                let took = world.judge_references_often(policy.clone(), &request, times).await;
-                let what = "references, many in a call";
-                output::line(&line(&name, what, times, took.map_err(failed)?).to_string());
-            }
+            let image = world.open(&request).await.map_err(failed)?;
+            let cost = host.call_cost(again, world.lent(), &request, &image, times).await;
+            let cost =
+                cost.map_err(|error| plugins::failed(format!("`{name}` cannot be measured"), &error))?;
+            output::line(&line(&name, what, times, took, cost).to_string());
         }
         Ok(0)
     })
 }
 
-fn line(name: &str, what: &str, times: usize, took: Duration) -> Value {
+fn line(name: &str, what: &str, times: usize, took: Duration, cost: CallCost) -> Value {
     let seconds = took.as_secs_f64();
+    let each = |took: Duration| took.as_secs_f64() * 1e6 / times as f64;
     json!({
         "policy": name,
         "what": what,
         "images": times,
         "seconds": seconds,
-        "threads": tokio::runtime::Handle::current().metrics().num_workers(),
         "images_per_second": times as f64 / seconds,
-        "microseconds_per_image": seconds * 1e6 / times as f64,
+        "microseconds_per_image": each(took),
+        "microseconds_per_call": each(cost.whole),
+        "microseconds_beyond_the_guest": each(cost.whole) - each(cost.bare),
     })
 }
 

@@ -59,7 +59,7 @@ fn operator(text: &str, kind: &str, bundles: &str) -> (ImageRecord, Vec<String>)
         let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
         let [catalog, package, bundle, version, channel] = words.try_into().expect("five words");
         let catalog = format!("r.example/{catalog}:1");
-        Reason::Bundle(Offer { catalog, package, bundle, version, channels: vec![channel] })
+        Reason::Bundle(Box::new(Offer { catalog, package, bundle, version, channels: vec![channel] }))
     };
     image(text, kind, bundles.split(';').map(offer).collect())
 }
