@@ -132,7 +132,7 @@ impl Request<'_> {
         for round in 0.. {
             let judge = self.judge(&info, &services);
             let mut account = judge.account();
-            let requests = requests(&wanted, &services.unavailable);
+            let requests = requests(&mut wanted, &services.unavailable);
             let is_first = round == 0 && without.missing.is_empty() && without.judged.is_empty();
             if requests.is_empty() && wanted.iter().all(Result::is_ok) && is_first {
                 return Err(WorkflowErrorKind::NothingSelected.into());
@@ -433,15 +433,25 @@ fn endless(source: &Result<Wanted, Failure>, news: &[Unavailable]) -> Failure {
 }
 
 /// Returns what is wanted, but for what is known to be missing and can be done without.
-fn requests(wanted: &[Result<Wanted, Failure>], unavailable: &[Unavailable]) -> Vec<(String, ImageRequest)> {
+///
+/// Where no source would answer otherwise, it is taken from what they collected: nobody is going to ask for it again.
+fn requests(
+    wanted: &mut [Result<Wanted, Failure>],
+    unavailable: &[Unavailable],
+) -> Vec<(String, ImageRequest)> {
     let missing: HashSet<&str> =
         unavailable.iter().filter(|u| u.reason == Reason::Missing).map(|u| u.origin.as_str()).collect();
-    let of = |w: &Wanted| -> Vec<_> {
-        let is_missing = |i: &ImageRequest| missing.contains(i.origin.as_str()) && can_be_left_out(&i.kind);
-        let there = w.collected.images.iter().filter(|i| !is_missing(i));
-        there.map(|request| (w.plugin.clone(), request.clone())).collect()
-    };
-    wanted.iter().flatten().flat_map(of).collect()
+    let is_there = |i: &ImageRequest| !missing.contains(i.origin.as_str()) || !can_be_left_out(&i.kind);
+    let is_last = wanted.iter().flatten().all(|w| !w.collected.minds_unavailable);
+    let mut requests = Vec::new();
+    for Wanted { plugin, collected, .. } in wanted.iter_mut().flatten() {
+        let images = match is_last {
+            true => std::mem::take(&mut collected.images),
+            false => collected.images.clone(),
+        };
+        requests.extend(images.into_iter().filter(is_there).map(|request| (plugin.clone(), request)));
+    }
+    requests
 }
 
 /// Returns the sources that asked for something which is now unavailable, and would answer otherwise.

@@ -458,10 +458,9 @@ fn files(
     wishes: &Wishes,
     prepared: &Prepared,
     described: &[ImageEntry],
-    pinned: Vec<u8>,
+    pinned: File,
     scratch: &Path,
 ) -> Result<Vec<File>, WorkflowError> {
-    let pinned = File::new(scratch, PINNED, pinned)?;
     let (oci_layout, index_json) = archive::layout_documents(described);
     let mut files = vec![
         File::Bytes("oci-layout".to_owned(), oci_layout),
@@ -504,8 +503,8 @@ impl Making<'_> {
         report: &RunReport,
         account: Vec<PolicyAudit>,
     ) -> Result<(Arc<Index>, Arc<Writer>, Vec<Failure>), WorkflowError> {
+        let pinned = File::new(self.scratch, PINNED, (self.wishes.pinned)(&prepared.entries))?;
         self.run.events.event(Event::Phase { name: "laying out the imageset", items: None, bytes: None });
-        let pinned = (self.wishes.pinned)(&prepared.entries);
         let split = self.split(prepared);
         let files = files(self.wishes, prepared, &split.images, pinned, self.scratch)?;
         let index = Arc::new(self.plan(content, split, report, account, &files)?);
@@ -622,7 +621,7 @@ impl Making<'_> {
             return Ok(report);
         }
         if report.failures.is_empty() {
-            let pinned = (self.wishes.pinned)(&prepared.entries);
+            let pinned = File::new(self.scratch, PINNED, (self.wishes.pinned)(&prepared.entries))?;
             let split = self.split(&mut prepared);
             let files = files(self.wishes, &prepared, &split.images, pinned, self.scratch)?;
             let index = self.plan(content, split, &report, report.policies.clone(), &files)?;
