@@ -30,9 +30,9 @@ fn slow() -> (Lab, FaultRegistry) {
     (lab, slow)
 }
 
-/// Has large layers come slowly, and the first attempt at each break off.
+/// Has large layers come slowly, and the first attempts at them break off: as many as there are blobs, so one at least.
 fn slow_down(registry: &FaultRegistry) {
-    registry.rule(Rule::on("GET", "/blobs/").first(3).then(Action::DropAfter(1 << 20)));
+    registry.rule(Rule::on("GET", "/blobs/").first(12).then(Action::DropAfter(1 << 20)));
     registry.rule(Rule::on("GET", "/blobs/").then(Action::Stall(1 << 20, Duration::from_millis(700))));
 }
 
@@ -129,7 +129,7 @@ fn programs_get_a_stream_of_objects() {
     assert!(matches!(events[0], ProgressEvent::Started { version: 1, .. }), "{text}");
     assert_eq!(**events.last().expect("lines"), ProgressEvent::Finished { exit_code: 0 });
     let count = |of: fn(&ProgressEvent) -> bool| events.iter().filter(|event| of(event)).count();
-    assert!(count(|event| matches!(event, ProgressEvent::Retry { .. })) >= 3, "{text}");
+    assert!(count(|event| matches!(event, ProgressEvent::Retry { .. })) >= 1, "{text}");
     let standings = events.iter().filter_map(|event| match event {
         ProgressEvent::Progress(standing) if standing.phase == "fetching" => Some(standing),
         _ => None,
