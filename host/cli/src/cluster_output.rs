@@ -1,14 +1,13 @@
 //! What people see of clusters: what would change, and what became of it.
-#![allow(clippy::print_stderr)]
-
-use std::io::Write as _;
 
 use oc_mirror_model::cluster_report::{
     ClusterOutcome, ClusterReport, FieldChange, NodeEffect, NodeReport, ResourceOutcome, ResourceReport,
 };
+use oc_mirror_model::progress::ProgressEvent;
 use serde_json::Value;
 
-use crate::output::{clean, line};
+use crate::output::{clean, line, said};
+use crate::progress::{self, tell};
 
 /// How many fields of one resource are shown to somebody who is to agree.
 const MOST_FIELDS: usize = 20;
@@ -19,14 +18,12 @@ const LONGEST_VALUE: usize = 100;
 
 /// Shows on stderr what would change.
 pub(crate) fn preview(report: &ClusterReport) {
-    eprint!("{}", plan(report, MOST_FIELDS));
+    said(&plan(report, MOST_FIELDS));
 }
 
 /// Asks a question, and leaves the cursor behind it.
 pub(crate) fn question(text: &str) {
-    eprint!("\n{}", clean(text));
-    // Nobody would see it otherwise; where it cannot be shown, nobody agrees.
-    let _ = std::io::stderr().flush();
+    said(&format!("\n{text}"));
 }
 
 /// Prints what would change, all of it.
@@ -51,15 +48,22 @@ pub(crate) fn failures(reports: &[ClusterReport]) {
         let told = told.filter_map(|line| Some((format!("{}: ", line.title()), line.failure.as_ref()?)));
         let told = report.error.iter().map(|error| (String::new(), error)).chain(told);
         for (title, failure) in told {
-            eprintln!("error: {}: {title}{}", clean(&report.name), clean(&failure.message));
+            failed(format!("{}: {title}{}", report.name, failure.message), failure.hint.clone());
             hints.extend(failure.hint.iter().filter(|hint| !hints.contains(hint)).collect::<Vec<_>>());
         }
         for text in &report.not_ready {
-            eprintln!("error: {}: not ready: {}", clean(&report.name), clean(text));
+            failed(format!("{}: not ready: {text}", report.name), None);
         }
     }
-    for (place, hint) in hints.iter().enumerate() {
-        eprintln!("{}hint: {}", if place == 0 { "\n" } else { "" }, clean(hint));
+    for (place, hint) in hints.iter().enumerate().filter(|_| !progress::is_json()) {
+        said(&format!("{}hint: {hint}\n", if place == 0 { "\n" } else { "" }));
+    }
+}
+
+fn failed(message: String, hint: Option<String>) {
+    match progress::is_json() {
+        true => tell(ProgressEvent::Error { message, causes: Vec::new(), hint }),
+        false => said(&format!("error: {message}\n")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What comes from outside: files, variables, the clock. Read here, handed on as values.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,14 @@ use crate::error::CliError;
 /// Returns a variable that is set to something.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Answers whether somebody looks at the standard error who sees what is written over: it is a terminal that can do that, and
+/// not the log of a build machine.
+pub(crate) fn is_interactive() -> bool {
+    let is_capable = variable("TERM").is_some_and(|term| term != "dumb");
+    let is_ci = variable("CI").is_some_and(|ci| !["0", "false"].contains(&ci.as_str()));
+    std::io::stderr().is_terminal() && is_capable && !is_ci
 }
 
 /// The time of a run, and whether it was fixed from outside.

@@ -1,37 +1,118 @@
-//! The log file: `working-dir/logs/oc-mirror.log`, appended to by every run.
+//! The log of a run: `working-dir/logs/oc-mirror.log`. Those of earlier runs are beside it, with the time of their last line.
+//!
+//! It has what this program says of itself. What libraries say below a warning is left out: on their way, requests carry
+//! credentials.
 
-use std::fs::OpenOptions;
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::SystemTime;
 
-use tracing_subscriber::filter::LevelFilter;
+use time::OffsetDateTime;
+use time::macros::format_description;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 
-use crate::args::LogLevel;
+use crate::args::{LogArgs, LogFormat, LogLevel};
 use crate::error::CliError;
 
+/// The log of the run that goes on, or was the last one.
+const CURRENT: &str = "oc-mirror.log";
+/// So many logs of earlier runs are kept.
+const KEPT: usize = 10;
+
 /// Starts writing the log below a workspace's directory.
-pub(crate) fn start(working_dir: &Path, level: LogLevel) -> Result<(), CliError> {
+pub(crate) fn start(working_dir: &Path, args: &LogArgs) -> Result<(), CliError> {
     let dir = working_dir.join("logs");
-    let path = dir.join("oc-mirror.log");
-    let file = std::fs::create_dir_all(&dir)
+    let path = dir.join(CURRENT);
+    let file = fs::create_dir_all(&dir)
+        .and_then(|()| make_room(&dir))
         .and_then(|()| OpenOptions::new().create(true).append(true).open(&path))
         .map_err(|error| {
             CliError::caused(format!("the log `{}` cannot be written", path.display()), &error)
                 .hint("name a directory that can be written with --workspace file://DIR")
         })?;
-    let level = match level {
+    let level = match args.log_level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(level)
-        .with_writer(Mutex::new(file))
-        .finish();
+    let ours = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("oc_mirror", level);
+    let lines = fmt::layer().with_ansi(false).with_writer(Mutex::new(file));
+    let lines = match args.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
     // A second run in one process has no business here; the first one's log stays.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let _ = tracing_subscriber::registry().with(lines.with_filter(ours)).try_init();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "begins");
     Ok(())
+}
+
+/// Puts the log of the last run beside, and removes the oldest where there are too many.
+fn make_room(dir: &Path) -> io::Result<()> {
+    let current = dir.join(CURRENT);
+    match fs::metadata(&current) {
+        Ok(found) if found.len() == 0 => return Ok(()),
+        Ok(found) => fs::rename(&current, free_name(dir, found.modified()?))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let mut old: Vec<PathBuf> = fs::read_dir(dir)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_old))
+        .collect();
+    old.sort();
+    let surplus = old.len().saturating_sub(KEPT);
+    old.iter().take(surplus).try_for_each(fs::remove_file)
+}
+
+/// Returns a name that no other log has. Names are sorted as times are.
+fn free_name(dir: &Path, written: SystemTime) -> PathBuf {
+    let form = format_description!("[year][month][day]T[hour][minute][second].[subsecond digits:3]Z");
+    let mut time = OffsetDateTime::from(written);
+    loop {
+        let text = time.format(form).expect("the form has what a time has");
+        let path = dir.join(format!("oc-mirror-{text}.log"));
+        if !path.exists() {
+            return path;
+        }
+        time += time::Duration::milliseconds(1);
+    }
+}
+
+/// Answers whether a file is the log of an earlier run, and nothing that somebody else has put there.
+fn is_old(name: &str) -> bool {
+    let time = name.strip_prefix("oc-mirror-").and_then(|rest| rest.strip_suffix("Z.log"));
+    time.is_some_and(|time| time.len() == 19 && time.chars().all(|c| c.is_ascii_digit() || "T.".contains(c)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_logs_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mine = dir.path().join("oc-mirror-notes.log");
+        fs::write(&mine, "mine").unwrap();
+        for run in 0..15 {
+            make_room(dir.path()).unwrap();
+            fs::write(dir.path().join(CURRENT), format!("run {run}")).unwrap();
+        }
+        let mut logs: Vec<String> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+            .collect();
+        logs.sort();
+        let mut expected: Vec<String> = (4..15).map(|run| format!("run {run}")).collect();
+        expected.push("mine".to_owned());
+        expected.sort();
+        assert_eq!(logs, expected);
+    }
 }

@@ -16,10 +16,12 @@ mod helm;
 mod keys;
 mod logging;
 mod memory;
+mod metrics;
 mod network;
 mod operators;
 mod output;
 mod plugins;
+mod progress;
 mod registries;
 mod releases;
 mod signatures;
@@ -28,9 +30,11 @@ mod stock;
 use std::process::ExitCode;
 
 use clap::Parser;
+use oc_mirror_model::progress::ProgressEvent;
 use oc_mirror_model::report::exit;
 
 use args::{Cli, Command};
+use error::CliError;
 
 fn main() -> ExitCode {
     memory::settle();
@@ -53,13 +57,20 @@ fn main() -> ExitCode {
         Some(Command::Debug(args)) => commands::debug::run(args),
         None => commands::mirror::run(&cli.mirror),
     };
-    match outcome {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            output::error(&error);
-            ExitCode::from(error.exit_code())
-        }
-    }
+    let outcome = outcome.and_then(|code| match output::terminal::failure() {
+        // What was asked for is not all there.
+        Some(error) => Err(CliError::caused("the standard output cannot be written to", &error)
+            .code(code | exit::GENERIC)
+            .hint("see whether the disk is full that it goes to")),
+        None => Ok(code),
+    });
+    let code = outcome.unwrap_or_else(|error| {
+        output::error(&error);
+        error.exit_code()
+    });
+    tracing::info!(code, "ends");
+    progress::tell(ProgressEvent::Finished { exit_code: code });
+    ExitCode::from(code)
 }
 
 /// Shows help, or what is wrong with the arguments. Their usual code 2 would say that a release image failed.

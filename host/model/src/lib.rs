@@ -26,6 +26,7 @@ pub mod platform;
 pub mod plugin_source;
 pub mod policy;
 pub mod predecessor;
+pub mod progress;
 pub mod reference;
 pub mod referrers;
 pub mod report;

@@ -32,6 +32,10 @@ pub mod exit {
     pub const CLUSTER: u8 = 32;
     /// What a cluster was told is not ready though it was waited for.
     pub const NOT_READY: u8 = 64;
+    /// Somebody has interrupted it: 128 and the number of SIGINT, as shells have it. No mask of the others.
+    pub const INTERRUPTED: u8 = 130;
+    /// Somebody has ended it: 128 and the number of SIGTERM.
+    pub const TERMINATED: u8 = 143;
 
     /// Returns the bit of an image's kind.
     pub fn for_kind(kind: &str) -> u8 {
@@ -89,6 +93,9 @@ pub struct RunReport {
     pub plugins: Vec<PluginReport>,
     /// Images, in the order of the configuration; those that were found beside them are counted there.
     pub images: Vec<ImageReport>,
+    /// What the images are of: releases, operators, other sources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contents: Vec<ContentReport>,
     /// Images of registries and layouts that have neither a signature nor any other referrer. Empty where nobody looked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsigned: Vec<String>,
@@ -154,6 +161,7 @@ impl RunReport {
             registries: Vec::new(),
             plugins: Vec::new(),
             images: Vec::new(),
+            contents: Vec::new(),
             unsigned: Vec::new(),
             refused: Vec::new(),
             policies: Vec::new(),
@@ -226,6 +234,26 @@ pub struct ImagesetReport {
     /// `made`, `published`, `already published`, `repaired`, `not needed`, `nothing new`, `planned`, `failed`; `varies` where it is not
     /// the same at all targets.
     pub outcome: String,
+}
+
+/// Images of a run that belong together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContentReport {
+    /// `release`, `operator`, `catalog`, or what the images are for.
+    pub kind: String,
+    /// The release with its architecture, the package of the operator, the catalog; empty for other images.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The catalog that offers the operator.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub catalog: String,
+    /// How many images. One that several operators need is that of the first.
+    pub images: u64,
+    /// Bytes of blobs and manifests that are new, each counted once in the run.
+    pub new_bytes: u64,
+    /// Bytes of all blobs and manifests, each counted once in the run.
+    pub total_bytes: u64,
 }
 
 /// One image of a run.

@@ -35,6 +35,7 @@ mod release;
 mod signer;
 #[cfg(feature = "registries")]
 mod skopeo;
+mod terminal;
 #[cfg(feature = "registries")]
 mod tls;
 #[cfg(feature = "registries")]
@@ -66,6 +67,7 @@ pub use release::{Component, Payload, Release, ReleaseBuilder, release};
 pub use signer::{Signer, Statement};
 #[cfg(feature = "registries")]
 pub use skopeo::Skopeo;
+pub use terminal::{Screen, on_terminal};
 #[cfg(feature = "registries")]
 pub use tls::Certificates;
 #[cfg(feature = "registries")]

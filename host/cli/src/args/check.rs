@@ -3,7 +3,7 @@
 use clap::Args;
 use uuid::Uuid;
 
-use super::{BucketArgs, Format, ListFormat, NetworkArgs, VerifyArgs};
+use super::{BucketArgs, Format, NetworkArgs, ProgressMode, VerifyArgs};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -53,6 +53,10 @@ pub(crate) struct CheckArgs {
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
 
+    /// How to tell how far it has come
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+
     /// Print nothing but errors
     #[arg(short, long)]
     pub quiet: bool,
@@ -80,6 +84,6 @@ pub(crate) struct DescribeArgs {
     pub bucket: BucketArgs,
 
     /// How to print it
-    #[arg(short, long, value_enum, default_value_t = ListFormat::Text)]
-    pub output: ListFormat,
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
 }

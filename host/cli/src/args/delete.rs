@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Format, LogLevel, NetworkArgs, ResourceArgs};
+use super::{Format, LogArgs, NetworkArgs, ProgressMode, ResourceArgs};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -84,13 +84,16 @@ pub(crate) struct DeleteArgs {
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
 
+    /// How to tell how far it has come
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+
     /// Print nothing but errors
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// How much to write into the log of the workspace
-    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
-    pub log_level: LogLevel,
+    #[command(flatten)]
+    pub log: LogArgs,
 
     /// Accepted for oc-mirror v2: there is no cache
     #[arg(long, hide = true)]

@@ -227,13 +227,22 @@ pub(crate) struct MirrorArgs {
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
 
+    /// How to tell how far it has come
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+
     /// Print nothing but errors
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// How much to write into the log
-    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
-    pub log_level: LogLevel,
+    /// Keep numbers about the run in this file, for a monitoring system: OpenMetrics, as node_exporter's textfile collector reads it
+    ///
+    /// It is written every ten seconds and at the end, and replaced as a whole. Its name should end in .prom.
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub log: LogArgs,
 
     /// Accepted for oc-mirror v2; the configuration's apiVersion decides
     #[arg(long, hide = true)]
@@ -314,14 +323,6 @@ pub(crate) struct NetworkArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnError {
     /// Do the rest, then end without an imageset or record; the same command goes on from there
     #[value(alias = "fail")]
@@ -331,6 +332,26 @@ pub(crate) enum OnError {
     /// Leave out whole images, and operator bundles that need them; the imageset says what it lacks
     #[value(alias = "drop")]
     Quarantine,
+}
+
+/// What is written into the log of the workspace, `working-dir/logs/oc-mirror.log`.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// How much to write into the log of the workspace
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Info)]
+    pub log_level: LogLevel,
+
+    /// How to write it
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object on each line
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -372,6 +393,21 @@ pub(crate) enum SchemaKind {
     Clusters,
     /// ClusterPlan, as `clusters plan` prints it
     ClusterPlan,
+    /// A line of what --progress json writes
+    Progress,
+}
+
+/// How a run tells how far it has come, on the standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// On a terminal some lines that change, elsewhere as `plain`; with TERM=dumb and where CI is set as `plain` too
+    Auto,
+    /// A line when a step begins, and every ten seconds
+    Plain,
+    /// A JSON object on each line, warnings and errors among them; see oc-mirror schema progress
+    Json,
+    /// Warnings and errors only
+    None,
 }
 
 #[derive(Debug, Args)]
@@ -422,8 +458,8 @@ pub(crate) struct ListReleasesArgs {
     pub network: NetworkArgs,
 
     /// How to print the list
-    #[arg(short, long, value_enum, default_value_t = ListFormat::Text)]
-    pub output: ListFormat,
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
 
     /// Accepted for oc-mirror v2
     #[arg(long, hide = true)]
@@ -471,8 +507,8 @@ pub(crate) struct ListUpdatesArgs {
     pub network: NetworkArgs,
 
     /// How to print the updates
-    #[arg(short, long, value_enum, default_value_t = ListFormat::Text)]
-    pub output: ListFormat,
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
 }
 
 /// Architectures of releases.
@@ -540,8 +576,8 @@ pub(crate) struct ListOperatorsArgs {
     pub network: NetworkArgs,
 
     /// How to print the list
-    #[arg(short, long, value_enum, default_value_t = ListFormat::Text)]
-    pub output: ListFormat,
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
 
     /// Accepted for oc-mirror v2
     #[arg(long, hide = true)]
@@ -553,7 +589,7 @@ pub(crate) struct ListOperatorsArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ListFormat {
+pub(crate) enum Format {
     /// For people
     Text,
     /// For programs

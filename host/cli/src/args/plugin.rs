@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ListFormat, NetworkArgs};
+use super::{Format, NetworkArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct PluginArgs {
@@ -58,8 +58,8 @@ pub(crate) enum PluginCommand {
         keys: Vec<PathBuf>,
 
         /// How to print it
-        #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ListFormat::Text)]
-        output: ListFormat,
+        #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+        output: Format,
 
         #[command(flatten)]
         network: Box<NetworkArgs>,
@@ -71,8 +71,8 @@ pub(crate) enum PluginCommand {
         config: Option<PathBuf>,
 
         /// How to print them
-        #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ListFormat::Text)]
-        output: ListFormat,
+        #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+        output: Format,
 
         #[command(flatten)]
         network: Box<NetworkArgs>,
@@ -164,8 +164,8 @@ pub(crate) enum PluginCommand {
         case: Option<String>,
 
         /// How to print the outcome
-        #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ListFormat::Text)]
-        output: ListFormat,
+        #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+        output: Format,
     },
     /// Ask one plugin by itself: a source what it wants, a policy what it says about images; nothing is mirrored
     #[command(after_help = RUN)]
@@ -213,8 +213,8 @@ pub(crate) struct PluginRunArgs {
     pub replay: Option<PathBuf>,
 
     /// How to print what it says
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ListFormat::Text)]
-    pub output: ListFormat,
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub output: Format,
 
     #[command(flatten)]
     pub network: Box<NetworkArgs>,

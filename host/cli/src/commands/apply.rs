@@ -22,18 +22,15 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<u8, CliError> {
     let reports = runtime.block_on(async {
         tokio::select! {
             reports = applying.run(wanted) => Ok(reports),
-            () = interrupted() => Err(CliError::new("interrupted")
+            stopped = interrupted() => Err(stopped.error(None)
                 .hint("what was applied stays; the same command goes on where this one stopped")),
         }
     })?;
     match args.output {
-        Format::Json => {
-            let answer = json!({ "dryRun": args.dry_run, "clusters": reports });
-            output::line(&serde_json::to_string_pretty(&answer).expect("a report serialises"));
-        }
         Format::Text if args.dry_run && !args.quiet => cluster_output::print_plans(&reports),
         Format::Text if !args.quiet => cluster_output::print_results(&reports),
         Format::Text => {}
+        format => output::data(format, &json!({ "dryRun": args.dry_run, "clusters": reports }))?,
     }
     cluster_output::failures(&reports);
     Ok(reports.iter().fold(exit::OK, |code, report| code | report.exit_code()))

@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use oc_mirror_engine::report::{Event, Events, SharedEvents};
+use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
 use oc_mirror_engine::workflow::checking::{CheckTarget, check_imagesets, check_target};
 use oc_mirror_engine::workflow::imagesets::Imagesets;
@@ -17,16 +15,15 @@ use oc_mirror_model::check::{ChainCheck, CheckReport, ImagesetCheck, Missing};
 use oc_mirror_model::reference::Target;
 use uuid::Uuid;
 
-use super::interrupted;
+use super::stopped;
 use crate::args::{BucketArgs, CheckArgs, Format, NetworkArgs};
 use crate::error::CliError;
-use crate::output::{self, Console, clean, size};
+use crate::output::{self, clean, size};
+use crate::progress::Progress;
 use crate::{bucket, environment, keys, network};
 
 /// What can be looked into.
 const FORMS: &str = "name a directory of imagesets, one of their chunks, file://DIR, s3://BUCKET[/PREFIX]";
-/// How often it is said how far a check has come.
-const PACE: Duration = Duration::from_secs(10);
 /// How many images are named that a fault touches.
 const MOST_NAMED: usize = 5;
 
@@ -107,8 +104,8 @@ pub(crate) fn run(args: &CheckArgs) -> Result<u8, CliError> {
         .hint("leave it out, or name the imagesets"));
     }
     let trusted = keys::trusted(&args.verify, what.workspace(args.workspace.as_deref())?.as_deref())?;
-    let events: SharedEvents = Arc::new(Pace::new(args.quiet));
-    let run = settings(args.retry_times, args.retry_delay.as_deref(), events)?;
+    let progress = Progress::start(args.progress, args.quiet);
+    let run = settings(args.retry_times, args.retry_delay.as_deref(), progress.events())?;
     let network = network::open(&args.network, &run)?;
     let report = super::runtime()?.block_on(async {
         let work = async {
@@ -116,21 +113,22 @@ pub(crate) fn run(args: &CheckArgs) -> Result<u8, CliError> {
                 return check_imagesets(&from, &trusted, &run.events).await.map_err(explained);
             }
             let What::Target(target) = &what else { unreachable!("only a target holds no imagesets") };
-            let destination = network.destination(target, None).map_err(|error| {
-                CliError::caused(format!("the target `{target}` cannot be used"), &error)
-            })?;
+            let destination = network
+                .destination(target, None)
+                .map_err(|error| CliError::caused(format!("the target `{target}` cannot be used"), &error))?;
             let how = CheckTarget { uid: args.uid, deep: args.deep, retry: run.retry };
             Ok(check_target(&destination, how, &run.events).await?)
         };
         tokio::select! {
             outcome = work => outcome,
-            () = interrupted() => Err(CliError::new("interrupted").hint("nothing was changed; a check begins anew")),
+            error = stopped(&progress) => Err(error.hint("nothing was changed; a check begins anew")),
         }
     })?;
+    progress.finish();
     match args.output {
-        Format::Json => output::line(&serde_json::to_string_pretty(&report).expect("a report serialises")),
         Format::Text if !args.quiet => print(&report),
         Format::Text => {}
+        format => output::data(format, &report)?,
     }
     let code = report.exit_code();
     if code != 0 {
@@ -287,44 +285,5 @@ pub(super) fn plural(count: usize, noun: &str) -> String {
         (1, _) => format!("1 {noun}"),
         (count, Some(stem)) => format!("{count} {stem}ies"),
         (count, None) => format!("{count} {noun}s"),
-    }
-}
-
-/// Says now and then how far the check has come.
-struct Pace {
-    console: Console,
-    state: Mutex<State>,
-}
-
-struct State {
-    total: Option<u64>,
-    done: u64,
-    told: Instant,
-}
-
-impl Pace {
-    fn new(quiet: bool) -> Self {
-        let state = State { total: None, done: 0, told: Instant::now() };
-        Self { console: Console { quiet }, state: Mutex::new(state) }
-    }
-}
-
-impl Events for Pace {
-    fn event(&self, event: Event<'_>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match &event {
-            Event::Phase { bytes, .. } => *state = State { total: *bytes, done: 0, told: Instant::now() },
-            Event::Bytes { count } => {
-                state.done = state.done.saturating_add_signed(*count);
-                if state.told.elapsed() >= PACE && !self.console.quiet {
-                    state.told = Instant::now();
-                    let of = state.total.map(|total| format!(" of {}", size(total))).unwrap_or_default();
-                    output::status(&format!("{}{of}", size(state.done)));
-                }
-            }
-            _ => {}
-        }
-        drop(state);
-        self.console.event(event);
     }
 }

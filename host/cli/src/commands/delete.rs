@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use oc_mirror_engine::report::SharedEvents;
 use oc_mirror_engine::transfer::{Parallelism, Retry};
 use oc_mirror_engine::workflow::deletion::{self, Generate, Generated};
 use oc_mirror_engine::workflow::from_disk::Destination;
@@ -13,15 +12,18 @@ use oc_mirror_model::config::{self, Configuration, Mirror};
 use oc_mirror_model::deletion::DeleteImageList;
 use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::exit;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::interrupted;
+use super::stopped;
 use crate::args::{DeleteArgs, Format};
 use crate::error::CliError;
-use crate::output::{self, Console};
+use crate::output;
+use crate::progress::Progress;
 use crate::{environment, logging, network};
 
+/// Where all is that is too much for a screen.
+const NAMES_ALL: &str = "-o json names all";
 /// What a destination looks like.
 const FORM: &str = "the target is docker://HOST[:PORT][/PREFIX]; see oc-mirror delete --help";
 /// The longest `--delete-id`.
@@ -29,17 +31,18 @@ const MOST_ID: usize = 64;
 
 /// Does what the arguments ask for.
 pub(crate) fn run(args: &DeleteArgs) -> Result<u8, CliError> {
+    let progress = Progress::start(args.progress, args.quiet);
     note_accepted(args);
     let target = args.destination.as_deref().map(target).transpose()?;
     let workspace = args.workspace.as_deref().map(directory).transpose()?;
     match (args.generate, &args.delete_yaml_file, target, workspace) {
-        (true, _, Some(target), Some(workspace)) => generate(args, &target, &workspace),
+        (true, _, Some(target), Some(workspace)) => generate(args, &target, &workspace, progress),
         (true, _, None, _) => Err(CliError::new("it is not said where the images are").hint(FORM)),
         (true, _, _, None) => Err(CliError::new("no workspace is given").hint(
             "name the one that the images were mirrored or published from with --workspace file://DIR",
         )),
-        (false, Some(file), Some(target), workspace) => delete(args, file, &target, workspace.as_deref()),
-        (false, Some(file), None, Some(workspace)) => note(args, file, &workspace),
+        (false, Some(file), Some(target), workspace) => delete(args, file, &target, workspace.as_deref(), progress),
+        (false, Some(file), None, Some(workspace)) => note(args, file, &workspace, progress),
         (false, Some(_), None, None) => {
             Err(CliError::new("it is not said where to delete")
                 .hint("name the target, docker://HOST[:PORT][/PREFIX]; or, to note on the connected side that the images are deleted, its --workspace file://DIR"))
@@ -85,19 +88,23 @@ fn open(dir: &Path, args: &DeleteArgs) -> Result<Workspace, CliError> {
             .hint("name the one that the images were mirrored or published from"));
     }
     let workspace = Workspace::open(dir)?;
-    logging::start(workspace.dir(), args.log_level)?;
+    logging::start(workspace.dir(), &args.log)?;
     Ok(workspace)
 }
 
 /// Runs something that somebody may stop.
-fn until_stopped<T>(run: &Run, work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+fn until_stopped<T>(
+    run: &Run,
+    progress: Progress,
+    work: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
     let stop = run.cancelled.clone();
     super::runtime()?.block_on(async {
         tokio::select! {
             outcome = work => outcome,
-            () = interrupted() => {
+            error = stopped(&progress) => {
                 stop.store(true, Ordering::Relaxed);
-                Err(CliError::new("interrupted").hint("run the same command again: it finishes what was begun"))
+                Err(error.hint("run the same command again: it finishes what was begun"))
             }
         }
     })
@@ -116,7 +123,12 @@ fn destination(
 }
 
 /// The first phase.
-fn generate(args: &DeleteArgs, target: &Target, workspace: &Path) -> Result<u8, CliError> {
+fn generate(
+    args: &DeleteArgs,
+    target: &Target,
+    workspace: &Path,
+    progress: Progress,
+) -> Result<u8, CliError> {
     let path = args.config.as_deref().ok_or_else(|| {
         CliError::new("no configuration is given")
             .hint("name a DeleteImageSetConfiguration with --config FILE")
@@ -124,7 +136,7 @@ fn generate(args: &DeleteArgs, target: &Target, workspace: &Path) -> Result<u8, 
     let id = args.delete_id.as_deref().map(check_id).transpose()?;
     let (written, wanted) = configuration(path, args.quiet)?;
     let workspace = open(workspace, args)?;
-    let run = settings(args)?;
+    let run = settings(args, &progress)?;
     let destination = destination(args, &run, target, args.max_nested_paths)?;
     let what = Generate {
         wanted: &wanted,
@@ -133,16 +145,18 @@ fn generate(args: &DeleteArgs, target: &Target, workspace: &Path) -> Result<u8, 
         companions: args.delete_signatures,
         v1_tags: args.delete_v1_images,
     };
-    let made = until_stopped(&run, async { Ok(deletion::generate(&workspace, &destination, &what).await?) })?;
+    let made = until_stopped(&run, progress, async {
+        Ok(deletion::generate(&workspace, &destination, &what).await?)
+    })?;
     if !args.quiet {
         made.warnings.iter().for_each(|warning| output::warning(warning));
     }
     match args.output {
-        Format::Json => output::line(&in_json(&made)),
         Format::Text if !args.quiet => output::line(&in_words(&made)),
         Format::Text => {}
+        format => output::data(format, &in_data(&made))?,
     }
-    output::failed(&made.failures);
+    output::failed(&made.failures, NAMES_ALL);
     Ok(made.failures.iter().fold(exit::OK, |code, failure| code | failure.exit_code))
 }
 
@@ -155,14 +169,13 @@ fn in_words(made: &Generated) -> String {
     format!("{images} listed in {}; nothing was deleted", path.display())
 }
 
-fn in_json(made: &Generated) -> String {
-    let value = json!({
+fn in_data(made: &Generated) -> Value {
+    json!({
         "path": made.path,
         "list": made.list,
         "warnings": made.warnings,
         "failures": made.failures,
-    });
-    serde_json::to_string_pretty(&value).expect("a value serialises")
+    })
 }
 
 fn check_id(id: &str) -> Result<&str, CliError> {
@@ -229,18 +242,23 @@ fn list(path: &Path) -> Result<DeleteImageList, CliError> {
 }
 
 /// The second phase.
-fn delete(args: &DeleteArgs, file: &Path, target: &Target, workspace: Option<&Path>) -> Result<u8, CliError> {
+fn delete(
+    args: &DeleteArgs,
+    file: &Path,
+    target: &Target,
+    workspace: Option<&Path>,
+    progress: Progress,
+) -> Result<u8, CliError> {
     let list = list(file)?;
     let workspace = workspace.map(|dir| open(dir, args)).transpose()?;
-    let run = settings(args)?;
+    let run = settings(args, &progress)?;
     let nested =
         if args.max_nested_paths > 0 { args.max_nested_paths } else { list.max_nested_paths.unwrap_or(0) };
     let destination = destination(args, &run, target, nested)?;
-    let report = until_stopped(&run, async {
+    let report = until_stopped(&run, progress, async {
         Ok(deletion::delete(&run, &list, &destination, workspace.as_ref()).await?)
     })?;
     match args.output {
-        Format::Json => output::line(&serde_json::to_string_pretty(&report).expect("a report serialises")),
         Format::Text if !args.quiet => {
             output::deletion(&report);
             if workspace.is_none() && !report.dry_run {
@@ -248,31 +266,31 @@ fn delete(args: &DeleteArgs, file: &Path, target: &Target, workspace: Option<&Pa
             }
         }
         Format::Text => {}
+        format => output::data(format, &report)?,
     }
-    output::failed(&report.failures);
+    output::failed(&report.failures, NAMES_ALL);
     Ok(report.exit_code())
 }
 
 /// Tells the connected side.
-fn note(args: &DeleteArgs, file: &Path, workspace: &Path) -> Result<u8, CliError> {
+fn note(args: &DeleteArgs, file: &Path, workspace: &Path, progress: Progress) -> Result<u8, CliError> {
     let list = list(file)?;
     let workspace = open(workspace, args)?;
-    let run = settings(args)?;
-    let count = until_stopped(&run, async { Ok(deletion::note(&run, &list, &workspace).await?) })?;
+    let run = settings(args, &progress)?;
+    let count = until_stopped(&run, progress, async { Ok(deletion::note(&run, &list, &workspace).await?) })?;
     let images = if count == 1 { "1 image".to_owned() } else { format!("{count} images") };
     match (args.output, args.dry_run) {
-        (Format::Json, _) => output::line(&json!({ "forgotten": count, "dryRun": args.dry_run }).to_string()),
         (Format::Text, _) if args.quiet => {}
         (Format::Text, true) => output::line(&format!("the record would forget {images}")),
         (Format::Text, false) => output::line(&format!(
             "the record has forgotten {images}; the next imageset ships again what is wanted of them"
         )),
+        (format, _) => output::data(format, &json!({ "forgotten": count, "dryRun": args.dry_run }))?,
     }
     Ok(exit::OK)
 }
 
-fn settings(args: &DeleteArgs) -> Result<Run, CliError> {
-    let events: SharedEvents = Arc::new(Console { quiet: args.quiet });
+fn settings(args: &DeleteArgs, progress: &Progress) -> Result<Run, CliError> {
     let created = environment::created()?;
     let delay = args.retry_delay.as_deref().map(environment::duration).transpose()?;
     Ok(Run {
@@ -290,7 +308,7 @@ fn settings(args: &DeleteArgs) -> Result<Run, CliError> {
         repair: false,
         trusted: Default::default(),
         resources: args.resources.preferences()?,
-        events,
+        events: progress.events(),
         cancelled: Arc::new(AtomicBool::new(false)),
     })
 }

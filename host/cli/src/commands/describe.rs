@@ -8,7 +8,7 @@ use oc_mirror_model::describe::{Description, Sum};
 use oc_mirror_model::report::exit;
 
 use super::check::{What, explained, plural, settings, signatures};
-use crate::args::{DescribeArgs, ListFormat};
+use crate::args::{DescribeArgs, Format};
 use crate::error::CliError;
 use crate::output::{self, clean, size, table};
 use crate::{keys, network};
@@ -26,15 +26,8 @@ pub(crate) fn run(args: &DescribeArgs) -> Result<u8, CliError> {
     let found =
         super::runtime()?.block_on(async { describe_imagesets(&from, &trusted).await }).map_err(explained)?;
     match args.output {
-        ListFormat::Text => found.iter().for_each(print),
-        ListFormat::Json => {
-            output::line(&serde_json::to_string_pretty(&found).expect("a description serialises"))
-        }
-        ListFormat::Yaml => {
-            let text = serde_saphyr::to_string(&found)
-                .map_err(|error| CliError::caused("the description cannot be written as YAML", &error))?;
-            output::line(text.trim_end());
-        }
+        Format::Text => found.iter().for_each(print),
+        format => output::data(format, &found)?,
     }
     Ok(exit::OK)
 }

@@ -20,16 +20,19 @@ use oc_mirror_engine::workflow::{
 };
 use oc_mirror_model::bucket::{BucketUrl, InvalidBucket};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, StorageConfig};
+use oc_mirror_model::progress::ProgressEvent;
 use oc_mirror_model::reference::Target;
-use oc_mirror_model::report::{RunReport, exit};
+use oc_mirror_model::report::{Failure, RunReport, Workflow, exit};
 use oc_mirror_model::size::{InvalidSize, Size};
 use uuid::Uuid;
 
 use crate::applying::Applying;
 use crate::args::{self, Format, MirrorArgs};
 use crate::error::CliError;
-use crate::output::{self, Console};
+use crate::metrics::Metrics;
+use crate::output;
 use crate::plugins::{self, Lent};
+use crate::progress::{Progress, tell};
 use crate::{bucket, cluster_output, components, environment, keys, logging, network, signatures, stock};
 
 /// Which way, and from where to where.
@@ -52,6 +55,16 @@ enum Way {
     },
 }
 
+impl Way {
+    fn workflow(&self) -> Workflow {
+        match self {
+            Self::ToDisk { .. } | Self::ToBucket { .. } => Workflow::MirrorToDisk,
+            Self::FromDisk { .. } => Workflow::DiskToMirror,
+            Self::Direct { .. } => Workflow::MirrorToMirror,
+        }
+    }
+}
+
 /// Where imagesets are published from.
 enum From {
     Path(PathBuf),
@@ -67,6 +80,20 @@ pub(crate) struct Configured {
 
 /// Runs the workflow that the arguments ask for.
 pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
+    let progress = Progress::start(args.progress, args.quiet);
+    let metrics =
+        args.metrics_file.as_deref().map(|file| Metrics::start(file, progress.look())).transpose()?;
+    let outcome = mirror(args, progress, metrics.as_ref());
+    if let Some(metrics) = metrics {
+        let code = outcome.as_ref().map_or_else(CliError::exit_code, |code| *code);
+        if let Err(error) = metrics.finish(code) {
+            output::warning(&format!("the metrics cannot be written: {error}"));
+        }
+    }
+    outcome
+}
+
+fn mirror(args: &MirrorArgs, progress: Progress, metrics: Option<&Metrics>) -> Result<u8, CliError> {
     let (way, workspace) = way(args)?;
     let applying = applying(args, &way)?;
     let configured = args.config.as_deref().map(|path| configuration(path, args.quiet)).transpose()?;
@@ -74,10 +101,12 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
     note_accepted(args);
     let trusted = keys::trusted(&args.verify, Some(&workspace))?;
     let workspace = Workspace::open(&workspace)?;
-    logging::start(workspace.dir(), args.log_level)?;
-    let events: SharedEvents = Arc::new(Console { quiet: args.quiet });
-    let run = settings(args, events, trusted)?;
+    logging::start(workspace.dir(), &args.log)?;
+    let run = settings(args, progress.events(), trusted)?;
     let network = network::open(&args.network, &run)?;
+    if let Some(metrics) = metrics {
+        metrics.of(way.workflow().as_str(), &network);
+    }
     let workspace = match way {
         // What is published is recorded where it is published to.
         Way::FromDisk { .. } => workspace,
@@ -87,14 +116,19 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
         }
     };
     let runtime = super::runtime()?;
-    let mut report = match runtime.block_on(execute(args, &way, configured, &workspace, (run, network))) {
+    let executing = execute(args, &way, configured, &workspace, (run, network), &progress);
+    let mut report = match runtime.block_on(executing) {
         Ok(report) => report,
         Err(error) => {
             // Whatever is still at work on the disk can be cut off at any point, and nobody wants to wait for it.
             runtime.shutdown_background();
-            return Err(error);
+            // The result of an earlier run must not be taken for that of this one.
+            let kept = workspace.keep_report(&failed(way.workflow(), args.dry_run, &error));
+            return Err(kept.map_or_else(CliError::from, |()| error));
         }
     };
+    // Clusters are told by themselves, and questions may be asked.
+    progress.finish();
     workspace.keep_report(&report)?;
     if let (Some(applying), Way::FromDisk { targets, .. } | Way::Direct { targets }) = (applying, &way)
         && let [target] = targets.as_slice()
@@ -102,18 +136,35 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
         runtime.block_on(apply(&applying, &workspace, target, &mut report))?;
         workspace.keep_report(&report)?;
     }
+    if let Some(metrics) = metrics {
+        metrics.note(&report);
+    }
     match args.output {
-        // Asked for as data, the result is no chatter that --quiet would silence.
-        Format::Json => output::line(&serde_json::to_string_pretty(&report).expect("a report serialises")),
         Format::Text if !args.quiet => {
             output::report(&report);
             cluster_output::print_results(&report.clusters);
         }
         Format::Text => {}
+        // Asked for as data, the result is no chatter that --quiet would silence.
+        format => output::data(format, &report)?,
     }
     output::failures(&report);
     cluster_output::failures(&report.clusters);
+    tell(ProgressEvent::Result { path: workspace.last_result().display().to_string() });
     Ok(report.exit_code())
+}
+
+/// Makes the report of a run that did not get to one.
+fn failed(workflow: Workflow, dry_run: bool, error: &CliError) -> RunReport {
+    let mut report = RunReport::new(workflow, dry_run);
+    report.failures.push(Failure {
+        subject: "the run".to_owned(),
+        kind: String::new(),
+        message: std::iter::once(&error.heading).chain(&error.causes).cloned().collect::<Vec<_>>().join(": "),
+        hint: error.hint.clone(),
+        exit_code: error.exit_code(),
+    });
+    report
 }
 
 /// Finds the clusters that are told in the end, and what is wrong with them before anything is moved.
@@ -152,7 +203,7 @@ async fn apply(
 ) -> Result<(), CliError> {
     tokio::select! {
         () = applying.after_run(workspace, target, report) => Ok(()),
-        () = super::interrupted() => Err(CliError::new("interrupted")
+        stopped = super::interrupted() => Err(stopped.error(None)
             .hint("all is published; `oc-mirror apply` with the same workspace tells clusters")),
     }
 }
@@ -163,6 +214,7 @@ async fn execute(
     configured: Option<Configured>,
     workspace: &Workspace,
     (run, network): (Run, Arc<Network>),
+    progress: &Progress,
 ) -> Result<RunReport, CliError> {
     let stop = run.cancelled.clone();
     let storage = configured.as_ref().and_then(|c| c.configuration.storage.clone());
@@ -206,9 +258,9 @@ async fn execute(
     };
     tokio::select! {
         outcome = work => outcome,
-        () = super::interrupted() => {
+        error = super::stopped(progress) => {
             stop.store(true, Ordering::Relaxed);
-            Err(CliError::new("interrupted").hint("nothing was committed; the same command goes on where this one stopped"))
+            Err(error.hint("nothing was committed; the same command goes on where this one stopped"))
         }
     }
 }

@@ -14,9 +14,11 @@ pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod version;
 
+use oc_mirror_model::report::exit;
 use tokio::runtime::Runtime;
 
 use crate::error::CliError;
+use crate::progress::Progress;
 
 /// Starts the threads that do the work. More than two only wait for one another: the network is the limit.
 fn runtime() -> Result<Runtime, CliError> {
@@ -27,16 +29,44 @@ fn runtime() -> Result<Runtime, CliError> {
         .map_err(|error| CliError::caused("the program cannot start its threads", &error))
 }
 
+/// What somebody has stopped the program with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopped {
+    /// SIGINT, as Ctrl-C sends it.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+}
+
+impl Stopped {
+    /// Makes the error that the program ends with, where it was at `place`.
+    fn error(self, place: Option<String>) -> CliError {
+        let place = place.map(|place| format!(" while {place}")).unwrap_or_default();
+        CliError::new(format!("interrupted{place}")).code(match self {
+            Self::Interrupted => exit::INTERRUPTED,
+            Self::Terminated => exit::TERMINATED,
+        })
+    }
+}
+
+/// Waits for somebody to stop a run, and makes the error that it ends with. Where it was is looked up at once: what is given up
+/// then is not expected any more.
+async fn stopped(progress: &Progress) -> CliError {
+    let stopped = interrupted().await;
+    stopped.error(progress.place())
+}
+
 /// Waits for somebody to stop the program.
-async fn interrupted() {
+async fn interrupted() -> Stopped {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => Stopped::Interrupted,
+            _ = terminate.recv() => Stopped::Terminated,
         },
         Err(_) => {
             let _ = tokio::signal::ctrl_c().await;
+            Stopped::Interrupted
         }
     }
 }

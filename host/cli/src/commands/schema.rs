@@ -2,6 +2,7 @@
 
 use oc_mirror_model::clusters;
 use oc_mirror_model::config::{DocumentKind, schema};
+use oc_mirror_model::progress;
 
 use crate::args::{SchemaArgs, SchemaKind};
 use crate::error::CliError;
@@ -15,6 +16,7 @@ pub(crate) fn run(args: &SchemaArgs) -> Result<u8, CliError> {
         SchemaKind::Delete => schema(DocumentKind::Delete),
         SchemaKind::Clusters => clusters::inventory_schema(),
         SchemaKind::ClusterPlan => clusters::plan_schema(),
+        SchemaKind::Progress => progress::schema(),
     };
     output::line(&serde_json::to_string_pretty(&schema).expect("a JSON value serialises"));
     Ok(0)

@@ -35,9 +35,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<u8, CliError> {
         };
         output::status(&format!("serving {}", args.dir.display()));
         output::status(&format!("listening on {address}"));
-        serve(listener, backend, options, interrupted())
-            .await
-            .map_err(|error| CliError::from_error(&error))?;
+        let stopped = async {
+            interrupted().await;
+        };
+        serve(listener, backend, options, stopped).await.map_err(|error| CliError::from_error(&error))?;
         Ok(0)
     })
 }

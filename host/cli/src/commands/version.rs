@@ -11,10 +11,10 @@ pub(crate) fn run(args: &VersionArgs) -> Result<u8, CliError> {
     let version = env!("CARGO_PKG_VERSION");
     match args.output {
         Format::Text => output::line(&format!("oc-mirror {version}")),
-        Format::Json => {
+        format => {
             let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
             let document = json!({"clientVersion": {"gitVersion": version, "platform": platform}});
-            output::line(&document.to_string());
+            output::data(format, &document)?;
         }
     }
     Ok(0)

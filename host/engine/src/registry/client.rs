@@ -1,5 +1,6 @@
 //! [`Client`]: one registry, with its connections, tokens and counters.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -62,6 +63,16 @@ pub struct Stats {
     pub bytes_received: u64,
     /// Bytes of bodies sent.
     pub bytes_sent: u64,
+}
+
+impl AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.token_requests += other.token_requests;
+        self.retries += other.retries;
+        self.bytes_received += other.bytes_received;
+        self.bytes_sent += other.bytes_sent;
+    }
 }
 
 #[derive(Debug, Default)]

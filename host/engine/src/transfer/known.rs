@@ -40,6 +40,11 @@ impl Known {
         self.find(digest, repository).is_some()
     }
 
+    /// Answers whether content is in any repository.
+    pub(super) fn is_anywhere(&self, digest: &Digest) -> bool {
+        self.0.get(digest).is_some_and(|held| !held.is_empty())
+    }
+
     /// Answers whether this run has seen it there.
     pub(super) fn has_seen(&self, digest: &Digest, repository: &Repository) -> bool {
         self.find(digest, repository).is_some_and(|held| held.is_seen)

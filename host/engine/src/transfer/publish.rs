@@ -4,6 +4,7 @@
 //! Blobs come before manifests, children before indexes, the tag last; so what a tag reaches is always whole.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -13,14 +14,14 @@ use oc_mirror_model::manifest::{Descriptor, Descriptors, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
 use oc_mirror_model::report::Totals;
 
-use super::fetch::{open, take_back};
+use super::fetch::{expect, open, signed};
 use super::image_time::within;
 use super::known::Known;
 use super::referrers::ReferrersOf;
 use super::schedule::Schedule;
 use super::{ImageTime, Parallelism, Retry, retrying};
 use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, TagStore};
-use crate::report::{Event, SharedEvents};
+use crate::report::{Event, Moving, SharedEvents};
 
 /// Anything that images can be published to, and read back from.
 pub trait Endpoint: ContentRead + ContentWrite + TagStore {}
@@ -81,6 +82,10 @@ pub struct Publisher {
     inhabited: Mutex<HashSet<Repository>>,
     stops: bool,
     time: Option<Arc<ImageTime>>,
+    /// Bytes that whoever watches was told of, and that are not part of any plan yet.
+    told: AtomicI64,
+    /// Whether the next images are those that the bytes were told for.
+    is_bulk_next: AtomicBool,
 }
 
 /// It is always asked for blobs of this size before they are sent: a request costs less than sending them in vain.
@@ -111,6 +116,8 @@ impl Publisher {
             events,
             stops: false,
             time: None,
+            told: AtomicI64::new(0),
+            is_bulk_next: AtomicBool::new(false),
         }
     }
 
@@ -130,6 +137,36 @@ impl Publisher {
         Self { stops, ..self }
     }
 
+    /// Says how many bytes the step was told to move before anybody knew what the target has.
+    pub fn having_told_of(self, bytes: u64) -> Self {
+        Self { told: AtomicI64::new(signed(bytes)), ..self }
+    }
+
+    /// Says that most of what was told of belongs to the images which are published next: what they do not need is not
+    /// expected any more.
+    pub fn bulk_is_next(&self) {
+        self.is_bulk_next.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells what a plan adds to what was told before, or takes from it.
+    fn tell_of(&self, planned: u64) {
+        let (planned, told) = (signed(planned), self.told.load(Ordering::Relaxed));
+        let of_told = if self.is_bulk_next.swap(false, Ordering::Relaxed) { told } else { told.min(planned) };
+        self.told.fetch_sub(of_told, Ordering::Relaxed);
+        expect(&self.events, planned - of_told);
+    }
+
+    /// Tells that a blob moved which was not expected to, or did not though it was.
+    pub(super) fn account(&self, blob: &Descriptor, was_expected: bool, is_sent: bool) {
+        let size = signed(blob.size);
+        expect(&self.events, i64::from(is_sent) * size - i64::from(was_expected) * size);
+    }
+
+    /// Answers whether nobody knows the target to have a blob, so that it will be sent.
+    pub(super) fn is_new(&self, blob: &Descriptor) -> bool {
+        !self.known.lock().expect("no holder of this lock panics").is_anywhere(&blob.digest)
+    }
+
     /// Answers whether the first image that fails is the last.
     pub fn stops(&self) -> bool {
         self.stops
@@ -144,7 +181,9 @@ impl Publisher {
             .map(|image| async move {
                 let Some(of) = &image.referrers else { return None };
                 let outcome = self.publish_referrers(image, of).await;
-                self.tell(image, outcome).err().map(|error| (image.clone(), error))
+                let failed = self.tell(image, outcome).err().map(|error| (image.clone(), error));
+                self.tell_failed(failed.as_slice());
+                failed
             })
             .buffer_unordered(self.parallelism.images.max(1));
         while !self.is_enough(&failed)
@@ -180,17 +219,25 @@ impl Publisher {
                 Err(error) => failed.push((PublishImage::clone(images[number]), error)),
             }
             if self.is_enough(&failed) {
+                self.tell_failed(&failed);
                 return failed;
             }
         }
         drop(looked);
-        let more = Schedule::new(self, images, &is_wanted).run(parallel).await;
+        let schedule = Schedule::new(self, images, &is_wanted);
+        self.tell_of(schedule.expected());
+        let more = schedule.run(parallel).await;
         failed.extend(more.into_iter().map(|(number, error)| {
             let image = images[number as usize];
             image.blobs.iter().for_each(|blob| self.supply.settled(&blob.digest));
             (PublishImage::clone(image), error)
         }));
+        self.tell_failed(&failed);
         failed
+    }
+
+    fn tell_failed(&self, failed: &[(PublishImage, ContentError)]) {
+        failed.iter().for_each(|(image, _)| self.events.event(Event::ItemFailed { name: &image.origin }));
     }
 
     /// Tells what became of an image.
@@ -240,7 +287,11 @@ impl Publisher {
             }
         }
         stream::iter(&image.blobs)
-            .map(|blob| self.bring(image, blob))
+            .map(|blob| async move {
+                let is_sent = self.bring(image, blob).await?;
+                self.account(blob, false, is_sent);
+                Ok(())
+            })
             .buffer_unordered(self.parallelism.blobs.max(1))
             .try_collect::<()>()
             .await
@@ -332,8 +383,8 @@ impl Publisher {
         Err(self.not_to_be_had(image, blob))
     }
 
-    /// Brings a blob to the repository of an image: it is there, or mounted, or put.
-    pub(super) async fn bring(&self, image: &PublishImage, blob: &Descriptor) -> Result<(), ContentError> {
+    /// Brings a blob to the repository of an image: it is there, or mounted, or put. Answers whether it was put.
+    pub(super) async fn bring(&self, image: &PublishImage, blob: &Descriptor) -> Result<bool, ContentError> {
         let turn = self.turn(&blob.digest);
         let outcome = {
             let _turn = turn.lock().await;
@@ -343,33 +394,34 @@ impl Publisher {
         outcome
     }
 
-    async fn bring_in_turn(&self, image: &PublishImage, blob: &Descriptor) -> Result<(), ContentError> {
+    async fn bring_in_turn(&self, image: &PublishImage, blob: &Descriptor) -> Result<bool, ContentError> {
         // Another image may have brought it meanwhile, into this repository or another one.
         if self.has_noted(&blob.digest, &image.repository) {
             self.count(|t| t.skipped_blobs += 1);
-            return Ok(());
+            return Ok(false);
         }
         let others = self.others(&blob.digest, &image.repository);
         let asked = self.is_worth_asking(image, blob, !others.is_empty());
         if asked && self.is_there(image, blob).await? {
-            return Ok(());
+            return Ok(false);
         }
         for from in others.iter().take(3) {
             let mounted = self.target.mount(&image.repository, from, blob).await?;
             if mounted {
                 self.note(&blob.digest, &image.repository);
                 self.count(|t| t.mounted_blobs += 1);
-                return Ok(());
+                return Ok(false);
             }
         }
         if self.target.adopt(&image.repository, blob).await? {
             self.note(&blob.digest, &image.repository);
             self.count(|t| t.mounted_blobs += 1);
-            return Ok(());
+            return Ok(false);
         }
         if !asked && blob.size >= ASK_BYTES && self.is_there(image, blob).await? {
-            return Ok(());
+            return Ok(false);
         }
+        let _moving = Moving::begin(self.events.as_ref(), &image.origin);
         let (place, refetched) = match self.supply.supply(image, blob) {
             Some(place) => (place, false),
             None => (self.find_at_target(image, blob).await?, true),
@@ -383,7 +435,7 @@ impl Publisher {
             t.blob_bytes += blob.size;
             t.refetched_blobs += u64::from(refetched);
         });
-        Ok(())
+        Ok(true)
     }
 
     /// Answers whether to ask for a blob before anything else. A mount answers that as well, and a repository of which
@@ -424,8 +476,8 @@ impl Publisher {
         let final_if_steady = move |error: ContentError| if steady { error.exhausted() } else { error };
         let stream = Box::pin(stream.map_err(move |error| final_if_steady(error).of_source()));
         let outcome = self.target.put_blob(&image.repository, blob, stream).await;
-        if outcome.is_err() {
-            take_back(&moved, &self.events);
+        if outcome.is_ok() {
+            moved.keep(i64::MAX);
         }
         outcome
     }

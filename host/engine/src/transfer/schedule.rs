@@ -25,6 +25,8 @@ pub(super) struct Schedule<'a> {
     images: &'a [&'a PublishImage],
     /// Blobs, in the order in which they are begun.
     works: Vec<Work<'a>>,
+    /// Which of them whoever watches is told to expect, and has not been told the outcome of.
+    expected: Mutex<Vec<bool>>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -98,6 +100,7 @@ impl<'a> Schedule<'a> {
             }
         }
         works.retain(|work| !work.places.is_empty());
+        let expected = works.iter().map(|work| publisher.is_new(work.blob)).collect();
         let of_nothing = (0..images.len()).filter(|n| is_wanted[*n] && lacks[*n] == 0);
         let state = State {
             finish: of_nothing.map(|n| n as u32).collect(),
@@ -109,7 +112,23 @@ impl<'a> Schedule<'a> {
             is_failed: vec![false; images.len()],
             failures: Vec::new(),
         };
-        Self { publisher, images, works, state: Mutex::new(state), changed: Notify::new() }
+        let (expected, state) = (Mutex::new(expected), Mutex::new(state));
+        Self { publisher, images, works, expected, state, changed: Notify::new() }
+    }
+
+    /// Returns how many bytes are going to be sent, for all that is known: of blobs that the target has nowhere, each once.
+    pub(super) fn expected(&self) -> u64 {
+        let expected = self.expected.lock().expect("no holder of this lock panics");
+        let works = self.works.iter().zip(&*expected).filter(|(_, is_expected)| **is_expected);
+        works.map(|(work, _)| work.blob.size).sum()
+    }
+
+    /// Tells whether a blob was sent, of which nothing more is to be expected.
+    fn account(&self, number: usize, is_sent: bool) {
+        let mut expected = self.expected.lock().expect("no holder of this lock panics");
+        let was_expected = std::mem::take(&mut expected[number]);
+        drop(expected);
+        self.publisher.account(self.works[number].blob, was_expected, is_sent);
     }
 
     /// Does it all, so many things at a time. Returns the images that failed, by number.
@@ -203,9 +222,17 @@ impl<'a> Schedule<'a> {
             Some(user) => Some(self.publisher.bring(self.images[*user as usize], work.blob).await),
             None => None,
         };
+        let has_more = is_leader && place + 1 < work.places.len();
+        match &outcome {
+            Some(Ok(is_sent)) => self.account(number, *is_sent),
+            // It is still to be sent, to the next place.
+            Some(Err(error)) if has_more && !is_of_source(error) => {}
+            None if has_more => {}
+            _ => self.account(number, false),
+        }
         let mut state = self.state();
         match outcome {
-            Some(Ok(())) => {
+            Some(Ok(_)) => {
                 for user in users {
                     let lacks = &mut state.lacks[*user as usize];
                     *lacks -= 1;

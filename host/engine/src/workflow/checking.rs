@@ -23,7 +23,7 @@ use super::{WorkflowError, WorkflowErrorKind};
 use crate::archive::{self, ArchiveErrorKind, ImagesetChunks, Progress, TrustedKeys};
 use crate::content::verify::verified;
 use crate::content::{ContentError, ContentErrorKind};
-use crate::report::{Event, SharedEvents};
+use crate::report::{Event, Moving, SharedEvents};
 use crate::transfer::{Retry, retrying};
 
 /// Questions that a target is asked at a time.
@@ -253,6 +253,7 @@ impl TargetCheck<'_> {
                 .map(|promise| async move { (promise, self.answer(promise).await) })
                 .buffered(at_a_time);
             while let Some((promise, answer)) = answers.next().await {
+                self.events.event(Event::ItemDone { name: promise.repository.as_str() });
                 match answer? {
                     Answer::Kept { read } => check.bytes += read,
                     Answer::Broken(what) => check.missing.push(self.missing(&users, promise, what)),
@@ -263,6 +264,7 @@ impl TargetCheck<'_> {
             .map(|(place, image)| async move { (place, image, self.tag(place, image).await) })
             .buffered(QUESTIONS);
         while let Some((place, image, fault)) = tags.next().await {
+            self.events.event(Event::ItemDone { name: place.0.as_str() });
             let Some(what) = fault? else { continue };
             check.missing.push(Missing {
                 part: Part::Tag,
@@ -350,11 +352,15 @@ impl TargetCheck<'_> {
         }
         let descriptor = promise.descriptor();
         let subject = format!("{}@{}", promise.repository, promise.digest);
+        let _moving = Moving::begin(self.events.as_ref(), &subject);
         retrying(self.how.retry, self.events.as_ref(), || async {
             let stream = endpoint.blob(promise.repository, &descriptor, 0).await?;
             let mut stream = verified(stream, &descriptor, subject.clone());
+            let mut read = 0;
             while let Some(piece) = stream.next().await {
-                let count = i64::try_from(piece?.len()).unwrap_or(i64::MAX);
+                let piece = piece.inspect_err(|_| self.events.event(Event::Bytes { count: -read }))?;
+                let count = i64::try_from(piece.len()).unwrap_or(i64::MAX);
+                read += count;
                 self.events.event(Event::Bytes { count });
             }
             Ok(())

@@ -15,6 +15,7 @@ use oc_mirror_model::request::kind;
 
 use super::charts;
 use super::companions::of_image;
+use super::contents::contents;
 use super::deletion;
 use super::from_disk::{Destination, add_totals, note_reads};
 use super::images::{Origin, Origins, RunImages};
@@ -84,8 +85,9 @@ pub async fn mirror_to_mirror(
         if sites.iter().all(|site| site.outcome.is_err()) {
             return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
         }
-        report.images =
-            image_reports(&prepared.entries, |digest| sites.iter().any(|site| site.lacks(digest)));
+        let is_new = |digest: &Digest| sites.iter().any(|site| site.lacks(digest));
+        report.images = image_reports(&prepared.entries, is_new);
+        report.contents = contents(&prepared.entries, is_new);
         prepared.note_mirrors(&mut report.images);
         if run.dry_run {
             request.note_unasked(&mut report);
@@ -259,6 +261,7 @@ async fn copy_to_all(
     report: &mut RunReport,
 ) {
     let items = Some(prepared.entries.len() as u64);
+    // How much is to move is told as soon as it is known what each target has.
     run.events.event(Event::Phase { name: "copying", items, bytes: None });
     let supply: Arc<dyn Supply> =
         Arc::new(FromOrigins { sources: prepared.sources.clone(), images: prepared.images.clone() });

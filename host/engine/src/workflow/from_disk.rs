@@ -10,6 +10,7 @@ use oc_mirror_model::digest::Digest;
 use oc_mirror_model::few::Few;
 use oc_mirror_model::imageset::{Entry, ImageEntry, Index, UnchangedImage};
 use oc_mirror_model::manifest::Descriptor;
+use oc_mirror_model::media_type;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::{Repository, Target};
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Totals, Workflow, exit};
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use super::charts;
 use super::companions::referrers_of;
+use super::contents::contents;
 use super::deletion;
 use super::from_predecessor;
 use super::imagesets::Imagesets;
@@ -181,6 +183,8 @@ pub async fn disk_to_mirror(
     // Only images that are named have to be looked up.
     let names_some = readers.iter().any(|reader| !reader.index().unchanged.is_empty());
     let at_hand = AtHand::of(readers.iter().filter(|_| names_some).map(Reader::index));
+    let targets = Targets::of(destinations);
+    let run = &targets.side_by_side(run);
     let publishing = Publishing { run, workspace, readers: &readers, at_hand, uid };
     if let [destination] = destinations {
         let planned = publishing.plan(destination).await?;
@@ -188,7 +192,6 @@ pub async fn disk_to_mirror(
         report.notes.extend(unverified(&readers));
         return Ok(report);
     }
-    let targets = Targets::of(destinations);
     let planned = join_all(targets.destinations.iter().map(|d| publishing.plan(d))).await;
     let (sharing, seats) = Sharing::among(targets.destinations.len());
     let seats: Vec<Arc<Seat>> = seats.into_iter().map(Arc::new).collect();
@@ -451,9 +454,11 @@ impl Publishing<'_> {
         let is_again = found.is_some_and(|f| f.chain.imageset(index.sequence).is_some());
         let is_doubtful = is_again || self.workspace.begin_publishing(&destination.target)? || run.repair;
         let publisher = if is_doubtful { publisher } else { publisher.trusting_the_record() };
-        let carried = index.entries.iter().filter(|e| e.media_type.is_some());
-        let bytes = Some(carried.map(|e| e.size).sum());
-        let items = Some((images.len() + kept.len()) as u64);
+        let is_blob = |e: &&Entry| e.media_type.as_deref().is_some_and(|m| !media_type::is_manifest(m));
+        let carried = index.entries.iter().filter(is_blob);
+        let bytes = carried.map(|e| e.size).sum();
+        let publisher = publisher.having_told_of(bytes);
+        let (items, bytes) = (Some((images.len() + kept.len()) as u64), Some(bytes));
         run.events.event(Event::Phase { name: "publishing", items, bytes });
         for image in kept {
             run.events.event(Event::ItemDone { name: &image.request.origin });
@@ -519,7 +524,9 @@ fn before(index: &Index, chain: Option<&Chain>) -> Chain {
 /// Reports the images as the newest imageset has them, and all that were refused on the way.
 fn note_images(report: &mut RunReport, reader: &Reader, images: &[ImageEntry], step: Step) {
     let index = reader.index();
-    report.images = image_reports(images, |digest| step == Step::Publish && reader.holds(digest));
+    let is_new = |digest: &Digest| step == Step::Publish && reader.holds(digest);
+    report.images = image_reports(images, is_new);
+    report.contents = contents(images, is_new);
     let new = index.refused.iter().filter(|refused| !report.refused.contains(refused));
     let new: Vec<_> = new.cloned().collect();
     report.refused.extend(new);

@@ -9,6 +9,7 @@ mod charts;
 pub mod checking;
 mod collect;
 mod companions;
+mod contents;
 pub mod deletion;
 pub mod describing;
 pub mod direct;

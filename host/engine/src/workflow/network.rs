@@ -29,7 +29,7 @@ use crate::net::{Delay, NetError, NetSettings, Proxies, Retry as RequestRetry, S
 use crate::plan::names::Names;
 use crate::registry::conf::{Blocked, Located, Place, RegistriesConf};
 use crate::registry::profile::Product;
-use crate::registry::{Client, ClientSettings, CredentialError, CredentialStore, HostCertificates};
+use crate::registry::{Client, ClientSettings, CredentialError, CredentialStore, HostCertificates, Stats};
 use crate::report::{Event, SharedEvents};
 use crate::source::HttpFetch;
 use crate::transfer::Retry;
@@ -126,6 +126,8 @@ pub(super) struct Clients {
     credentials: Arc<CredentialStore>,
     /// By registry, and whether it may do without TLS.
     sources: Mutex<HashMap<(Registry, bool), Arc<Client>>>,
+    /// All of them, those of targets too.
+    made: Mutex<Vec<Client>>,
     /// Registries that did not answer.
     down: Mutex<HashSet<Registry>>,
     /// Registries of which the user was told that they failed.
@@ -156,6 +158,7 @@ impl Network {
             settings,
             credentials,
             sources: Mutex::default(),
+            made: Mutex::default(),
             down: Mutex::default(),
             told: Mutex::default(),
         };
@@ -293,6 +296,15 @@ impl Network {
         stores
     }
 
+    /// Returns what each registry has been asked so far, and what it took and gave.
+    pub fn traffic(&self) -> BTreeMap<Registry, Stats> {
+        let mut traffic: BTreeMap<Registry, Stats> = BTreeMap::new();
+        for client in &*self.clients.made.lock().expect("no holder of this lock panics") {
+            *traffic.entry(client.registry().clone()).or_default() += client.stats();
+        }
+        traffic
+    }
+
     /// Answers whether an image comes from mirrors only, as `registries.conf` says.
     pub fn is_mirrored_only(&self, image: &Reference) -> bool {
         self.registries.is_mirrored_only(image)
@@ -417,7 +429,9 @@ impl Clients {
             events: self.settings.events.clone(),
             profile,
         };
-        Client::new(registry, settings)
+        let client = Client::new(registry, settings)?;
+        self.made.lock().expect("no holder of this lock panics").push(client.clone());
+        Ok(client)
     }
 
     fn net(&self, tls_verify: bool) -> NetSettings {

@@ -21,7 +21,7 @@ use crate::archive::{self, ImagesetFiles};
 use crate::bucket::{Bucket, PART, Part, Revision};
 use crate::content::ContentError;
 use crate::fsx;
-use crate::report::Event;
+use crate::report::{Event, Moving};
 
 /// The notes of what the store has: a line for the imageset, one for each upload, one for each part.
 const NOTES: &str = ".uploads";
@@ -113,12 +113,23 @@ impl Outgoing<'_> {
             let size = file.metadata().map_err(|e| failed(file, e))?.len();
             let there = self.bucket.head(&name).await?;
             let upload = match there {
-                Some(there) if there.size == size => None,
-                _ => Some(self.chunk(file, &name, size, known.remove(&name), &notes).await?),
+                Some(there) if there.size == size => {
+                    self.expect(-(size as i64));
+                    None
+                }
+                _ => {
+                    let _moving = Moving::begin(self.run.events.as_ref(), &name);
+                    Some(self.chunk(file, &name, size, known.remove(&name), &notes).await?)
+                }
             };
+            self.run.events.event(Event::ItemDone { name: &name });
             chunks.push((file.clone(), name, size, upload));
         }
         Ok(Uploaded { chunks })
+    }
+
+    fn expect(&self, bytes: i64) {
+        self.run.events.event(Event::Expected { items: 0, bytes });
     }
 
     /// Reads the notes, if they are about this imageset; uploads of another one are given up.
@@ -180,6 +191,8 @@ impl Outgoing<'_> {
         let count = usize::try_from(size.div_ceil(length)).expect("bounded by MAX_PARTS");
         let file = File::open(path).map_err(|e| unreadable(path, e))?;
         let file = Arc::new(file);
+        let there = upload.parts.keys().map(|number| length.min(size - *number as u64 * length)).sum::<u64>();
+        self.expect(-(there as i64));
         let missing = (0..count).filter(|number| !upload.parts.contains_key(number));
         let sent: Vec<(usize, Part)> = futures_util::stream::iter(missing)
             .map(|number| {

@@ -30,7 +30,7 @@ use super::to_disk::RESOURCES;
 use super::{CarryCompanions, OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::content::{ContentError, Images};
 use crate::plan::imageset::merge;
-use crate::report::Event;
+use crate::report::{Event, Moving};
 use crate::source::{Artifact, Reason, RunInfo, Services, Unavailable};
 
 /// What is wanted.
@@ -472,8 +472,13 @@ async fn resolve_all(
     let mut outcomes = stream::iter(requests)
         .map(|(plugin, request)| async move {
             let (origin, kind) = (request.origin.clone(), request.kind.clone());
+            let moving = Moving::begin(run.events.as_ref(), &origin);
             let outcome = resolve(images, &plugin, request).await;
-            run.events.event(Event::ItemDone { name: &origin });
+            drop(moving);
+            run.events.event(match outcome {
+                Ok(_) => Event::ItemDone { name: &origin },
+                Err(_) => Event::ItemFailed { name: &origin },
+            });
             outcome.map_err(|error| image_failure(&origin, &kind, &error))
         })
         .buffered(parallel);

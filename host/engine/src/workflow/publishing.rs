@@ -39,6 +39,9 @@ pub(super) async fn publish(
         if publisher.stops() && !failures.is_empty() {
             return failures;
         }
+        if std::ptr::eq(some, &others) {
+            publisher.bulk_is_next();
+        }
         failures.extend(all(publisher, destination, some).await);
     }
     if publisher.stops() && !failures.is_empty() {

@@ -1,12 +1,15 @@
 //! Several targets in one run: [`Targets`] gives each a directory of its own in the workspace, and puts their reports
 //! together.
 
+use std::sync::Arc;
+
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, TargetReport};
 
-use super::WorkflowError;
 use super::from_disk::{Destination, add_totals};
 use super::prepare::chain_of;
 use super::workspace::directory_of;
+use super::{Run, WorkflowError};
+use crate::report::SideBySide;
 
 /// What an imageset's outcome is called where it is not the same at all targets.
 const VARIES: &str = "varies";
@@ -27,6 +30,14 @@ impl Targets {
         match destinations {
             [only] => Self { destinations: vec![only.clone()] },
             several => Self { destinations: several.iter().map(own).collect() },
+        }
+    }
+
+    /// Returns how to go about it at all targets at the same time: what happens at several is told as one step.
+    pub(super) fn side_by_side(&self, run: &Run) -> Run {
+        match self.destinations.len() {
+            1 => run.clone(),
+            _ => Run { events: Arc::new(SideBySide::new(run.events.clone())), ..run.clone() },
         }
     }
 
@@ -79,6 +90,7 @@ fn add(report: &mut RunReport, directory: Option<&str>, target: String, own: Run
     let new = |list: &RunReport| list.images.iter().map(|i| i.new_bytes).sum::<u64>();
     if report.images.is_empty() || new(&*report) < new(&own) {
         report.images = own.images;
+        report.contents = own.contents;
     }
     report.registries.extend(only_new(own.registries, &report.registries));
     report.refused.extend(only_new(own.refused, &report.refused));

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::aside::Aside;
 use super::companions::of_image;
+use super::contents::contents;
 use super::images::{Origin, Origins};
 use super::imagesets::Imagesets;
 use super::judge::expected;
@@ -138,6 +139,7 @@ pub async fn mirror_to_disk(
         let content = content(&prepared.entries, &chain, base);
         let is_new = |digest: &Digest| chain.was_carried_by(digest, base).is_none();
         report.images = image_reports(&prepared.entries, is_new);
+        report.contents = contents(&prepared.entries, is_new);
         prepared.note_mirrors(&mut report.images);
         let making = Making { run, wishes, workspace, to, chain: &chain, base, scratch: scratch.path() };
         let has_failed = !report.failures.is_empty();
@@ -726,7 +728,8 @@ impl<'a, Left: Iterator<Item = (&'a ImageEntry, &'a Descriptor)>> Iterator for W
         let origin = origin_of(self.sources, image, blob);
         // What else is said of it is of no use here.
         let blob = Descriptor::new(&blob.media_type, blob.digest.clone(), blob.size);
-        Some(Wanted { blob, from: origin.read.clone(), repository: origin.repository.clone() })
+        let image = image.request.origin.clone();
+        Some(Wanted { blob, from: origin.read.clone(), repository: origin.repository.clone(), image })
     }
 }
 

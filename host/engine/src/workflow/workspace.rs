@@ -35,6 +35,8 @@ use crate::fsx;
 use crate::metadata::local::Local;
 use crate::metadata::{MetadataError, MetadataStore, Stored};
 
+/// The report of the last run.
+const LAST_RESULT: &str = "results/result.json";
 /// The directory that runs keep things in.
 const NAME: &str = "working-dir";
 /// The file of keys that are trusted to sign imagesets.
@@ -354,7 +356,12 @@ impl Workspace {
             let name = format!("results/seq{}-{}.json", last.sequence, report.workflow.as_str());
             write(&name)?;
         }
-        write("results/result.json")
+        write(LAST_RESULT)
+    }
+
+    /// Returns where the report of the last run is.
+    pub fn last_result(&self) -> PathBuf {
+        self.dir.join(LAST_RESULT)
     }
 
     /// Makes an empty directory for files of this run; what an earlier run left there is removed.

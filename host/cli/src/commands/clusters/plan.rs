@@ -7,7 +7,7 @@ use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, Patche
 use oc_mirror_model::report::exit;
 
 use super::tables;
-use crate::args::{PlanArgs, PlanFormat};
+use crate::args::{Format, PlanArgs, PlanFormat};
 use crate::commands::list::{self, Plugin, Questions};
 use crate::error::CliError;
 use crate::releases::{self, Servers};
@@ -41,12 +41,8 @@ pub(super) async fn plan(args: &PlanArgs) -> Result<u8, CliError> {
     });
     match args.output {
         PlanFormat::Text => output::line(tables::plan(&plan).trim_end()),
-        PlanFormat::Json => output::line(&serde_json::to_string_pretty(&plan).expect("a plan serialises")),
-        PlanFormat::Yaml => {
-            let text = serde_saphyr::to_string(&plan)
-                .map_err(|error| CliError::caused("the plan cannot be written as YAML", &error))?;
-            output::line(text.trim_end());
-        }
+        PlanFormat::Json => output::data(Format::Json, &plan)?,
+        PlanFormat::Yaml => output::data(Format::Yaml, &plan)?,
         PlanFormat::Config => {}
     }
     match patched {

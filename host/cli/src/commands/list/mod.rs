@@ -11,7 +11,7 @@ use std::str::FromStr;
 use oc_mirror_engine::workflow::cache_in;
 use serde_json::Value;
 
-use crate::args::{ListArgs, ListCommand, ListFormat};
+use crate::args::{Format, ListArgs, ListCommand};
 use crate::error::CliError;
 use crate::output;
 
@@ -51,17 +51,10 @@ pub(crate) fn cache(workspace: Option<&str>, of_user: Option<PathBuf>) -> Result
 }
 
 /// Prints an answer, for people as `text` has it.
-pub(crate) fn print(
-    format: ListFormat,
-    answer: &Value,
-    text: impl FnOnce() -> String,
-) -> Result<(), CliError> {
-    let printed = match format {
-        ListFormat::Text => text(),
-        ListFormat::Json => serde_json::to_string_pretty(answer).expect("a value serialises"),
-        ListFormat::Yaml => serde_saphyr::to_string(answer)
-            .map_err(|error| CliError::caused("the answer cannot be written as YAML", &error))?,
-    };
-    output::line(printed.trim_end());
+pub(crate) fn print(format: Format, answer: &Value, text: impl FnOnce() -> String) -> Result<(), CliError> {
+    match format {
+        Format::Text => output::line(text().trim_end()),
+        format => output::data(format, answer)?,
+    }
     Ok(())
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::args::NetworkArgs;
 use crate::error::CliError;
-use crate::output::Console;
+use crate::progress::Console;
 use crate::{environment, network, operators, plugins};
 
 /// A plugin that can be asked.
@@ -85,7 +85,7 @@ impl Questions {
 
 /// Returns the settings of a run that only asks.
 pub(crate) fn settings(created: String) -> Run {
-    let events: SharedEvents = Arc::new(Console { quiet: true });
+    let events: SharedEvents = Arc::new(Console::new(true));
     Run {
         program: concat!("oc-mirror ", env!("CARGO_PKG_VERSION")).to_owned(),
         created,

@@ -41,7 +41,7 @@ impl Desk {
         self.runtime.block_on(async {
             tokio::select! {
                 outcome = work => outcome,
-                () = interrupted() => Err(CliError::new("interrupted").hint("the same command can be given again")),
+                stopped = interrupted() => Err(stopped.error(None).hint("the same command can be given again")),
             }
         })
     }

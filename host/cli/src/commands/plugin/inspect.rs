@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::list::print;
 use super::desk::{Desk, failed};
-use crate::args::{ListFormat, NetworkArgs};
+use crate::args::{Format, NetworkArgs};
 use crate::components::{self, read_signature};
 use crate::error::CliError;
 use crate::output::{clean, size};
@@ -33,7 +33,7 @@ struct Opened {
 pub(super) fn run(
     plugin: &str,
     keys: &[PathBuf],
-    format: ListFormat,
+    format: Format,
     network: &NetworkArgs,
 ) -> Result<u8, CliError> {
     let keys = components::keys(keys)?;

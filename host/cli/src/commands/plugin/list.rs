@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::list::print;
 use super::super::mirror::configuration;
 use super::desk::Desk;
-use crate::args::{ListFormat, NetworkArgs};
+use crate::args::{Format, NetworkArgs};
 use crate::components::Finder;
 use crate::error::CliError;
 use crate::output::{clean, table};
@@ -36,7 +36,7 @@ struct Configured {
 }
 
 /// Lists the plugins that are built in, and those of a configuration.
-pub(super) fn run(config: Option<&Path>, format: ListFormat, network: &NetworkArgs) -> Result<u8, CliError> {
+pub(super) fn run(config: Option<&Path>, format: Format, network: &NetworkArgs) -> Result<u8, CliError> {
     let host = plugins::host()?;
     let mut listed = Vec::new();
     for name in Host::builtins() {

@@ -28,7 +28,8 @@ use super::{binary, desk::Desk};
 use crate::args::PluginRunArgs;
 use crate::components::Finder;
 use crate::error::CliError;
-use crate::output::{self, Console};
+use crate::output;
+use crate::progress::Console;
 use crate::{environment, plugins, signatures};
 
 /// What can name a component in a registry, which a replay does not ask.
@@ -358,7 +359,7 @@ impl Events for Told {
                     fields.iter().map(|(key, value)| format!(" {key}={value}")).collect();
                 output::status(&format!("{plugin}: {level}: {message}{}", fields.concat()));
             }
-            other => Console { quiet: false }.event(other),
+            other => Console::new(false).event(other),
         }
     }
 }

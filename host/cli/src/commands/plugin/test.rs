@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::super::list::print;
 use super::binary;
-use crate::args::ListFormat;
+use crate::args::Format;
 use crate::error::CliError;
 use crate::output::clean;
 use crate::plugins;
@@ -31,7 +31,7 @@ pub(super) struct Options<'a> {
     /// A part of the names of the cases that are asked.
     pub(super) case: Option<&'a str>,
     /// How the outcome is printed.
-    pub(super) output: ListFormat,
+    pub(super) output: Format,
 }
 
 /// What became of a case.

@@ -206,6 +206,7 @@ impl<'a> Companions<'a> {
         let attached = futures_util::future::try_join_all(attached);
         let (attached, referrers) =
             futures_util::future::try_join(attached, self.referrers(home, digest)).await?;
+        self.events.event(Event::ItemDone { name: &home.key });
         Ok(attached.into_iter().chain([referrers]).flatten().collect())
     }
 

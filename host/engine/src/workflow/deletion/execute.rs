@@ -452,12 +452,8 @@ impl Deletion<'_> {
 
     /// Deletes, several repositories at a time and in each one after the other.
     async fn execute(&self, cases: &[Case], known: &Known, report: &mut DeletionReport) -> Vec<Done> {
-        let items = Some(report.manifests);
-        self.run.events.event(Event::Phase {
-            name: "deleting manifests",
-            items,
-            bytes: Some(report.freed_bytes),
-        });
+        let items = Some(cases.len() as u64);
+        self.run.events.event(Event::Phase { name: "deleting", items, bytes: None });
         let keeps_tags = AtomicBool::new(false);
         let mut done: Vec<Done> = stream::iter(&known.grounds)
             .map(|(repository, ground)| self.execute_in(repository, ground, cases, &keeps_tags))

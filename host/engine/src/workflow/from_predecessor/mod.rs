@@ -28,6 +28,7 @@ use reader::{Together, View};
 
 use super::charts::{self, CHARTS};
 use super::companions::exit_code;
+use super::contents::contents;
 use super::deletion;
 use super::from_disk::{Destination, IsConfiguration, add_totals};
 use super::imagesets::Imagesets;
@@ -189,6 +190,7 @@ impl Publishing<'_> {
                         .await?;
                     let Resolved { destination, index, from, .. } = &resolved;
                     report.images = image_reports(&index.images, |digest| from.carries(digest));
+                    report.contents = contents(&index.images, |digest| from.carries(digest));
                     line.saved_bytes = saved(index, from);
                     report.failures.extend(resolved.failures.iter().cloned());
                     if run.dry_run {
@@ -473,11 +475,10 @@ impl Publishing<'_> {
         )
         .stopping(run.on_error == OnError::Stop)
         .within(ImageTime::of(run.image_timeout, &index.images));
-        run.events.event(Event::Phase {
-            name: "publishing",
-            items: Some(index.images.len() as u64),
-            bytes: Some(carried(index, from)),
-        });
+        let bytes = carried(index, from);
+        let publisher = publisher.having_told_of(bytes);
+        let (items, bytes) = (Some(index.images.len() as u64), Some(bytes));
+        run.events.event(Event::Phase { name: "publishing", items, bytes });
         let offers_failed = |image: &ImageEntry| {
             image.request.kind == kind::CATALOG
                 && failed.iter().any(|request| is_offered_by(request, &image.request.origin))
