@@ -25,7 +25,7 @@ pub(crate) enum PluginCommand {
         #[arg(long, value_enum, value_name = "KIND", default_value_t = PluginKind::Policy)]
         kind: PluginKind,
 
-        /// What it is going to be written in; sources are made in Rust only
+        /// What it is going to be written in
         #[arg(long, value_enum, value_name = "LANGUAGE", default_value_t = PluginLanguage::Rust)]
         language: PluginLanguage,
 
@@ -49,7 +49,7 @@ pub(crate) enum PluginCommand {
     },
     /// Print what a plugin says about itself, what it imports and who signed it, without running it
     Inspect {
-        /// The component: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME, or the name of a built-in plugin
+        /// The component: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME, or builtin:NAME
         #[arg(value_name = "PLUGIN")]
         plugin: String,
 
@@ -155,9 +155,10 @@ pub(crate) enum PluginCommand {
         #[arg(value_name = "FILE")]
         table: PathBuf,
 
-        /// Test this component, instead of the one that the table names
-        #[arg(long, value_name = "FILE")]
-        plugin: Option<PathBuf>,
+        /// Test this component, instead of the one that the table names: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME,
+        /// or builtin:NAME
+        #[arg(long, value_name = "PLUGIN")]
+        plugin: Option<String>,
 
         /// Only cases whose name contains this
         #[arg(long, value_name = "TEXT")]
@@ -166,6 +167,9 @@ pub(crate) enum PluginCommand {
         /// How to print the outcome
         #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ListFormat::Text)]
         output: ListFormat,
+
+        #[command(flatten)]
+        network: Box<NetworkArgs>,
     },
     /// Ask one plugin by itself: a source what it wants, a policy what it says about images; nothing is mirrored
     #[command(after_help = RUN)]
@@ -175,8 +179,8 @@ pub(crate) enum PluginCommand {
 /// One plugin, and what it is asked.
 #[derive(Debug, Args)]
 pub(crate) struct PluginRunArgs {
-    /// The component: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME, or the name of a built-in plugin; with --entry it
-    /// stands in for the one that the entry names
+    /// The component: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME, or builtin:NAME; with --entry it stands in for the
+    /// one that the entry names
     #[arg(value_name = "PLUGIN", required_unless_present = "entry")]
     pub plugin: Option<String>,
 
@@ -283,12 +287,12 @@ It ends with 1 if the plugin fails, if an image is denied or cannot be judged, a
 const CASES: &str = "\
 A table names the component, the world that it is tried in, and what it is to answer:
 
-  plugin: target/deny-label.wasm    # relative to the table
+  plugin: target/deny-label.wasm    # relative to the table; also oci:, docker://, builtin:NAME
   config: {label: stage}            # settings; a case can bring its own
   grants: [\"registry:quay.io\"]      # as in a configuration
   images:
     quay.io/example/app:1.0:
-      labels: {stage: beta}         # also annotations, platforms, created, layers
+      labels: {stage: beta}         # also annotations, platforms, created, layers, signedBy
   http:
     https://example.com/list.txt: quay.io/example/app:1.0
   cases:

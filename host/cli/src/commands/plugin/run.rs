@@ -12,7 +12,6 @@ use oc_mirror_engine::workflow::recording::{Header, Outside, Recorder, Recording
 use oc_mirror_engine::workflow::tryout::{NoVerdict, Tryout, scratch_in};
 use oc_mirror_model::config::PluginTrust;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::plugin_source::PluginSource;
 use oc_mirror_model::policy::Decision;
 use oc_mirror_model::reference::{InvalidReference, Source};
 use oc_mirror_model::report::exit;
@@ -23,8 +22,9 @@ use serde_json::{Value, json};
 use super::super::check::plural;
 use super::super::list::{asking, print};
 use super::super::mirror::configuration;
+use super::desk::Desk;
+use super::named::Named;
 use super::said::{Said, Wanted};
-use super::{binary, desk::Desk};
 use crate::args::PluginRunArgs;
 use crate::components::Finder;
 use crate::error::CliError;
@@ -225,15 +225,12 @@ impl Asked {
 
 /// Finds a component as the command line names it.
 fn named(plugin: &str, host: &Host, desk: &Desk, offline: bool) -> Result<Binary, CliError> {
-    if let Some(builtin) = plugin.strip_prefix("builtin:") {
-        return host.builtin(builtin).map_err(|e| plugins::failed(format!("`{plugin}` cannot be used"), &e));
-    }
-    if !PluginSource::is_image(plugin) {
-        return binary(host, plugin);
-    }
     refuse_registry(plugin, offline)?;
-    let fetched = desk.work(desk.fetch(plugin))?;
-    Ok(Binary::new(plugin, fetched.component))
+    let named = Named::given(plugin)?;
+    match named.local(host)? {
+        Some(binary) => Ok(binary),
+        None => Ok(Binary::new(plugin, desk.work(desk.fetch(&named))?.component)),
+    }
 }
 
 /// Finds the component of an entry, and lets it pass only if it is signed as the entry wants it.
