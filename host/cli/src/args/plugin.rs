@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ListFormat, NetworkArgs};
+use super::{GuardArgs, ListFormat, NetworkArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct PluginArgs {
@@ -216,6 +216,14 @@ pub(crate) struct PluginRunArgs {
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
 
+    /// Give it the state, the sequence and the cache of this workspace, as its next run would; nothing is written to but the
+    /// cache
+    #[arg(long, value_name = "file://DIR", conflicts_with_all = ["record", "replay"])]
+    pub workspace: Option<String>,
+
+    #[command(flatten)]
+    pub guard: GuardArgs,
+
     /// How to print what it says
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = ListFormat::Text)]
     pub output: ListFormat,
@@ -270,7 +278,7 @@ Keys are made by `oc-mirror key generate`, or by openssl:
 
 /// What a plugin is asked, and what a recording is.
 const RUN: &str = "\
-A source is asked for all it wants, as a first run would; a policy judges the images that --image names:
+A source is asked for all it wants, as a first run would, or with --workspace as the next one there would; a policy judges the images that --image names:
   oc-mirror plugin run list.wasm --settings list.yaml --grant http:lists.example.com
   oc-mirror plugin run deny-label.wasm --settings label.yaml --image quay.io/example/app:1.0
   oc-mirror plugin run -c isc.yaml --entry no-beta --image quay.io/example/app:1.0

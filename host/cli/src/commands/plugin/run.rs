@@ -9,7 +9,8 @@ use oc_mirror_engine::source::PluginError;
 use oc_mirror_engine::transfer::Retry;
 use oc_mirror_engine::trust::plugin::PublisherKeys;
 use oc_mirror_engine::workflow::recording::{Header, Outside, Recorder, RecordingError, Replay};
-use oc_mirror_engine::workflow::tryout::{NoVerdict, Tryout, scratch_in};
+use oc_mirror_engine::workflow::tryout::{Around, NoVerdict, Tryout, scratch_in};
+use oc_mirror_engine::workflow::{cache_in, directory_of_workspace, remembered_in};
 use oc_mirror_model::config::PluginTrust;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::policy::Decision;
@@ -29,7 +30,7 @@ use crate::args::PluginRunArgs;
 use crate::components::Finder;
 use crate::error::CliError;
 use crate::output::{self, Console};
-use crate::{environment, plugins, signatures};
+use crate::{config_files, environment, plugins, signatures};
 
 /// What can name a component in a registry, which a replay does not ask.
 const REGISTRY: &str = "docker://";
@@ -65,7 +66,13 @@ pub(super) fn run(args: &PluginRunArgs) -> Result<u8, CliError> {
         None => outside,
     };
     let count = (!requests.is_empty()).then_some(requests.len() as u64);
-    let tryout = Tryout::new(&desk.run, outside, directory.path(), count);
+    if args.guard.is_idle() {
+        output::warning(signatures::IDLE);
+    }
+    // Below the recording, so that signatures are a part of it.
+    let guard = signatures::guard(&args.guard, outside.http.clone())?;
+    let around = Around { guard, ..around(args.workspace.as_deref(), &desk)? };
+    let tryout = Tryout::new(&desk.run, outside, directory.path(), count, around);
     let shown = asked.described();
     let outcome = desk.work(async {
         Ok(match requests.is_empty() {
@@ -90,6 +97,18 @@ pub(super) fn run(args: &PluginRunArgs) -> Result<u8, CliError> {
         return Err(lacks(&lacking));
     }
     Ok(if said.is_good() { exit::OK } else { exit::GENERIC })
+}
+
+/// Returns what a workspace has for the plugins of its next run.
+fn around(workspace: Option<&str>, desk: &Desk) -> Result<Around, CliError> {
+    let Some(named) = workspace else { return Ok(Around::default()) };
+    let parent = PathBuf::from(named.strip_prefix("file://").unwrap_or(named));
+    if !directory_of_workspace(&parent).is_dir() {
+        return Err(CliError::new(format!("there is no workspace in `{}`", parent.display()))
+            .hint("name the directory that a mirror run was given; without --workspace it is a first run"));
+    }
+    let remembered = desk.work(async { Ok(remembered_in(&parent).await?) })?;
+    Ok(Around { remembered, cache: Some(cache_in(&parent)), guard: None })
 }
 
 /// Returns the outside as it is.
@@ -261,7 +280,8 @@ fn refuse_registry(plugin: &str, offline: bool) -> Result<(), CliError> {
 
 /// Finds an entry of a configuration by its name.
 fn entry(path: &Path, name: &str) -> Result<Entry, CliError> {
-    let mirror = configuration(path, false)?.configuration.mirror;
+    let mut mirror = configuration(path, false)?.configuration.mirror;
+    config_files::inline(&mut mirror, path.parent().unwrap_or(Path::new("")))?;
     let sources = mirror.plugins.into_iter().map(|e| (e.name, e.source, e.trust, e.config, e.grants));
     let policies = mirror.policies.into_iter().map(|e| (e.name, e.source, e.trust, e.config, e.grants));
     let entries: Vec<_> = sources.chain(policies).collect();
