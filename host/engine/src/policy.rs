@@ -10,7 +10,7 @@ use oc_mirror_model::request::ImageRequest;
 pub use oc_mirror_model::policy::{Mode, OnFailure};
 
 use crate::content::ImageView;
-use crate::source::{PluginError, PluginIdentity, RunInfo, Services};
+use crate::source::{Lent, PluginError, PluginIdentity};
 
 /// Which questions a policy can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Stages {
     pub content: bool,
 }
 
-/// Judges images.
+/// Judges images. What is lent is shared: a run asks about tens of thousands of images.
 #[async_trait]
 pub trait Policy: Send + Sync {
     /// Returns who it is.
@@ -44,16 +44,14 @@ pub trait Policy: Send + Sync {
     /// Judges references: one verdict for each, in their order.
     async fn evaluate_references(
         &self,
-        run: &RunInfo,
-        services: &Services,
+        lent: &Arc<Lent>,
         batch: &[ImageRequest],
     ) -> Result<Vec<Verdict>, PluginError>;
 
     /// Judges one image.
     async fn evaluate(
         &self,
-        run: &RunInfo,
-        services: &Services,
+        lent: &Arc<Lent>,
         request: &ImageRequest,
         image: Arc<dyn ImageView>,
     ) -> Result<Verdict, PluginError>;

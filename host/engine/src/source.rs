@@ -97,6 +97,15 @@ pub struct Services {
     pub signatures: Arc<dyn Signatures>,
 }
 
+/// A run as a plugin sees it.
+#[derive(Clone)]
+pub struct Lent {
+    /// What it may know.
+    pub run: RunInfo,
+    /// What it may use.
+    pub services: Services,
+}
+
 /// An image that a source has asked for and that cannot be mirrored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use oc_mirror_engine::source::PluginError;
+use oc_mirror_engine::source::{Lent, PluginError};
 use wasmtime::Engine;
 use wasmtime::component::InstancePre;
 
@@ -11,7 +11,7 @@ use crate::bindings::exports::oc_mirror::plugin as exports;
 use crate::bindings::oc_mirror::plugin::types::Problem;
 use crate::error::SettingsProblem;
 use crate::instance::{Failure, Instance};
-use crate::state::{Run, Shared, StoreState};
+use crate::state::{Shared, StoreState};
 use crate::text::{MESSAGE, clean};
 
 /// Which of the contract's interfaces the component exports, each found once.
@@ -53,14 +53,14 @@ impl Plugin {
     }
 
     /// Brings an instance to life, not yet configured.
-    pub(crate) async fn instantiate(&self, run: Option<Run>) -> Result<Instance, PluginError> {
+    pub(crate) async fn instantiate(&self, run: Option<Arc<Lent>>) -> Result<Instance, PluginError> {
         let mut state = StoreState::new(Arc::clone(&self.shared), self.wasi);
         state.run = run;
         Instance::start(&self.engine, &self.pre, state).await.map_err(|f| self.failed("instantiate", f))
     }
 
     /// Brings an instance to life and gives it its settings.
-    pub(crate) async fn start(&self, run: Run) -> Result<Instance, PluginError> {
+    pub(crate) async fn start(&self, run: Arc<Lent>) -> Result<Instance, PluginError> {
         let mut instance = self.instantiate(Some(run)).await?;
         let Some(indices) = &self.exports.settings else { return Ok(instance) };
         let guest = self.load("configure", indices.load(&mut instance.store, &instance.exports))?;

@@ -6,21 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use oc_mirror_engine::content::ImageView;
 use oc_mirror_engine::policy::{Mode, OnFailure, Policy, Stages};
-use oc_mirror_engine::source::{PluginError, PluginIdentity, RunInfo, Services};
+use oc_mirror_engine::source::{Lent, PluginError, PluginIdentity};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::policy::Verdict;
 use oc_mirror_model::request::ImageRequest;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::bindings::exports::oc_mirror::plugin::{image_policy, reference_policy};
 use crate::convert;
 use crate::fault::describe;
 use crate::imports::image::Image;
 use crate::instance::{Failure, Instance};
 use crate::plugin::Plugin;
-use crate::state::Run;
 
-/// An instance is dropped after so many calls: the memory of guests never shrinks, and what leaks adds up.
-const MOST_CALLS: u32 = 256;
+/// An instance is dropped after so many calls, and once its memory has become so much larger than it was when it began:
+/// the memory of guests never shrinks, and what leaks adds up.
+const MOST_CALLS: u32 = 4_096;
+const MOST_GROWTH: usize = 4 << 20;
 /// How many references one call judges: few enough for its deadline, enough to make the call's cost vanish.
 const BATCH: usize = 500;
 /// What the instances of a policy may hold of memory together, unless that is too little to keep the processors busy.
@@ -35,15 +37,24 @@ pub(crate) struct PluginPolicy {
     plugin: Plugin,
     mode: Mode,
     on_failure: OnFailure,
-    warm: Mutex<Vec<Instance>>,
+    warm: Mutex<Vec<Warm>>,
     /// How many more instances there may be at work. It is raised once it is known how large they are.
     free: Semaphore,
     is_sized: AtomicBool,
 }
 
+/// An instance that is ready, with what was found of its exports: looking for them takes as long as a call.
+struct Warm {
+    instance: Instance,
+    images: Option<image_policy::Guest>,
+    references: Option<reference_policy::Guest>,
+    /// The bytes of its memory when it began.
+    begun_with: usize,
+}
+
 /// An instance at work, and its place among those that may be.
 struct Working<'a> {
-    instance: Instance,
+    warm: Warm,
     _place: SemaphorePermit<'a>,
 }
 
@@ -54,30 +65,34 @@ impl PluginPolicy {
     }
 
     /// Takes a warm instance, or makes one. It works for this run from now on.
-    async fn take(&self, run: &RunInfo, services: &Services) -> Result<Working<'_>, PluginError> {
+    async fn take(&self, lent: &Arc<Lent>) -> Result<Working<'_>, PluginError> {
         let place = self.free.acquire().await.expect("it is never closed");
-        let run = Run { info: run.clone(), services: services.clone() };
         let warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let instance = match warm {
-            Some(mut instance) => {
-                instance.store.data_mut().run = Some(run);
-                instance
+        let warm = match warm {
+            Some(mut warm) => {
+                warm.instance.store.data_mut().run = Some(lent.clone());
+                warm
             }
-            None => self.plugin.start(run).await?,
+            None => {
+                let instance = self.plugin.start(lent.clone()).await?;
+                let begun_with = instance.store.data().memory.used();
+                Warm { instance, images: None, references: None, begun_with }
+            }
         };
-        Ok(Working { instance, _place: place })
+        Ok(Working { warm, _place: place })
     }
 
     /// Gives an instance back that has answered as it should. One that trapped never gets here.
-    fn give_back(&self, Working { mut instance, _place }: Working<'_>) {
+    fn give_back(&self, Working { mut warm, _place }: Working<'_>) {
+        let size = warm.instance.store.data().memory.used();
         if !self.is_sized.swap(true, Ordering::Relaxed) {
-            let size = instance.store.data().memory.used().max(1);
-            let most = (POOL_BYTES / size).clamp(processors(), MOST_INSTANCES);
+            let most = (POOL_BYTES / size.max(1)).clamp(processors(), MOST_INSTANCES);
             self.free.add_permits(most - processors());
         }
-        if instance.calls < MOST_CALLS {
-            instance.store.data_mut().run = None;
-            self.warm.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+        let has_grown = size.saturating_sub(warm.begun_with) > MOST_GROWTH;
+        if warm.instance.calls < MOST_CALLS && !has_grown {
+            warm.instance.store.data_mut().run = None;
+            self.warm.lock().unwrap_or_else(PoisonError::into_inner).push(warm);
         }
     }
 
@@ -87,16 +102,17 @@ impl PluginPolicy {
 
     async fn judge_batch(
         &self,
-        run: &RunInfo,
-        services: &Services,
+        lent: &Arc<Lent>,
         batch: &[ImageRequest],
     ) -> Result<Vec<Verdict>, PluginError> {
         let Some(indices) = &self.plugin.exports.reference_policy else {
             return Err(self.failed(ON_REFERENCES, "it judges no references".to_owned()));
         };
-        let mut working = self.take(run, services).await?;
-        let instance = &mut working.instance;
-        let guest = self.plugin.load(ON_REFERENCES, indices.load(&mut instance.store, &instance.exports))?;
+        let mut working = self.take(lent).await?;
+        let Warm { instance, references, .. } = &mut working.warm;
+        let guest = kept(references, || {
+            self.plugin.load(ON_REFERENCES, indices.load(&mut instance.store, &instance.exports))
+        })?;
         let requests: Vec<_> = batch.iter().map(convert::request).collect();
         let verdicts = instance
             .call(|store| Box::pin(async move { guest.call_evaluate_references(store, &requests).await }))
@@ -108,6 +124,14 @@ impl PluginPolicy {
             return Err(self.failed(ON_REFERENCES, cause));
         }
         Ok(verdicts.into_iter().map(convert::verdict).collect())
+    }
+}
+
+/// Returns what is kept, or finds it.
+fn kept<T: Clone, E>(place: &mut Option<T>, find: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    match place {
+        Some(kept) => Ok(kept.clone()),
+        None => Ok(place.insert(find()?).clone()),
     }
 }
 
@@ -146,30 +170,30 @@ impl Policy for PluginPolicy {
 
     async fn evaluate_references(
         &self,
-        run: &RunInfo,
-        services: &Services,
+        lent: &Arc<Lent>,
         batch: &[ImageRequest],
     ) -> Result<Vec<Verdict>, PluginError> {
         let mut verdicts = Vec::with_capacity(batch.len());
         for part in batch.chunks(BATCH) {
-            verdicts.extend(self.judge_batch(run, services, part).await?);
+            verdicts.extend(self.judge_batch(lent, part).await?);
         }
         Ok(verdicts)
     }
 
     async fn evaluate(
         &self,
-        run: &RunInfo,
-        services: &Services,
+        lent: &Arc<Lent>,
         request: &ImageRequest,
         image: Arc<dyn ImageView>,
     ) -> Result<Verdict, PluginError> {
         let Some(indices) = &self.plugin.exports.image_policy else {
             return Err(self.failed(ON_IMAGES, "it judges no images".to_owned()));
         };
-        let mut working = self.take(run, services).await?;
-        let instance = &mut working.instance;
-        let guest = self.plugin.load(ON_IMAGES, indices.load(&mut instance.store, &instance.exports))?;
+        let mut working = self.take(lent).await?;
+        let Warm { instance, images, .. } = &mut working.warm;
+        let guest = kept(images, || {
+            self.plugin.load(ON_IMAGES, indices.load(&mut instance.store, &instance.exports))
+        })?;
         let request = convert::request(request);
         let answer = instance
             .call(|store| {

@@ -1,10 +1,12 @@
 //! [`PluginSource`]: a component as a content source, and [`PluginInspector`]: one as something that answers questions.
 //! Each call gets a new instance.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use oc_mirror_engine::source::{
-    Collected, ContentSource, Inspector, PluginError, PluginIdentity, RunInfo, Services,
+    Collected, ContentSource, Inspector, Lent, PluginError, PluginIdentity, RunInfo, Services,
 };
 use serde_json::Value;
 
@@ -13,7 +15,6 @@ use crate::fault::describe;
 use crate::imports::plan::{Collecting, Sink};
 use crate::instance::{Failure, Instance};
 use crate::plugin::Plugin;
-use crate::state::Run;
 use crate::text::{MESSAGE, clean};
 
 const COLLECT: &str = "collect";
@@ -46,7 +47,7 @@ fn answered(plugin: &Plugin, call: &str, error: &Error, instance: &Instance) -> 
 }
 
 async fn start(plugin: &Plugin, run: &RunInfo, services: &Services) -> Result<Instance, PluginError> {
-    plugin.start(Run { info: run.clone(), services: services.clone() }).await
+    plugin.start(Arc::new(Lent { run: run.clone(), services: services.clone() })).await
 }
 
 impl PluginSource {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use oc_mirror_engine::report::{Event, Level};
-use oc_mirror_engine::source::{PluginIdentity, RunInfo, Services};
+use oc_mirror_engine::source::{Lent, PluginIdentity, Services};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
@@ -28,21 +28,14 @@ pub(crate) struct Shared {
     pub(crate) judges_content: bool,
 }
 
-/// A run that an instance works for.
-#[derive(Clone)]
-pub(crate) struct Run {
-    pub(crate) info: RunInfo,
-    pub(crate) services: Services,
-}
-
 /// Everything about one instance.
 pub(crate) struct StoreState {
     pub(crate) shared: Arc<Shared>,
     pub(crate) table: ResourceTable,
     pub(crate) memory: MemoryLimit,
     pub(crate) meter: Meter,
-    /// Nothing while settings are checked: then there is no run.
-    pub(crate) run: Option<Run>,
+    /// The run that it works for. Nothing while settings are checked: then there is none.
+    pub(crate) run: Option<Arc<Lent>>,
     /// What the current call of a source has handed over so far.
     pub(crate) collecting: Option<Collecting>,
     /// The last thing that was logged as an error in this call: after a trap, most likely its reason.

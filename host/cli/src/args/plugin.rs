@@ -173,7 +173,7 @@ pub(crate) enum PluginCommand {
     },
     /// Ask one plugin by itself: a source what it wants, a policy what it says about images; nothing is mirrored
     #[command(after_help = RUN)]
-    Run(PluginRunArgs),
+    Run(Box<PluginRunArgs>),
 }
 
 /// One plugin, and what it is asked.

@@ -9,13 +9,10 @@ use oc_mirror_model::request::ImageRequest;
 use super::resolve::source_of;
 use crate::content::{ContentError, ImageView};
 use crate::policy::{Policy, Stages};
-use crate::source::{Collected, ContentSource, PluginError, RunInfo, Services};
+use crate::source::{Collected, ContentSource, Lent, PluginError, RunInfo};
 
 /// What a plugin is lent that is asked by itself.
-pub(super) struct Alone {
-    pub(super) run: RunInfo,
-    pub(super) services: Services,
-}
+pub(super) struct Alone(pub(super) Arc<Lent>);
 
 /// There is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +42,13 @@ pub(super) fn run_info(program: &str, time: &str, images: Option<u64>) -> RunInf
 impl Alone {
     /// Has a source collect.
     pub(super) async fn collect(&self, source: &dyn ContentSource) -> Result<Collected, PluginError> {
-        source.prepare(&self.run, &self.services).await?;
-        source.collect(&self.run, &self.services).await
+        source.prepare(&self.0.run, &self.0.services).await?;
+        source.collect(&self.0.run, &self.0.services).await
     }
 
     /// Opens an image that is asked about.
     pub(super) async fn open(&self, request: &ImageRequest) -> Result<Arc<dyn ImageView>, ContentError> {
-        self.services.images.open(&source_of(request)?).await
+        self.0.services.images.open(&source_of(request)?).await
     }
 
     /// Has a policy judge an image, as a run does: its reference first, and if that passes the image.
@@ -65,12 +62,12 @@ impl Alone {
         let mut decision = Decision::default();
         if reference {
             let batch = std::slice::from_ref(request);
-            let verdicts = policy.evaluate_references(&self.run, &self.services, batch).await?;
+            let verdicts = policy.evaluate_references(&self.0, batch).await?;
             decision.add(&name, verdicts.into_iter().next().unwrap_or(Verdict::Allow));
         }
         if (manifest || content) && !decision.is_denied() {
             let image = self.open(request).await?;
-            decision.add(&name, policy.evaluate(&self.run, &self.services, request, image).await?);
+            decision.add(&name, policy.evaluate(&self.0, request, image).await?);
         }
         Ok(decision)
     }

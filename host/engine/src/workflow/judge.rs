@@ -19,10 +19,10 @@ use super::resolve::{ResolvedImage, source_of};
 use crate::content::{ContentError, ImageView};
 use crate::policy::{Mode, OnFailure, Policy};
 use crate::report::Event;
-use crate::source::{PluginError, RunInfo, Services};
+use crate::source::{Lent, PluginError, RunInfo, Services};
 
 /// References are shown to policies in batches: one call for each image would cost more than the judging.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 
 /// The code with which a policy that broke refuses.
 pub(super) const BROKEN_POLICY: &str = "policy.failed";
@@ -116,14 +116,14 @@ impl Judge<'_> {
         if policies.is_empty() || requests.is_empty() {
             return (requests, Vec::new());
         }
-        let run = RunInfo { images: Some(requests.len() as u64), ..self.run.clone() };
+        let lent = self.lent(requests.len());
         let (plugins, requests): (Vec<String>, Vec<ImageRequest>) = requests.into_iter().unzip();
-        let (count, services) = (requests.len().div_ceil(BATCH), self.services.clone());
+        let count = requests.len().div_ceil(BATCH);
         let judged = side_by_side(requests, count, 1, move |requests: Arc<Vec<ImageRequest>>, batch| {
-            let (policies, run, services) = (policies.clone(), run.clone(), services.clone());
+            let (policies, lent) = (policies.clone(), lent.clone());
             async move {
                 let end = requests.len().min((batch + 1) * BATCH);
-                batch_answers(&policies, &run, &services, &requests[batch * BATCH..end]).await
+                batch_answers(&policies, &lent, &requests[batch * BATCH..end]).await
             }
         });
         let (requests, answers) = judged.await;
@@ -148,19 +148,18 @@ impl Judge<'_> {
         if policies.is_empty() || images.is_empty() {
             return (images, Vec::new());
         }
-        let run = RunInfo { images: Some(images.len() as u64), ..self.run.clone() };
-        let (count, services) = (images.len(), self.services.clone());
+        let (count, lent) = (images.len(), self.lent(images.len()));
         let judged =
             side_by_side(images, count, self.parallel, move |images: Arc<Vec<ResolvedImage>>, at| {
-                let (policies, run, services) = (policies.clone(), run.clone(), services.clone());
+                let (policies, lent) = (policies.clone(), lent.clone());
                 async move {
                     let request = &images[at].entry.request;
                     // Its manifest is at hand.
                     let view = match source_of(request) {
-                        Ok(source) => services.images.open(&source).await,
+                        Ok(source) => lent.services.images.open(&source).await,
                         Err(error) => Err(error),
                     };
-                    image_answers(&policies, &run, &services, request, view).await
+                    image_answers(&policies, &lent, request, view).await
                 }
             });
         let (images, answers) = judged.await;
@@ -205,11 +204,9 @@ impl Judge<'_> {
         judged: &mut Judged,
     ) -> bool {
         let policies = self.asked(|policy| policy.stages().content);
-        let run = RunInfo { images: Some(subjects.len() as u64), ..self.run.clone() };
-        let (count, services, images) = (subjects.len(), self.services.clone(), images.clone());
+        let (count, lent, images) = (subjects.len(), self.lent(subjects.len()), images.clone());
         let asked = side_by_side(subjects, count, self.parallel, move |subjects: Arc<Vec<Subject>>, at| {
-            let (policies, run) = (policies.clone(), run.clone());
-            let (services, images) = (services.clone(), images.clone());
+            let (policies, lent, images) = (policies.clone(), lent.clone(), images.clone());
             async move {
                 let Subject { request, digest } = &subjects[at];
                 let view = match source_of(request) {
@@ -217,7 +214,7 @@ impl Judge<'_> {
                     Err(error) => Err(error),
                 };
                 let view = view.map(|view| Arc::new(view) as Arc<dyn ImageView>);
-                image_answers(&policies, &run, &services, request, view).await
+                image_answers(&policies, &lent, request, view).await
             }
         });
         let (subjects, answers) = asked.await;
@@ -227,6 +224,12 @@ impl Judge<'_> {
             judged.0.insert((request.origin, digest), answers);
         }
         is_clear
+    }
+
+    /// Returns what policies are lent that are asked about so many images.
+    fn lent(&self, images: usize) -> Arc<Lent> {
+        let run = RunInfo { images: Some(images as u64), ..self.run.clone() };
+        Arc::new(Lent { run, services: self.services.clone() })
     }
 
     /// Returns the policies that are asked at a stage, with their places in the configuration.
@@ -263,19 +266,14 @@ impl Judge<'_> {
     }
 }
 
-type Policies = Vec<(usize, Arc<dyn Policy>)>;
+type Policies = Arc<[(usize, Arc<dyn Policy>)]>;
 
 /// Asks all policies about a batch of references, one after the other. A policy that breaks, or answers for another number of
 /// them, has no answer for any.
-async fn batch_answers(
-    policies: &Policies,
-    run: &RunInfo,
-    services: &Services,
-    batch: &[ImageRequest],
-) -> Vec<Answers> {
+async fn batch_answers(policies: &Policies, lent: &Arc<Lent>, batch: &[ImageRequest]) -> Vec<Answers> {
     let mut answers = vec![Answers::with_capacity(policies.len()); batch.len()];
-    for (place, policy) in policies {
-        let verdicts = policy.evaluate_references(run, services, batch).await.map_err(|e| told(&e));
+    for (place, policy) in policies.iter() {
+        let verdicts = policy.evaluate_references(lent, batch).await.map_err(|e| told(&e));
         let verdicts = match verdicts {
             Ok(verdicts) if verdicts.len() != batch.len() => {
                 Err(format!("it gave {} verdicts on {} images", verdicts.len(), batch.len()))
@@ -303,17 +301,16 @@ fn told(error: &PluginError) -> String {
 /// Asks all policies about an image, one after the other.
 async fn image_answers(
     policies: &Policies,
-    run: &RunInfo,
-    services: &Services,
+    lent: &Arc<Lent>,
     request: &ImageRequest,
     view: Result<Arc<dyn ImageView>, ContentError>,
 ) -> Answers {
     let view = view.map_err(|error| chain_of(&error));
     let mut answers = Answers::with_capacity(policies.len());
-    for (place, policy) in policies {
+    for (place, policy) in policies.iter() {
         let answer = match &view {
             Ok(view) => {
-                let judged = policy.evaluate(run, services, request, view.clone()).await;
+                let judged = policy.evaluate(lent, request, view.clone()).await;
                 judged.map_err(|error| told(&error))
             }
             Err(error) => Err(error.clone()),

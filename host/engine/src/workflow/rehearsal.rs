@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::alone::{Alone, NoVerdict, run_info};
 use super::images::{Origin, Origins, RunImages};
-use super::judge::side_by_side;
+use super::judge::{BATCH, side_by_side};
 use super::plugin_artifacts::{PluginArtifactError, Shelf};
 use crate::content::build::{BuildError, ImageSpec, Layer, LayerBuilder};
 use crate::content::memory::Memory;
@@ -29,7 +29,8 @@ use crate::content::{ContentError, ContentErrorKind, ContentRead, ContentWrite, 
 use crate::policy::Policy;
 use crate::report::SharedEvents;
 use crate::source::{
-    Collected, ContentSource, HttpError, HttpFetch, HttpRequest, HttpResponse, NoKeys, PluginError, Services,
+    Collected, ContentSource, HttpError, HttpFetch, HttpRequest, HttpResponse, Lent, NoKeys, PluginError,
+    Services,
 };
 use crate::transfer::Retry;
 use crate::trust::signing::SignatureKey;
@@ -96,7 +97,7 @@ impl Rehearsal {
             unavailable: Arc::default(),
             signatures: Arc::new(NoKeys),
         };
-        Ok(Self(Alone { run: run_info(program, &table.time, Some(1)), services }))
+        Ok(Self(Alone(Arc::new(Lent { run: run_info(program, &table.time, Some(1)), services }))))
     }
 
     /// Returns settings of the table with the public keys that they name.
@@ -125,15 +126,39 @@ impl Rehearsal {
     ) -> Result<Duration, RehearsalError> {
         let opened = self.0.open(request).await;
         let image = opened.map_err(|_| RehearsalError::NoSuchImage(request.source.clone()))?;
-        let lent = (policy, self.0.run.clone(), self.0.services.clone(), request.clone(), image);
+        let asked = (policy, self.0.0.clone(), request.clone(), image);
         let start = Instant::now();
         let ((), answers) = side_by_side((), times, 1, move |_: Arc<()>, _| {
-            let (policy, run, services, request, image) = lent.clone();
-            async move { policy.evaluate(&run, &services, &request, image).await }
+            let (policy, lent, request, image) = asked.clone();
+            async move { policy.evaluate(&lent, &request, image).await }
         })
         .await;
         let took = start.elapsed();
         answers.into_iter().collect::<Result<Vec<Verdict>, PluginError>>()?;
+        Ok(took)
+    }
+
+    /// Has a policy judge a reference again and again, as many in a call as a run shows it, on all threads of the runtime.
+    /// Returns how long that took.
+    pub async fn judge_references_often(
+        &self,
+        policy: Arc<dyn Policy>,
+        request: &ImageRequest,
+        times: usize,
+    ) -> Result<Duration, RehearsalError> {
+        let asked = (policy, self.0.0.clone());
+        let (batch, start) = (vec![request.clone(); BATCH.min(times)], Instant::now());
+        let (_, answers) =
+            side_by_side(batch, times.div_ceil(BATCH), 1, move |batch: Arc<Vec<_>>, number| {
+                let (policy, lent) = asked.clone();
+                async move {
+                    let batch = &batch[..batch.len().min(times - number * BATCH)];
+                    policy.evaluate_references(&lent, batch).await
+                }
+            })
+            .await;
+        let took = start.elapsed();
+        answers.into_iter().collect::<Result<Vec<Vec<Verdict>>, PluginError>>()?;
         Ok(took)
     }
 

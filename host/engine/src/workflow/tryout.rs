@@ -18,7 +18,7 @@ use super::recording::Outside;
 use super::workspace::Remembered;
 use crate::content::Images;
 use crate::policy::Policy;
-use crate::source::{Collected, ContentSource, PluginError, RunInfo, Services};
+use crate::source::{Collected, ContentSource, Lent, PluginError, RunInfo, Services};
 
 /// What is lent to a plugin that is asked by itself.
 pub struct Tryout(Alone);
@@ -60,7 +60,8 @@ impl Tryout {
             signatures: outside.signatures,
         };
         let sequence = remembered.sequence + 1;
-        Self(Alone { run: RunInfo { sequence, ..run_info(&run.program, &run.created, images) }, services })
+        let run = RunInfo { sequence, ..run_info(&run.program, &run.created, images) };
+        Self(Alone(Arc::new(Lent { run, services })))
     }
 
     /// Has a source collect.

@@ -10,7 +10,7 @@ impl Host for StoreState {
         let Some(run) = &self.run else {
             return Err(wasmtime::Error::msg("there is no run while settings are checked"));
         };
-        let info = &run.info;
+        let info = &run.run;
         let images = info.images.map(|images| ("images".to_owned(), images.to_string()));
         let extra = [("time".to_owned(), info.time.clone())].into_iter().chain(images).collect();
         Ok(RunInfo {

@@ -23,11 +23,13 @@ use crate::state::StoreState;
 /// An open image.
 pub struct Image {
     view: Arc<dyn ImageView>,
+    /// Its configuration, once it was asked about.
+    config: Option<Arc<ImageConfig>>,
 }
 
 impl Image {
     pub(crate) fn new(view: Arc<dyn ImageView>) -> Self {
-        Self { view }
+        Self { view, config: None }
     }
 }
 
@@ -57,12 +59,19 @@ impl StoreState {
         Ok(Arc::clone(&self.table.get(image)?.view))
     }
 
-    async fn image_config(&mut self, view: &dyn ImageView) -> Answer<ImageConfig> {
+    async fn image_config(&mut self, image: &Resource<Image>) -> Answer<Arc<ImageConfig>> {
         self.charge_requests(1)?;
+        let Image { view, config } = self.table.get(image)?;
+        if let Some(config) = config {
+            return Ok(config.clone());
+        }
+        let view = view.clone();
         let bytes = view.config().await?;
-        serde_json::from_slice(&bytes).map_err(|e| {
+        let config: Arc<ImageConfig> = serde_json::from_slice(&bytes).map(Arc::new).map_err(|e| {
             Fault::invalid(format!("the configuration of `{}` cannot be read: {e}", view.reference()))
-        })
+        })?;
+        self.table.get_mut(image)?.config = Some(config.clone());
+        Ok(config)
     }
 
     fn push_view(&mut self, view: Arc<dyn ImageView>) -> Answer<Resource<Image>> {
@@ -137,9 +146,9 @@ impl HostImage for StoreState {
     async fn labels(&mut self, image: Resource<Image>) -> Answer<wit::Attrs> {
         let view = self.view(&image)?;
         view.manifest().image().ok_or_else(|| no_image(&*view))?;
-        let config = self.image_config(&*view).await?;
-        let labels = config.config.and_then(|c| c.labels).unwrap_or_default();
-        Ok(convert::attrs(labels.iter().map(|(key, text)| (key.as_str(), text.as_str()))))
+        let config = self.image_config(&image).await?;
+        let labels = config.config.as_ref().and_then(|c| c.labels.as_ref()).into_iter().flatten();
+        Ok(convert::attrs(labels.map(|(key, text)| (key.as_str(), text.as_str()))))
     }
 
     async fn annotations(&mut self, image: Resource<Image>) -> Answer<wit::Attrs> {
@@ -154,14 +163,12 @@ impl HostImage for StoreState {
         let view = self.view(&image)?;
         let manifest = view.manifest().image().ok_or_else(|| no_image(&*view))?;
         // An artifact's configuration is anything, so it having no `rootfs` is no error.
-        let config = match self.image_config(&*view).await {
-            Err(Fault::Answer(wit::Error::Invalid(_))) => ImageConfig::default(),
+        let config = match self.image_config(&image).await {
+            Err(Fault::Answer(wit::Error::Invalid(_))) => Arc::default(),
             config => config?,
         };
-        let mut diff_ids = config.rootfs.unwrap_or_default().diff_ids;
-        if diff_ids.len() != manifest.layers.len() {
-            diff_ids.clear();
-        }
+        let diff_ids = config.rootfs.as_ref().map(|rootfs| rootfs.diff_ids.as_slice()).unwrap_or_default();
+        let diff_ids = if diff_ids.len() == manifest.layers.len() { diff_ids } else { &[] };
         let layer = |(place, layer): (usize, &Descriptor)| Layer {
             digest: layer.digest.to_string(),
             diff_id: diff_ids.get(place).cloned(),

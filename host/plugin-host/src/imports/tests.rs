@@ -12,7 +12,7 @@ use oc_mirror_engine::content::{
 };
 use oc_mirror_engine::report::Silence;
 use oc_mirror_engine::source::{
-    HttpError, HttpFetch, HttpRequest, HttpResponse, PluginIdentity, RunInfo, Services,
+    HttpError, HttpFetch, HttpRequest, HttpResponse, Lent, PluginIdentity, RunInfo, Services,
 };
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
@@ -28,7 +28,7 @@ use crate::fault::{Answer, Fault, describe};
 use crate::grants::{Grants, Permissions};
 use crate::imports::plan::{Collecting, Sink};
 use crate::limits::Limits;
-use crate::state::{Run, Shared, StoreState};
+use crate::state::{Shared, StoreState};
 
 const IMAGE: &str = "registry.example/base:1";
 
@@ -168,7 +168,7 @@ async fn state(scratch: &Path) -> StoreState {
         judges_content: false,
     };
     let mut state = StoreState::new(Arc::new(shared), false);
-    let info = RunInfo {
+    let run = RunInfo {
         host_version: "1.0.0".to_owned(),
         workflow: Workflow::MirrorToDisk,
         offline: false,
@@ -189,7 +189,7 @@ async fn state(scratch: &Path) -> StoreState {
         unavailable: Arc::default(),
         signatures: Arc::new(oc_mirror_engine::source::NoKeys),
     };
-    state.run = Some(Run { info, services });
+    state.run = Some(Arc::new(Lent { run, services }));
     state.collecting = Some(Collecting::new(scratch).expect("a directory"));
     state
 }

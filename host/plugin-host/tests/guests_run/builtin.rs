@@ -76,8 +76,7 @@ async fn names_are_blocked_before_anything_is_fetched() {
         .cycle()
         .take(1500)
         .collect();
-    let verdicts =
-        policy.evaluate_references(&run_info(), &world.services(), &wishes).await.expect("it judges");
+    let verdicts = policy.evaluate_references(&world.lent(), &wishes).await.expect("it judges");
     assert_eq!(verdicts.len(), 1500);
     for (wish, verdict) in wishes.iter().zip(&verdicts) {
         let denied = !wish.origin.contains("other");
@@ -99,10 +98,10 @@ async fn images_on_a_blocked_base_are_refused() {
     let settings = json!({"rules": [{"baseImage": "registry.example/base:1"}]});
     let spec = builtin("block", settings, &["registry"]);
     let policy = host().policy(spec, Mode::Protect, OnFailure::Deny).await.expect("it loads");
-    let (run, services) = (run_info(), world.services());
+    let lent = world.lent();
     for (name, denied) in [("base", true), ("derived", true), ("annotated", true), ("free", false)] {
         let reference = format!("registry.example/{name}:1");
-        let verdict = policy.evaluate(&run, &services, &request(&reference), world.view(&reference)).await;
+        let verdict = policy.evaluate(&lent, &request(&reference), world.view(&reference)).await;
         let verdict = verdict.expect("it judges");
         assert_eq!(matches!(verdict, Verdict::Deny(_)), denied, "{name}: {verdict:?}");
     }

@@ -205,10 +205,8 @@ async fn a_policy_may_read_the_image_it_is_asked_about() {
         .policy(odd(json!({"behaviour": "reach"}), &[]), Mode::Protect, OnFailure::Deny)
         .await
         .expect("it loads");
-    let verdict = policy
-        .evaluate(&run_info(), &world.services(), &request(IMAGE), world.view(IMAGE))
-        .await
-        .expect("it judges");
+    let verdict =
+        policy.evaluate(&world.lent(), &request(IMAGE), world.view(IMAGE)).await.expect("it judges");
     let Verdict::Warn(findings) = verdict else { panic!("{verdict:?}") };
     let answers: BTreeMap<_, _> = findings.into_iter().map(|f| (f.code, f.message)).collect();
     for call in

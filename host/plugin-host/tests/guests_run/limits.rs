@@ -57,15 +57,15 @@ async fn a_policy_that_misbehaves(#[case] behaviour: &str, #[case] cause: &str) 
     let world = World::new(vec![FakeImage::new("registry.example/a:1", &[b"x"], json!({}))]);
     let settings = json!({"behaviour": behaviour, "at": "evaluate"});
     let policy = host.policy(odd(settings, &[]), Mode::Protect, OnFailure::Deny).await.expect("it loads");
-    let (run, services) = (run_info(), world.services());
+    let lent = world.lent();
     let wish = request("registry.example/a:1");
     for _ in 0..2 {
         let view = world.view("registry.example/a:1");
-        let error = policy.evaluate(&run, &services, &wish, view).await.expect_err("it misbehaves");
+        let error = policy.evaluate(&lent, &wish, view).await.expect_err("it misbehaves");
         assert!(error.cause.starts_with(cause), "{}", error.cause);
         assert_eq!(error.call, "evaluate");
         // The instance is gone; a new one answers the other call.
-        let verdicts = policy.evaluate_references(&run, &services, std::slice::from_ref(&wish)).await;
+        let verdicts = policy.evaluate_references(&lent, std::slice::from_ref(&wish)).await;
         assert_eq!(verdicts.expect("another instance works"), [Verdict::Allow]);
     }
 }
@@ -221,8 +221,7 @@ async fn findings_are_cleaned() {
     let policy = policy.expect("it loads");
     assert_eq!(policy.mode(), Mode::Monitor);
     let wishes = [request("a"), request("b")];
-    let verdicts =
-        policy.evaluate_references(&run_info(), &world.services(), &wishes).await.expect("it judges");
+    let verdicts = policy.evaluate_references(&world.lent(), &wishes).await.expect("it judges");
     assert_eq!(verdicts.len(), 2);
     let Verdict::Deny(findings) = &verdicts[0] else { panic!("{verdicts:?}") };
     assert_eq!(findings.len(), 3);
@@ -236,10 +235,10 @@ async fn instances_are_used_again_and_replaced() {
         .policy(odd(json!({"behaviour": "quiet"}), &[]), Mode::Protect, OnFailure::Deny)
         .await
         .expect("it loads");
-    let (run, services) = (run_info(), world.services());
+    let lent = world.lent();
     for _ in 0..600 {
         let view = world.view("registry.example/a:1");
-        let verdict = policy.evaluate(&run, &services, &request("registry.example/a:1"), view).await;
+        let verdict = policy.evaluate(&lent, &request("registry.example/a:1"), view).await;
         assert_eq!(verdict.expect("it judges"), Verdict::Allow);
     }
 }

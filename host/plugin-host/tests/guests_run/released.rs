@@ -134,14 +134,13 @@ async fn judges(binary: Binary) {
     let world = World::new(vec![FakeImage::new(IMAGE, &[b"not a tar"], json!({}))]);
     let policy =
         host().policy(spec(binary, json!({}), &[]), Mode::Protect, OnFailure::Deny).await.expect("it loads");
-    let (run, services) = (run_info(), world.services());
-    let verdict =
-        policy.evaluate(&run, &services, &request(IMAGE), world.view(IMAGE)).await.expect("it judges");
+    let lent = world.lent();
+    let verdict = policy.evaluate(&lent, &request(IMAGE), world.view(IMAGE)).await.expect("it judges");
     let Verdict::Warn(findings) = verdict else { panic!("{verdict:?}") };
     let answers: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
     assert_eq!(answers[0], format!("asked about {IMAGE}"));
     looked_at(&answers[1..]);
     let batch = [request("registry.example/refused:1"), request(IMAGE)];
-    let verdicts = policy.evaluate_references(&run, &services, &batch).await.expect("it judges");
+    let verdicts = policy.evaluate_references(&lent, &batch).await.expect("it judges");
     assert!(matches!(verdicts.as_slice(), [Verdict::Deny(_), Verdict::Allow]), "{verdicts:?}");
 }

@@ -11,7 +11,7 @@ use oc_mirror_engine::content::{
     BaseImage, BlobStream, ContentError, ContentErrorKind, ImageView, Images, Resolved,
 };
 use oc_mirror_engine::report::{Event, Events};
-use oc_mirror_engine::source::{HttpError, HttpFetch, HttpRequest, HttpResponse, RunInfo, Services};
+use oc_mirror_engine::source::{HttpError, HttpFetch, HttpRequest, HttpResponse, Lent, RunInfo, Services};
 use oc_mirror_guest_build::{BuiltGuest, GuestBuild};
 use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::digest::Digest;
@@ -147,6 +147,11 @@ impl World {
             unavailable: Arc::default(),
             signatures: Arc::new(oc_mirror_engine::source::NoKeys),
         }
+    }
+
+    /// What a policy is lent.
+    pub(crate) fn lent(&self) -> Arc<Lent> {
+        Arc::new(Lent { run: run_info(), services: self.services() })
     }
 
     pub(crate) fn view(&self, reference: &str) -> Arc<dyn ImageView> {

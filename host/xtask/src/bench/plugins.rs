@@ -16,6 +16,8 @@ use crate::run::{Tool, step, target};
 const RUNS: usize = 3;
 /// How many seconds 100,000 images may take.
 const SECONDS: f64 = 1.0;
+/// How many microseconds a call may take beyond what the plugin does in it.
+const CALL: f64 = 1.0;
 /// How many MB the program may take meanwhile.
 const MEMORY: f64 = 200.0;
 
@@ -55,16 +57,32 @@ pub(crate) fn plugins(options: &[&str]) -> Outcome {
             line["microseconds_per_image"].as_f64().unwrap_or_default()
         );
     }
+    let call = call(&best);
+    if let Some(call) = call {
+        println!("a call, beyond what the plugin does in it: {call:.2} µs");
+    }
     println!("memory of the program: {memory:.0} MB");
     let mut passed = Vec::new();
     if options.is_empty() {
         let slow = best.iter().filter(|line| seconds(line) > SECONDS);
         passed.extend(slow.map(|line| format!("{} takes more than {SECONDS} s", text(line, "policy"))));
     }
+    if options.is_empty() && call.is_none_or(|call| call > CALL) {
+        passed.push(format!("a call takes more than {CALL} µs by itself"));
+    }
     if memory > MEMORY {
         passed.push(format!("the program takes more than {MEMORY} MB"));
     }
     if passed.is_empty() { Ok(()) } else { Err(format!("limits are passed:\n{}", passed.join("\n"))) }
+}
+
+/// Returns what a call takes by itself, on one thread: the same policy is asked about one image a call, and about
+/// hundreds.
+fn call(lines: &[Value]) -> Option<f64> {
+    let each = |line: &Value| line["microseconds_per_image"].as_f64();
+    let at = lines.iter().position(|line| text(line, "what").starts_with("references"))?;
+    let (one, many) = (lines.get(at.checked_sub(1)?)?, &lines[at]);
+    Some((each(one)? - each(many)?) * one["threads"].as_f64()?)
 }
 
 fn measure(program: &Path, options: &[&str]) -> Result<Usage, String> {

@@ -65,6 +65,11 @@ pub(super) fn run(plugin: Option<&Path>, settings: &str, times: usize) -> Result
             judged(times.min(1_000)).await.map_err(failed)?;
             let took = judged(times).await.map_err(failed)?;
             output::line(&line(&name, what, times, took).to_string());
+            if policy.stages().reference {
+                let took = world.judge_references_often(policy.clone(), &request, times).await;
+                let what = "references, many in a call";
+                output::line(&line(&name, what, times, took.map_err(failed)?).to_string());
+            }
         }
         Ok(0)
     })
@@ -77,6 +82,7 @@ fn line(name: &str, what: &str, times: usize, took: Duration) -> Value {
         "what": what,
         "images": times,
         "seconds": seconds,
+        "threads": tokio::runtime::Handle::current().metrics().num_workers(),
         "images_per_second": times as f64 / seconds,
         "microseconds_per_image": seconds * 1e6 / times as f64,
     })

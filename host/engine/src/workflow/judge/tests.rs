@@ -79,12 +79,11 @@ impl Policy for ByName {
 
     async fn evaluate_references(
         &self,
-        run: &RunInfo,
-        _: &Services,
+        lent: &Arc<Lent>,
         batch: &[ImageRequest],
     ) -> Result<Vec<Verdict>, PluginError> {
         self.asked.lock().unwrap().push(batch.len());
-        assert!(run.images.is_some_and(|all| all >= batch.len() as u64));
+        assert!(lent.run.images.is_some_and(|all| all >= batch.len() as u64));
         let answers: Result<Vec<Verdict>, PluginError> =
             batch.iter().map(|r| self.answer(&r.origin)).collect();
         answers.map(|mut verdicts| {
@@ -95,8 +94,7 @@ impl Policy for ByName {
 
     async fn evaluate(
         &self,
-        _: &RunInfo,
-        _: &Services,
+        _: &Arc<Lent>,
         request: &ImageRequest,
         _: Arc<dyn ImageView>,
     ) -> Result<Verdict, PluginError> {
@@ -126,7 +124,7 @@ async fn judged(
     let table = CaseTable::parse("cases: [{name: a, expect: {images: []}}]").unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let world = Rehearsal::new(&table, "oc-mirror 1.0.0", events, scratch.path().to_owned()).await.unwrap();
-    let judge = Judge { policies, run: &world.0.run, services: &world.0.services, parallel: 4 };
+    let judge = Judge { policies, run: &world.0.0.run, services: &world.0.0.services, parallel: 4 };
     let mut account = judge.account();
     let requests = names.iter().map(|name| request(name)).collect();
     let (passed, refused) = judge.references(requests, &mut account).await;

@@ -1,12 +1,13 @@
 //! What a further run of the same chain costs: with nothing changed, with a few images more, and with `--force`.
 
 use std::path::Path;
+use std::time::Instant;
 
 use super::registry::Registry;
 use super::sets::Set;
 use super::table::{Verdict, median};
 use super::tools::{Who, Work};
-use super::{Bench, imageset};
+use super::{Bench, bound, imageset};
 use crate::bench::process::Usage;
 use crate::run::{Tool, step};
 
@@ -26,6 +27,13 @@ struct Run {
     bytes: u64,
 }
 
+/// The runs of one chain.
+struct Chain {
+    runs: Vec<Run>,
+    /// How long the least that has to be done for D takes.
+    bound: f64,
+}
+
 impl Bench<'_> {
     /// Runs a chain several times: the set, the set again, the larger set, and that again with an imageset made of nothing.
     pub(super) fn again(&self, set: &Set, larger: &Set) -> Result<Vec<Verdict>, String> {
@@ -33,7 +41,7 @@ impl Bench<'_> {
         self.places.prepare(larger)?;
         let forced = self.places.alone(Tool::new(&self.places.program).args(["--help"])).output()?;
         let forced = forced.split_ascii_whitespace().any(|word| word == "--force");
-        let mut rounds: Vec<Vec<Run>> = Vec::new();
+        let mut rounds: Vec<Chain> = Vec::new();
         step(&format!("D, load {}", super::load()), || {
             for _ in 0..self.options.rounds {
                 rounds.push(self.chain(set, larger, forced)?);
@@ -52,12 +60,13 @@ impl Bench<'_> {
             "", "wall s", "× S", "CPU s", "peak MB", "imageset MB"
         );
         let column = |position: usize, value: &dyn Fn(&Run) -> f64| {
-            median(rounds.iter().filter_map(|runs| runs.get(position)).map(value).collect())
+            median(rounds.iter().filter_map(|chain| chain.runs.get(position)).map(value).collect())
         };
-        let times = |position: usize| {
-            let ratio = |runs: &Vec<Run>| Some(runs.get(position)?.usage.wall / runs.first()?.usage.wall);
+        let against_first = |value: &dyn Fn(&Chain) -> Option<f64>| {
+            let ratio = |chain: &Chain| Some(value(chain)? / chain.runs.first()?.usage.wall);
             median(rounds.iter().filter_map(ratio).collect())
         };
+        let times = |position: usize| against_first(&|chain| Some(chain.runs.get(position)?.usage.wall));
         for (position, name) in names.into_iter().enumerate() {
             let (Some(wall), Some(times)) = (column(position, &|run| run.usage.wall), times(position)) else {
                 println!("  {name:<17} skipped: this program has no --force");
@@ -70,7 +79,14 @@ impl Bench<'_> {
                 column(position, &|run| run.bytes as f64 / 1e6).unwrap_or_default(),
             );
         }
-        let said = rounds.first().and_then(|runs| runs.get(1)).map_or("", |run| run.usage.printed.as_str());
+        let said =
+            rounds.first().and_then(|chain| chain.runs.get(1)).map_or("", |run| run.usage.printed.as_str());
+        println!(
+            "  {:<17} {:>9.2} {:>9.3}",
+            "D, the bound",
+            median(rounds.iter().map(|chain| chain.bound).collect()).unwrap_or_default(),
+            against_first(&|chain| Some(chain.bound)).unwrap_or_default(),
+        );
         println!("  said when nothing changed:");
         said.lines().for_each(|line| println!("    {line}"));
         let size = |position: usize| column(position, &|run| run.bytes as f64);
@@ -87,7 +103,7 @@ impl Bench<'_> {
         Ok(verdicts)
     }
 
-    fn chain(&self, set: &Set, larger: &Set, forced: bool) -> Result<Vec<Run>, String> {
+    fn chain(&self, set: &Set, larger: &Set, forced: bool) -> Result<Chain, String> {
         let out = self.fresh("out")?;
         let source = Registry::start(&self.places.dir, &larger.storage, &self.places.source, false)?;
         let mut runs = vec![self.link(set, &out, 1, false)?, self.link(set, &out, 2, false)?];
@@ -97,9 +113,16 @@ impl Bench<'_> {
         if forced {
             runs.push(self.link(larger, &out, next + 1, true)?);
         }
+        let least = self.fresh("least")?;
+        self.sync()?;
+        let start = Instant::now();
+        self.places.alone(bound::curl_again(larger, set, &self.places.source, &least)?).run()?;
+        self.sync()?;
+        let bound = start.elapsed().as_secs_f64();
         drop(source);
         self.retire(&out)?;
-        Ok(runs)
+        self.retire(&least)?;
+        Ok(Chain { runs, bound })
     }
 
     fn link(&self, set: &Set, out: &Path, sequence: u64, force: bool) -> Result<Run, String> {

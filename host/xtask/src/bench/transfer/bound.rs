@@ -3,7 +3,7 @@
 //! Pulling: curl gets each distinct manifest, configuration and layer once, over eight connections, into files. Pushing:
 //! each distinct blob is sent once, each further repository takes it over by a mount, and each manifest is sent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -14,6 +14,16 @@ use crate::run::Tool;
 
 /// Returns the command that gets everything once, into `out`.
 pub(super) fn curl(set: &Set, host: &str, out: &Path) -> Result<Tool, String> {
+    get(set, None, host, out)
+}
+
+/// Returns the command that gets what `set` has more than `known`, into `out`. Every tag may have moved and have got a
+/// signature meanwhile, so each manifest is asked for, and each repository's list of tags.
+pub(super) fn curl_again(set: &Set, known: &Set, host: &str, out: &Path) -> Result<Tool, String> {
+    get(set, Some(known), host, out)
+}
+
+fn get(set: &Set, known: Option<&Set>, host: &str, out: &Path) -> Result<Tool, String> {
     let files = out.join("files");
     let config = out.join("curl.cfg");
     let mut text = String::new();
@@ -28,7 +38,21 @@ pub(super) fn curl(set: &Set, host: &str, out: &Path) -> Result<Tool, String> {
         );
     };
     set.images.iter().for_each(|image| add(&image.repository, "manifests", &image.manifest));
-    set.blobs().into_iter().for_each(|(repository, blob)| add(repository, "blobs", blob));
+    let have: HashSet<&str> =
+        known.iter().flat_map(|set| set.blobs()).map(|(_, blob)| blob.digest.as_str()).collect();
+    let wanted = set.blobs().into_iter().filter(|(_, blob)| !have.contains(blob.digest.as_str()));
+    wanted.for_each(|(repository, blob)| add(repository, "blobs", blob));
+    if known.is_some() {
+        for (number, image) in set.images.iter().enumerate() {
+            let file = files.join(format!("tags-{number}"));
+            let _ = writeln!(
+                text,
+                "url = \"http://{host}/v2/{}/tags/list\"\noutput = \"{}\"",
+                image.repository,
+                file.display()
+            );
+        }
+    }
     let written = fs::create_dir_all(&files).and_then(|()| fs::write(&config, text));
     written.map_err(|e| format!("cannot write `{}`: {e}", config.display()))?;
     let accept = format!("Accept: {MANIFEST}");

@@ -114,7 +114,7 @@ impl<'a> Bench<'a> {
         for work in &self.options.works {
             let mut trial = None;
             step(&format!("{} {}, load {}", set.name, work.name(), load()), || {
-                trial = Some(self.trial(*work, set, self.options.rounds)?);
+                trial = Some(self.trial(*work, set, self.options.rounds, true)?);
                 Ok(())
             })?;
             let trial = trial.ok_or("a step that succeeds has its result")?;
@@ -124,15 +124,15 @@ impl<'a> Bench<'a> {
         Ok(verdicts)
     }
 
-    /// Has all contenders do one work, by turns.
-    fn trial(&self, work: Work, set: &Set, rounds: usize) -> Result<Trial, String> {
+    /// Has all contenders do one work, by turns; counts requests in a further round, if that is wanted.
+    fn trial(&self, work: Work, set: &Set, rounds: usize, counts: bool) -> Result<Trial, String> {
         let row = |who| Row { who, samples: Vec::new(), requests: None };
         let contenders = self.options.tools.iter().filter(|who| work.is_done_by(**who));
         let mut rows: Vec<Row> = contenders.map(|who| row(*who)).collect();
         if work == Work::Push {
             rows = self.with_inputs(rows, set)?;
         }
-        for round in 0..=rounds {
+        for round in 0..rounds + usize::from(counts) {
             // Whoever comes first finds the machine as the one before has left it.
             let count = rows.len().max(1);
             rows.rotate_left(round % count);
@@ -208,7 +208,7 @@ impl<'a> Bench<'a> {
                 written: Some(usage.written),
             };
         }
-        if work == Work::Pull && who != Who::Ours {
+        if work == Work::Pull && !matches!(who, Who::Ours | Who::Blocking) {
             let start = Instant::now();
             self.sync()?;
             sample.wall += start.elapsed().as_secs_f64();
@@ -250,7 +250,7 @@ impl<'a> Bench<'a> {
             for number in numbers {
                 let set = largest.first(number, &format!("L{number}"));
                 self.places.prepare(&set)?;
-                let trial = self.trial(*work, &set, 1)?;
+                let trial = self.trial(*work, &set, 1, false)?;
                 let Some(ours) = trial.row(Who::Ours).and_then(|row| row.samples.first()) else { continue };
                 let bound = trial.row(Who::Bound).and_then(|row| row.samples.first());
                 let each = ours.wall * 1e3 / number as f64;

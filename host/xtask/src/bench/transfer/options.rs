@@ -20,7 +20,8 @@ Options:
                       D   S again with nothing changed, and with 10 more images
                       LX  200, 2,000 and 20,000 images of 60 KB, once
   --ops OPS         Which of pull,push,copy [default: all]
-  --tools TOOLS     Which of bound,oc-mirror,skopeo,crane,regctl,oc-mirror-go [default: all that are here]
+  --tools TOOLS     Which of bound,oc-mirror,with-block,skopeo,crane,regctl,oc-mirror-go [default: all that are here];
+                      with-block is oc-mirror with the policy `block`
   --rounds N        Repeat this often, by turns [default: 3]
   --big N           Have this many images in B [default: 5]
   --scale N         Have this many times the images of L in LX [default: 10]

@@ -182,7 +182,11 @@ impl Trial {
                 hold("time", times_skopeo, 0.4, " × skopeo's");
                 hold("bytes written", self.written_per_byte(ours), 0.01, " per byte of content");
             }
-            Work::Pull | Work::Push => hold("time", times_bound, 1.15, " × the bound"),
+            Work::Pull | Work::Push => {
+                hold("time", times_bound, 1.15, " × the bound");
+                let blocking = self.row(Who::Blocking).and_then(|row| row.wall_against(ours));
+                hold("time with the policy `block`", blocking, 1.02, " × that without");
+            }
             Work::Copy if family == 'S' => {
                 hold("time", times_skopeo, 0.4, " × skopeo's");
                 let again = ours.requests.as_ref().map(|requests| requests.sent_again as f64);

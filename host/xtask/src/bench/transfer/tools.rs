@@ -19,6 +19,8 @@ pub(super) enum Who {
     /// The least that has to be done: curl, or [`super::bound::push`].
     Bound,
     Ours,
+    /// The same, with a policy that judges every image.
+    Blocking,
     Skopeo,
     Crane,
     Regctl,
@@ -37,8 +39,8 @@ pub(super) enum Work {
 }
 
 /// All who can be asked for by name.
-pub(super) const ALL: [Who; 6] =
-    [Who::Bound, Who::Ours, Who::Skopeo, Who::Crane, Who::Regctl, Who::OcMirrorGo];
+pub(super) const ALL: [Who; 7] =
+    [Who::Bound, Who::Ours, Who::Blocking, Who::Skopeo, Who::Crane, Who::Regctl, Who::OcMirrorGo];
 
 impl Who {
     /// Returns the name in arguments and tables.
@@ -46,6 +48,7 @@ impl Who {
         match self {
             Self::Bound => "bound",
             Self::Ours => "oc-mirror",
+            Self::Blocking => "with-block",
             Self::Skopeo => "skopeo",
             Self::Crane => "crane",
             Self::Regctl => "regctl",
@@ -57,7 +60,7 @@ impl Who {
     pub(super) fn is_here(self) -> bool {
         match self {
             Self::Bound => on_path("curl"),
-            Self::Ours => true,
+            Self::Ours | Self::Blocking => true,
             Self::OcMirrorGo => oc_mirror_go().is_some(),
             Self::Skopeo | Self::Crane | Self::Regctl => on_path(self.name()),
         }
@@ -65,7 +68,7 @@ impl Who {
 
     /// Whether it is somebody else's tool.
     pub(super) fn is_peer(self) -> bool {
-        !matches!(self, Self::Bound | Self::Ours)
+        !matches!(self, Self::Bound | Self::Ours | Self::Blocking)
     }
 }
 
@@ -82,10 +85,15 @@ impl Work {
         }
     }
 
-    /// Whether it can be compared: nobody knows the least that copying takes, and crane cannot push one image out of
-    /// many in a layout.
+    /// Whether it can be compared: nobody knows the least that copying takes, crane cannot push one image out of many in a
+    /// layout, and publishing asks no policies.
     pub(super) fn is_done_by(self, who: Who) -> bool {
-        !matches!((self, who), (Self::Copy, Who::Bound) | (Self::Push, Who::Crane))
+        match who {
+            Who::Bound => self != Self::Copy,
+            Who::Crane => self != Self::Push,
+            Who::Blocking => self == Self::Pull,
+            Who::Ours | Who::Skopeo | Who::Regctl | Who::OcMirrorGo => true,
+        }
     }
 
     pub(super) fn reads_registry(self) -> bool {
@@ -134,13 +142,18 @@ impl Places {
         fs::write(self.dir.join("home/auth.json"), r#"{"auths":{}}"#).map_err(io)?;
         let image = |repository: &str| json!({ "name": format!("{}/{repository}:v1", self.source) });
         let images: Vec<_> = set.images.iter().map(|found| image(&found.repository)).collect();
-        let config = json!({
-            "kind": "ImageSetConfiguration",
-            "apiVersion": "mirror.openshift.io/v2alpha1",
-            "mirror": { "additionalImages": images },
-        });
-        // JSON is YAML.
-        fs::write(self.config(set), config.to_string()).map_err(io)?;
+        // By name, and by what images are made from: each of them is looked into.
+        let last = set.images.last().map_or("none", |found| &found.repository);
+        let blocked = [json!({ "name": "registry.example/.*" }), json!({ "baseImage": image(last)["name"] })];
+        for (path, blocked) in [(self.config(set), &blocked[..0]), (self.blocking_config(set), &blocked)] {
+            let config = json!({
+                "kind": "ImageSetConfiguration",
+                "apiVersion": "mirror.openshift.io/v2alpha1",
+                "mirror": { "additionalImages": images, "blockedImages": blocked },
+            });
+            // JSON is YAML.
+            fs::write(path, config.to_string()).map_err(io)?;
+        }
         let line = |name: &str| format!("{name} {}\n", name.replace('/', "-"));
         let names: String = set.images.iter().map(|image| line(&image.repository)).collect();
         fs::write(self.names(set), names).map_err(io)
@@ -148,6 +161,10 @@ impl Places {
 
     fn config(&self, set: &Set) -> PathBuf {
         self.dir.join(format!("{}.yaml", set.name))
+    }
+
+    fn blocking_config(&self, set: &Set) -> PathBuf {
+        self.dir.join(format!("{}-blocking.yaml", set.name))
     }
 
     fn names(&self, set: &Set) -> PathBuf {
@@ -167,7 +184,8 @@ impl Places {
         let (input, out) = paths;
         let tool = match who {
             Who::Bound => super::bound::curl(set, &self.source, out)?,
-            Who::Ours => self.ours(work, set, input, out, target),
+            Who::Ours => self.ours(work, &self.config(set), input, out, target),
+            Who::Blocking => self.ours(work, &self.blocking_config(set), input, out, target),
             Who::OcMirrorGo => self.oc_mirror_go(work, set, input, out, target)?,
             Who::Crane if work == Work::Pull => {
                 let names = set.images.iter().map(|image| format!("{}/{}:v1", self.source, image.repository));
@@ -183,14 +201,14 @@ impl Places {
         Ok(self.alone(tool))
     }
 
-    fn ours(&self, work: Work, set: &Set, input: &Path, out: &Path, target: &str) -> Tool {
+    fn ours(&self, work: Work, config: &Path, input: &Path, out: &Path, target: &str) -> Tool {
         let tool = Tool::new(&self.program).args(["--src-tls-verify=false", "--dest-tls-verify=false"]);
         let (input, out) = (format!("file://{}", input.display()), format!("file://{}", out.display()));
         let target = format!("docker://{target}");
         match work {
-            Work::Pull => tool.args(["-c"]).path(&self.config(set)).args([out]),
+            Work::Pull => tool.args(["-c"]).path(config).args([out]),
             Work::Push => tool.args(["--from", &input, "--workspace", &out, &target]),
-            Work::Copy => tool.args(["-c"]).path(&self.config(set)).args(["--workspace", &out, &target]),
+            Work::Copy => tool.args(["-c"]).path(config).args(["--workspace", &out, &target]),
         }
     }
 
