@@ -170,7 +170,7 @@ fn a_tag_stays_what_it_is_unless_that_is_wanted() {
 #[case(&["push", "block.wasm", "PLACE/a:1", "--sign-key", "text.wasm"], "not one private key", "key generate")]
 #[case(&["pull", "PLACE/a:1"], "not found", "check the name")]
 #[case(&["pull", "PLACE/a"], "neither tag nor digest", "add the version")]
-#[case(&["pull", "block.wasm"], "does not say where the component is", "docker://")]
+#[case(&["pull", "block.wasm"], "is not in a registry or image layout", "docker://")]
 #[case(&["pull", "PLACE/image:1"], "is no plugin: it is an image of containers", "one layer of `application/wasm`")]
 #[case(&["inspect", "PLACE/image:1"], "is no plugin: it is an image of containers", "plugin push")]
 #[case(&["verify", "block.wasm", "--key", "text.wasm"], "cannot be used", "public keys in PEM")]

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use oc_mirror_plugin_host::{Host, HostSettings};
+use oc_mirror_testkit::workspace_root;
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::lab::context;
+use crate::lab::{self, context};
 
 /// A world with a policy that refuses images by their names, by the built-in `block`.
 const TABLE: &str = r#"
@@ -49,6 +51,48 @@ fn a_plugin_is_told_apart_without_running_it() {
     assert_eq!(value["importsWasi"], false, "{value}");
     assert!(value["settingsSchema"]["properties"].is_object(), "{value}");
     assert!(value["exports"].to_string().contains("oc-mirror:plugin/image-policy@"), "{value}");
+}
+
+/// As a configuration names it, or just the name.
+#[rstest]
+#[case("block")]
+#[case("builtin:block")]
+#[case("file:block.wasm")]
+#[case("block.wasm")]
+#[case("oci:layout:block")]
+fn a_plugin_is_named_in_one_way_everywhere(#[case] plugin: &str) {
+    let context = context();
+    let host = Host::new(HostSettings::default()).expect("a host");
+    context.write("block.wasm", host.builtin("block").expect("built in").bytes());
+    context.run(&["plugin", "push", "block.wasm", "oci:layout:block"]).expect_code(0);
+    let output = context.run(&["plugin", "inspect", plugin]).expect_code(0);
+    assert!(output.raw_stdout.starts_with("block "), "{}", output.raw_stdout);
+    let path = table(&context.work(), &TABLE.replacen("plugin: block\n", "", 1));
+    let output = context.run(&["plugin", "test", &path, "--plugin", plugin]).expect_code(0);
+    assert!(output.raw_stdout.ends_with("3 passed, 0 failed\n"), "{}", output.raw_stdout);
+    // And in a table in another directory, beside which the files are.
+    table(&context.work(), &TABLE.replacen("plugin: block\n", &format!("plugin: {plugin}\n"), 1));
+    context.write("elsewhere/file", "");
+    let elsewhere = context.work().join("elsewhere");
+    let output = context.command(&["plugin", "test", &path]).current_dir(elsewhere).output();
+    let said = String::from_utf8(output.expect("it runs").stdout).expect("text");
+    assert!(said.ends_with("3 passed, 0 failed\n"), "{said}");
+}
+
+#[rstest]
+#[case(&["inspect", "builtin:blocks"], "`builtin:blocks` cannot be used", "block")]
+#[case(&["inspect", "docker://r.example/a"], "has neither tag nor digest", "add the version")]
+#[case(&["test", "cases.yaml", "--plugin", "oci:"], "does not name an artifact", "write `file:PATH`")]
+#[case(&["verify", "builtin:block", "--key", "a.pub"], "is a part of the program, and has no signature", "name a file")]
+#[case(&["sign", "block", "--sign-key", "a.key"], "is a part of the program, and has no signature", "name a file")]
+#[case(&["pull", "builtin:block"], "is not in a registry or image layout", "docker://HOST")]
+fn what_cannot_be_meant_is_said(#[case] args: &[&str], #[case] message: &str, #[case] hint: &str) {
+    let context = context();
+    table(&context.work(), TABLE);
+    let key = context.work().join("a").display().to_string();
+    context.run(&["key", "generate", "--output", &key]).expect_code(0);
+    let output = context.run(&[&["plugin"], args].concat()).expect_code(1);
+    assert!(output.stderr.contains(message) && output.stderr.contains(hint), "{}", output.stderr);
 }
 
 #[rstest]
@@ -179,30 +223,49 @@ fn what_is_no_project_is_not_built() {
     assert!(output.stderr.contains("plugin new NAME"), "{}", output.stderr);
 }
 
-/// The policy `allow-registries`, by its own table.
+/// Each policy that ships has a table, beside its source.
+#[rstest]
+#[case("allow-registries")]
+#[case("block")]
+#[case("limits")]
+#[case("require-signature")]
+fn a_policy_that_ships_answers_its_table(#[case] name: &str) {
+    let path = workspace_root().join("plugins").join(name).join("cases.yaml").display().to_string();
+    let output = context().run(&["plugin", "test", &path]).expect_code(0);
+    assert!(output.stdout.ends_with(", 0 failed\n"), "{}", output.stdout);
+}
+
 #[test]
-fn only_images_from_named_places_pass() {
+fn every_policy_that_ships_has_a_table() {
+    let this = include_str!("plugin_commands.rs");
+    let plugins = workspace_root().join("plugins");
+    for name in lab::names_in(&plugins) {
+        let manifest = std::fs::read_to_string(plugins.join(&name).join("plugin.toml")).unwrap_or_default();
+        let is_policy = manifest.lines().any(|line| line.starts_with("worlds") && line.contains("policy\""));
+        assert!(!is_policy || this.contains(&format!("#[case(\"{name}\")]")), "{name}");
+    }
+}
+
+/// Keys that a table makes up sign as cosign does, and a name for what nobody signed is a mistake.
+#[test]
+fn images_of_a_table_are_signed() {
     let context = context();
     let text = r#"
-plugin: allow-registries
-config: {allow: [quay.io/team, "*.example.com/base/*"]}
+plugin: require-signature
+config: {keys: ["${key.team}"]}
+images:
+  quay.io/team/app:1: {signedBy: [other]}
 cases:
-- name: below a repository
+- name: one
   image: quay.io/team/app:1
   expect: {verdict: allow}
-- name: a neighbour
-  image: quay.io/team-two/app:1
-  expect: {verdict: deny, code: allow-registries, message: "`quay.io/team-two/app` is not among the places"}
-- name: a pattern
-  image: a.example.com/base/x:1
-  expect: {verdict: allow}
-- name: nothing is nothing
-  config: {allow: []}
-  expect: {problems: [allow]}
-- name: a scheme is none
-  config: {allow: ["https://quay.io"]}
-  expect: {problems: ["allow[0]"]}
 "#;
-    let output = context.run(&["plugin", "test", &table(&context.work(), text)]).expect_code(0);
-    assert!(output.stdout.ends_with("5 passed, 0 failed\n"), "{}", output.stdout);
+    let path = table(&context.work(), text);
+    let output = context.run(&["plugin", "test", &path]).expect_code(1);
+    assert!(output.stdout.contains("(require-signature.not-accepted)"), "{}", output.stdout);
+    table(&context.work(), &text.replace("[other]", "[other, team]"));
+    context.run(&["plugin", "test", &path]).expect_code(0);
+    table(&context.work(), &text.replace("signedBy: [other]", "signedAs: quay.io/team/app"));
+    let output = context.run(&["plugin", "test", &path]).expect_code(1);
+    assert!(output.stderr.contains("has `signedAs`, and nobody signed it"), "{}", output.stderr);
 }

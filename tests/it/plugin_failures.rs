@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::lab::{Lab, names_in};
 
 /// The guest of `tests/guests` that misbehaves as its settings say.
-fn odd() -> PathBuf {
+pub(crate) fn odd() -> PathBuf {
     let build = GuestBuild {
         manifest_dir: workspace_root().join("tests/guests"),
         target_dir: Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests"),

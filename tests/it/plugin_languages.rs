@@ -149,14 +149,74 @@ fn a_list_on_a_web_server_is_mirrored() {
     assert_eq!(server.count("GET", "/images.txt"), 1);
 }
 
+/// A source in Python picks among the tags of a registry.
+#[test]
+fn the_newest_versions_are_mirrored() {
+    let directory = workspace_root().join("examples").join("sources/newest");
+    let mut lab = Lab::new();
+    let Some(context) = context_for(&directory, lab.context) else { return };
+    lab.context = context;
+    let component = example(&lab.context, &directory);
+    let image = |tag: &str| ImageBuilder::new().layer(&[("tag", tag)]).build();
+    for tag in ["v1.9", "v1.10", "v1.2", "latest"] {
+        lab.push(&image(tag), "team/tool", tag);
+    }
+    let repository = format!("{}/team/tool", lab.source.host());
+    lab.configure_mirror(json!({"plugins": [{
+        "name": "newest", "source": format!("file:{}", component.display()),
+        "config": {"repository": repository, "count": 2}, "grants": [format!("registry:{}", lab.source.host())],
+    }]}));
+    lab.make(&[]).expect(0);
+    lab.publish("disk", &[]).expect(0);
+    assert_eq!(lab.target.tags("team/tool"), ["v1.10", "v1.9"]);
+    lab.assert_published(&image("v1.10"), "team/tool", "v1.10");
+}
+
+/// A source in JavaScript reads an inventory, and what it cannot read fails the run.
+#[test]
+fn an_inventory_on_a_web_server_is_mirrored() {
+    let directory = workspace_root().join("examples").join("sources/inventory");
+    let mut lab = Lab::new();
+    let Some(context) = context_for(&directory, lab.context) else { return };
+    lab.context = context;
+    let component = example(&lab.context, &directory);
+    let images = ["production", "test"].map(|name| {
+        let image = ImageBuilder::new().layer(&[("app", name)]).build();
+        let origin = lab.push(&image, &format!("team/{name}"), "v1");
+        (image, json!({"image": origin, "environments": [name]}))
+    });
+    let server = FileServer::start();
+    let inventory = json!({"images": [images[0].1, images[1].1]});
+    server.put("/inventory.json", inventory.to_string().as_bytes());
+    server.put("/other.json", b"{\"images\": {}}");
+    let plugin = |file: &str| {
+        json!({"plugins": [{
+            "name": "ours", "source": format!("file:{}", component.display()),
+            "config": {"url": format!("{}/{file}", server.url()), "environments": ["production"]},
+            "grants": [format!("http:{}", server.url())],
+        }]})
+    };
+    lab.configure_mirror(plugin("other.json"));
+    let failed = lab.make(&[]).expect(8);
+    let [failure] = failed.report().failures.as_slice() else { panic!("{}", failed.output.snapshot()) };
+    assert!(failure.message.contains("the inventory has no list `images`"), "{failure:?}");
+    lab.configure_mirror(plugin("inventory.json"));
+    lab.make(&[]).expect(0);
+    lab.publish("disk", &[]).expect(0);
+    lab.assert_published(&images[0].0, "team/production", "v1");
+    assert!(lab.target.tags("team/test").is_empty());
+}
+
 /// What `plugin new` makes, in a language that is not compiled, builds and is not built again.
 #[rstest]
-#[case("javascript", "plugin.js", "jco")]
-#[case("python", "plugin.py", "componentize-py")]
-fn a_new_project_builds(#[case] language: &str, #[case] main: &str, #[case] tool: &str) {
+#[case("javascript", "policy", "plugin.js", "jco")]
+#[case("javascript", "source", "plugin.js", "jco")]
+#[case("python", "policy", "plugin.py", "componentize-py")]
+#[case("python", "source", "plugin.py", "componentize-py")]
+fn a_new_project_builds(#[case] language: &str, #[case] kind: &str, #[case] main: &str, #[case] tool: &str) {
     let Some(path) = path_with_plugin_tool(tool) else { return };
     let context = context().env("PATH", &path.to_string_lossy());
-    context.run(&["plugin", "new", "mine", "--language", language]).expect_code(0);
+    context.run(&["plugin", "new", "mine", "--language", language, "--kind", kind]).expect_code(0);
     let build = || context.run(&["plugin", "build", "mine"]).expect_code(0).raw_stdout;
     let first = build();
     assert_eq!(build(), first, "other bytes would mean that it was built again");
@@ -187,7 +247,4 @@ fn a_tool_that_is_not_there_is_named() {
     let output = context.run(&["plugin", "build", "mine"]).expect_code(1);
     assert!(output.stderr.contains("there is no `jco`"), "{}", output.stderr);
     assert!(output.stderr.contains("hint: install it with `npm install"), "{}", output.stderr);
-    let output = context.run(&["plugin", "new", "other", "--language", "python", "--kind", "source"]);
-    let output = output.expect_code(1);
-    assert!(output.stderr.contains("no template of a source in Python"), "{}", output.stderr);
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::blocked::build_example;
 use crate::lab::Lab;
+use crate::plugin_failures::odd;
 use crate::policies::Key;
 use crate::shop::Shop;
 
@@ -235,6 +236,40 @@ fn wrong_arguments_are_told(#[case] args: &[&str], #[case] error: &str, #[case] 
     assert!(output.raw_stderr.contains(error), "{}", output.raw_stderr);
     assert!(output.raw_stderr.contains(&format!("hint: {hint}")) || hint.is_empty(), "{}", output.raw_stderr);
     assert_eq!(std::fs::read(lab.path("isc.yaml")).expect("still there"), before);
+}
+
+/// A source is asked as the next run of a workspace would ask it.
+#[test]
+fn a_source_remembers_what_a_workspace_has_of_it() {
+    let lab = Lab::new();
+    let image = labelled(&lab, "v1", "any");
+    lab.configure_mirror(json!({
+        "additionalImages": [{"name": image}],
+        "plugins": [{
+            "name": "odd", "source": format!("file:{}", odd().display()), "config": {"behaviour": "reach"},
+            "grants": ["state", "cache"],
+        }],
+    }));
+    let answers = |more: &[&str]| {
+        let asked = [&["-c", "isc.yaml", "--entry", "odd", "-o", "json"], more].concat();
+        let said = value(&run(&lab, &asked).expect_code(0));
+        let answer = |call: &str| {
+            let warnings = said["warnings"].as_array().expect("warnings");
+            let found = warnings.iter().find(|warning| warning["code"] == format!("reach.{call}"));
+            found.expect("it was asked")["message"].as_str().expect("text").to_owned()
+        };
+        answer("plan.load-state")
+    };
+    assert_eq!(answers(&[]), "ok none");
+    let none = run(&lab, &["-c", "isc.yaml", "--entry", "odd", "--workspace", "file://disk"]).expect_code(1);
+    assert!(none.raw_stderr.contains("there is no workspace in `disk`"), "{}", none.raw_stderr);
+    // The image that it asks for is nowhere, and is left out.
+    lab.make(&["--on-error", "quarantine", "--retry-times", "0"]).expect(8);
+    let record = lab.path("disk/working-dir/metadata.json");
+    let before = std::fs::read(&record).expect("the record");
+    assert_eq!(answers(&["--workspace", "file://disk"]), r#"ok {"reached":true}"#);
+    assert_eq!(std::fs::read(&record).expect("the record"), before);
+    assert_eq!(answers(&[]), "ok none");
 }
 
 #[test]

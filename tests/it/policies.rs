@@ -5,6 +5,7 @@ use std::process::Command;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oc_mirror_testkit::{Image, ImageBuilder, IndexBuilder, workspace_root};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::blocked::build_example;
@@ -272,6 +273,65 @@ fn only_what_the_right_people_have_signed_passes() {
     configure(&lab, &images[..1], &[require(json!({ "keys": [ours.public], "logs": [theirs.public] }))]);
     let run = lab.make(&["--dry-run"]).expect(0);
     assert!(run.report().refused[0].message.contains("not in the log"), "{:?}", run.report().refused);
+}
+
+/// A key in a file beside the configuration counts like one that is written there, and travels in the resolved configuration.
+#[test]
+fn keys_can_be_in_files() {
+    let lab = Lab::new();
+    let (ours, theirs) = (Key::new(), Key::new());
+    let (by_us, by_them) = (plain(), shell());
+    let names = [lab.push(&by_us, "team/ours", "v1"), lab.push(&by_them, "team/theirs", "v1")];
+    ours.sign(&lab, &by_us, "team/ours");
+    theirs.sign(&lab, &by_them, "team/theirs");
+    lab.context.write("keys/ours.pub", &ours.public);
+    let policy = |files: Value, config: Value| {
+        let source = "builtin:require-signature";
+        json!({"name": "signed", "source": source, "config": config, "configFiles": files})
+    };
+    let images = [names[0].as_str(), &names[1]];
+    configure(&lab, &images, &[policy(json!({"keys": ["keys/ours.pub"]}), Value::Null)]);
+    let run = lab.make(&[]).expect(0);
+    assert_eq!(refused(&run), [(names[1].clone(), "require-signature.not-accepted".to_owned())]);
+    let resolved = std::fs::read_to_string(lab.path("disk/working-dir/resolved-config.yaml")).expect("there");
+    let body = ours.public.lines().nth(1).expect("a line of the key");
+    assert!(resolved.contains(body) && !resolved.contains("configFiles"), "{resolved}");
+    let both = policy(json!({"keys": ["keys/ours.pub"]}), json!({"keys": [theirs.public]}));
+    configure(&lab, &images, &[both]);
+    assert_eq!(refused(&lab.make(&["--dry-run"]).expect(0)), []);
+    // One by itself sees them too.
+    let asked = [
+        "plugin",
+        "run",
+        "-c",
+        "isc.yaml",
+        "--entry",
+        "signed",
+        "--image",
+        &names[0],
+        "--src-tls-verify=false",
+    ];
+    lab.context.run(&asked).expect_code(0);
+}
+
+#[rstest]
+#[case(json!({"keys": ["gone.pub"]}), json!({}), "the file for `keys` of `signed`")]
+#[case(json!({"keys": []}), json!({}), "no file is named")]
+#[case(json!({"keys": "a.pub"}), json!({"keys": ["x"]}), "`config.keys` is written there already")]
+#[case(json!({"keys": ["a.pub"]}), json!({"keys": "x"}), "`config.keys` is no list, to which texts could be added")]
+#[case(json!({"keys": ["a.pub"]}), json!([]), "`config` has no keys")]
+#[case(json!({"keys": ["private.key"]}), json!({}), "has a private key")]
+#[case(json!({"keys": ["a.pub"]}), json!({}), "does not match")]
+fn files_that_are_no_keys_are_told(#[case] files: Value, #[case] config: Value, #[case] message: &str) {
+    let lab = Lab::new();
+    lab.context.write("a.pub", "no key");
+    lab.context.write("private.key", "-----BEGIN PRIVATE KEY-----\n");
+    let policy = json!({
+        "name": "signed", "source": "builtin:require-signature", "config": config, "configFiles": files,
+    });
+    configure(&lab, &["quay.io/team/app:1"], &[policy]);
+    let output = lab.make(&[]).expect(1).output;
+    assert!(output.stderr.contains(message), "{}", output.snapshot());
 }
 
 #[test]

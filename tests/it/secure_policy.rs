@@ -132,3 +132,45 @@ fn wrong_arguments() {
     let run = signed.lab.run(&join(&["--from", &from, &target], &["--secure-policy"]));
     run.assert_refused(1, "--secure-policy is for images that come from registries");
 }
+
+/// A plugin that is asked by itself sees no more than it would in a run.
+#[test]
+fn a_plugin_that_is_tried_is_guarded_too() {
+    let mut signed = Signed::new();
+    let (app, other) = (image(1, "linux/amd64"), image(2, "linux/amd64"));
+    let names = [signed.lab.push(&app, "team/app", "v1"), signed.lab.push(&other, "team/other", "v1")];
+    signed.sign(&app, "team/app");
+    signed.lab.context.write("settings.yaml", "maxLayers: 3\n");
+    let arguments = signed.arguments();
+    let guard: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let asked = |more: &[&str]| {
+        let asked = ["plugin", "run", "limits", "--settings", "settings.yaml", "--src-tls-verify=false"];
+        let images = ["--image", names[0].as_str(), "--image", &names[1]];
+        signed.lab.context.run(&[&asked[..], &images, more].concat())
+    };
+    let unguarded = asked(&guard[1..]).expect_code(0);
+    assert!(
+        unguarded.raw_stderr.contains("have no effect without --secure-policy"),
+        "{}",
+        unguarded.raw_stderr
+    );
+    let recorded = asked(&[&guard[..], &["--record", "a.jsonl"]].concat()).expect_code(1);
+    assert!(recorded.raw_stdout.contains(&format!("allow  {}\n", names[0])), "{}", recorded.raw_stdout);
+    assert!(recorded.raw_stdout.contains("it is not signed as it has to be"), "{}", recorded.raw_stdout);
+    assert!(recorded.raw_stdout.ends_with("1 allowed, 0 with warnings, 0 denied, 1 not judged\n"));
+    signed.lab.source.stop();
+    let asked = [
+        "plugin",
+        "run",
+        "limits",
+        "--settings",
+        "settings.yaml",
+        "--image",
+        &names[0],
+        "--image",
+        &names[1],
+    ];
+    let replayed =
+        signed.lab.context.run(&[&asked[..], &guard, &["--replay", "a.jsonl"]].concat()).expect_code(1);
+    assert_eq!(replayed.raw_stdout, recorded.raw_stdout);
+}

@@ -10,6 +10,7 @@ mod cluster_access;
 mod cluster_output;
 mod commands;
 mod components;
+mod config_files;
 mod environment;
 mod error;
 mod helm;

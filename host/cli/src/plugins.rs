@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use crate::components::{self, Component, Finder};
 use crate::error::CliError;
 use crate::releases::{self, Servers};
-use crate::{environment, helm, operators, output};
+use crate::{config_files, environment, helm, operators, output};
 
 /// Sections that no plugin of this version serves.
 const UNSERVED: [(&str, &str); 1] = [("samples", "samples")];
@@ -54,12 +54,13 @@ pub(crate) struct Lent {
 pub(crate) async fn wishes(
     written: Vec<u8>,
     path: &Path,
-    configuration: ImageSetConfiguration,
+    mut configuration: ImageSetConfiguration,
     lent: Lent,
 ) -> Result<Wishes, CliError> {
     refuse_unserved(path, &configuration.mirror)?;
     let host = host()?;
     let directory = path.parent().unwrap_or(Path::new(""));
+    config_files::inline(&mut configuration.mirror, directory)?;
     // Only where it is certain that there is no such file, any plugin is taken.
     let is_there = |path: &&Path| !path.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound);
     let by_default: Vec<&Path> = Some(lent.publishers.as_path()).filter(is_there).into_iter().collect();

@@ -14,7 +14,7 @@ use oc_mirror_engine::workflow::stock::Stock;
 use oc_mirror_engine::workflow::{Guard, Run, Workspace};
 use oc_mirror_model::reference::Source;
 
-use crate::args::MirrorArgs;
+use crate::args::GuardArgs;
 use crate::environment::{self, variable};
 use crate::error::CliError;
 
@@ -22,6 +22,8 @@ use crate::error::CliError;
 const STORE: &str = "OCP_SIGNATURE_URL";
 /// The file with the keys that count, instead of those that come with the program.
 const KEYS: &str = "OCP_SIGNATURE_VERIFICATION_PK";
+/// What is said of arguments that nobody looks at.
+pub(crate) const IDLE: &str = "--policy and --registries.d have no effect without --secure-policy";
 /// What the two may be.
 const FORMS: &str = "OCP_SIGNATURE_URL is the URL of a store of signatures, file://DIR or docker://HOST/REPOSITORY; \
                      OCP_SIGNATURE_VERIFICATION_PK a file with public keys of OpenPGP";
@@ -78,7 +80,7 @@ fn near_store(store: &str, network: &Arc<Network>) -> Result<Option<Arc<dyn Sign
 }
 
 /// Makes what images have to satisfy, if the user wants that.
-pub(crate) fn guard(args: &MirrorArgs, http: Arc<dyn HttpFetch>) -> Result<Option<Arc<Guard>>, CliError> {
+pub(crate) fn guard(args: &GuardArgs, http: Arc<dyn HttpFetch>) -> Result<Option<Arc<Guard>>, CliError> {
     if !args.secure_policy {
         return Ok(None);
     }

@@ -57,6 +57,13 @@ pub struct MadeImage {
     /// Its layers, base first: text files by path. Equal layers are the same layer, so that images can share a base.
     #[serde(default)]
     pub layers: Vec<BTreeMap<String, String>>,
+    /// The keys that signed it, by names that only the table knows: each is made up for it. Settings have the public half of
+    /// one as `${key.NAME}`.
+    #[serde(default)]
+    pub signed_by: Vec<String>,
+    /// The name that the signatures give to the image, `host/path`, if it is not its own.
+    #[serde(default)]
+    pub signed_as: Option<String>,
 }
 
 /// What a web server answers.
@@ -226,6 +233,12 @@ pub enum InvalidCases {
     /// The platform of an image.
     #[error("`{0}` is not a platform")]
     Platform(String),
+    /// The name of a key.
+    #[error("`{0}` is not the name of a key")]
+    Key(String),
+    /// A name for what nobody has signed.
+    #[error("the image `{0}` has `signedAs`, and nobody signed it")]
+    NotSigned(String),
 }
 
 impl InvalidCases {
@@ -241,6 +254,8 @@ impl InvalidCases {
             Self::NotAlone { .. } => "make two cases of it",
             Self::OtherRole { .. } => "with `image`, a policy judges it; without, a source collects",
             Self::Image { .. } => "name it as in a configuration: `quay.io/example/app:1.0`",
+            Self::Key(_) => "take lower-case letters, digits and `-`",
+            Self::NotSigned(_) => "name keys with `signedBy`",
             Self::Platform(_) => "write it as `linux/amd64` or `linux/arm/v7`",
         }
     }
@@ -268,6 +283,7 @@ impl CaseTable {
         for (name, image) in &self.images {
             named(name)?;
             image.platforms()?;
+            image.check_signatures(name)?;
         }
         Ok(())
     }
@@ -317,6 +333,17 @@ impl MadeImage {
             listed => listed.iter().map(|text| platform(text)).collect(),
         }
     }
+
+    fn check_signatures(&self, name: &str) -> Result<(), InvalidCases> {
+        if let Some(odd) = self.signed_by.iter().find(|key| !is_key(key)) {
+            return Err(InvalidCases::Key(odd.clone()));
+        }
+        match &self.signed_as {
+            Some(_) if self.signed_by.is_empty() => Err(InvalidCases::NotSigned(name.to_owned())),
+            Some(other) => named(other).map(drop),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Reads the name of an image.
@@ -326,6 +353,25 @@ pub fn named(name: &str) -> Result<Source, InvalidCases> {
         Ok(source @ Source::Registry(_)) => Ok(source),
         Ok(Source::Layout(_)) => Err(invalid("it is a directory".to_owned())),
         Err(error) => Err(invalid(error.to_string())),
+    }
+}
+
+fn is_key(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// Puts public keys in the place of their names: of each text that is `${key.NAME}`, at any depth.
+pub fn with_keys(settings: &Value, public: &impl Fn(&str) -> String) -> Value {
+    match settings {
+        Value::String(text) => {
+            let name = text.strip_prefix("${key.").and_then(|rest| rest.strip_suffix('}'));
+            name.filter(|name| is_key(name)).map_or_else(|| settings.clone(), |name| public(name).into())
+        }
+        Value::Array(values) => values.iter().map(|value| with_keys(value, public)).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(key, value)| (key.clone(), with_keys(value, public))).collect()
+        }
+        other => other.clone(),
     }
 }
 
@@ -363,6 +409,15 @@ mod tests {
     }
 
     #[test]
+    fn settings_name_keys() {
+        let settings =
+            serde_json::json!({"keys": ["${key.a-1}", "${key.A}", "x ${key.a}"], "one": "${key.b}", "n": 1});
+        let filled = with_keys(&settings, &|name| format!("<{name}>"));
+        let expected = serde_json::json!({"keys": ["<a-1>", "${key.A}", "x ${key.a}"], "one": "<b>", "n": 1});
+        assert_eq!(filled, expected);
+    }
+
+    #[test]
     fn what_shows_nothing_is_refused() {
         let refused = |text: &str| CaseTable::parse(text).expect_err("refused");
         let one = "cases:\n- name: one\n  expect: {verdict: allow}\n";
@@ -379,6 +434,10 @@ mod tests {
         assert!(matches!(refused(&format!("{asked}{}", &asked[7..])), InvalidCases::Twice(_)));
         assert!(matches!(refused(&asked.replace("quay.io/a/b:1", "oci:/x")), InvalidCases::Image { .. }));
         assert!(matches!(refused(&asked.replace("allow", "maybe")), InvalidCases::Syntax(_)));
+        let signed = |more: &str| refused(&format!("{IMAGE}    {more}\n{asked}"));
+        assert_eq!(signed("signedBy: [a, \"B\"]"), InvalidCases::Key("B".to_owned()));
+        assert_eq!(signed("signedAs: quay.io/a/c"), InvalidCases::NotSigned("quay.io/a/b:1".to_owned()));
+        assert!(matches!(signed("{signedBy: [a], signedAs: A}"), InvalidCases::Syntax(_)));
         let platform = format!("{}{asked}", IMAGE.replace("linux/arm/v7", "linux"));
         assert_eq!(refused(&platform), InvalidCases::Platform("linux".to_owned()));
     }

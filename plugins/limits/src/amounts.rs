@@ -31,7 +31,8 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 /// Writes a size for people.
 pub(crate) fn show_size(bytes: u64) -> String {
     let (unit, factor) = match bytes {
-        0..=999_999 => ("kB", 1e3),
+        0..=999 => return format!("{bytes} B"),
+        1000..=999_999 => ("kB", 1e3),
         1_000_000..=999_999_999 => ("MB", 1e6),
         _ => ("GB", 1e9),
     };
@@ -90,6 +91,6 @@ mod tests {
 
     #[test]
     fn sizes_are_shown() {
-        assert_eq!([show_size(1), show_size(2_500_000), show_size(2 << 30)], ["0.0 kB", "2.5 MB", "2.1 GB"]);
+        assert_eq!([show_size(1), show_size(2_500_000), show_size(2 << 30)], ["1 B", "2.5 MB", "2.1 GB"]);
     }
 }

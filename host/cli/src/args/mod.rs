@@ -80,6 +80,29 @@ pub(crate) enum Command {
     Debug(DebugArgs),
 }
 
+/// What images have to satisfy.
+#[derive(Debug, Args)]
+pub(crate) struct GuardArgs {
+    /// Read only images that are signed as policy.json asks for
+    #[arg(long)]
+    pub secure_policy: bool,
+
+    /// Read the policy from this file [default: containers/policy.json in the user's configuration, else in /etc]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
+    /// Read from this directory where signatures are [default: containers/registries.d in the user's configuration, else in /etc]
+    #[arg(long = "registries.d", value_name = "DIR")]
+    pub registries_d: Option<PathBuf>,
+}
+
+impl GuardArgs {
+    /// Answers whether something was said that nobody looks at.
+    pub(crate) fn is_idle(&self) -> bool {
+        (self.policy.is_some() || self.registries_d.is_some()) && !self.secure_policy
+    }
+}
+
 /// What the three workflows take.
 #[derive(Debug, Args)]
 pub(crate) struct MirrorArgs {
@@ -182,17 +205,8 @@ pub(crate) struct MirrorArgs {
     #[arg(long)]
     pub ignore_release_signature: bool,
 
-    /// Mirror only images that are signed as policy.json asks for
-    #[arg(long)]
-    pub secure_policy: bool,
-
-    /// Read the policy from this file [default: containers/policy.json in the user's configuration, else in /etc]
-    #[arg(long, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
-
-    /// Read from this directory where signatures are [default: containers/registries.d in the user's configuration, else in /etc]
-    #[arg(long = "registries.d", value_name = "DIR")]
-    pub registries_d: Option<PathBuf>,
+    #[command(flatten)]
+    pub guard: GuardArgs,
 
     /// Take updates with these risks for paths through update graphs like all others; `all` takes every update
     #[arg(long, value_name = "RISK", value_delimiter = ',')]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Format, NetworkArgs};
+use super::{Format, GuardArgs, NetworkArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct PluginArgs {
@@ -25,7 +25,7 @@ pub(crate) enum PluginCommand {
         #[arg(long, value_enum, value_name = "KIND", default_value_t = PluginKind::Policy)]
         kind: PluginKind,
 
-        /// What it is going to be written in; sources are made in Rust only
+        /// What it is going to be written in
         #[arg(long, value_enum, value_name = "LANGUAGE", default_value_t = PluginLanguage::Rust)]
         language: PluginLanguage,
 
@@ -49,7 +49,7 @@ pub(crate) enum PluginCommand {
     },
     /// Print what a plugin says about itself, what it imports and who signed it, without running it
     Inspect {
-        /// The component: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME, or the name of a built-in plugin
+        /// The component: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME, or builtin:NAME
         #[arg(value_name = "PLUGIN")]
         plugin: String,
 
@@ -155,9 +155,10 @@ pub(crate) enum PluginCommand {
         #[arg(value_name = "FILE")]
         table: PathBuf,
 
-        /// Test this component, instead of the one that the table names
-        #[arg(long, value_name = "FILE")]
-        plugin: Option<PathBuf>,
+        /// Test this component, instead of the one that the table names: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME,
+        /// or builtin:NAME
+        #[arg(long, value_name = "PLUGIN")]
+        plugin: Option<String>,
 
         /// Only cases whose name contains this
         #[arg(long, value_name = "TEXT")]
@@ -166,17 +167,20 @@ pub(crate) enum PluginCommand {
         /// How to print the outcome
         #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
         output: Format,
+
+        #[command(flatten)]
+        network: Box<NetworkArgs>,
     },
     /// Ask one plugin by itself: a source what it wants, a policy what it says about images; nothing is mirrored
     #[command(after_help = RUN)]
-    Run(PluginRunArgs),
+    Run(Box<PluginRunArgs>),
 }
 
 /// One plugin, and what it is asked.
 #[derive(Debug, Args)]
 pub(crate) struct PluginRunArgs {
-    /// The component: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME, or the name of a built-in plugin; with --entry it
-    /// stands in for the one that the entry names
+    /// The component: a file, docker://HOST/REPOSITORY:TAG, oci:DIR:NAME, or builtin:NAME; with --entry it stands in for the
+    /// one that the entry names
     #[arg(value_name = "PLUGIN", required_unless_present = "entry")]
     pub plugin: Option<String>,
 
@@ -211,6 +215,14 @@ pub(crate) struct PluginRunArgs {
     /// Ask nobody, and answer from this recording
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
+
+    /// Give it the state, the sequence and the cache of this workspace, as its next run would; nothing is written to but the
+    /// cache
+    #[arg(long, value_name = "file://DIR", conflicts_with_all = ["record", "replay"])]
+    pub workspace: Option<String>,
+
+    #[command(flatten)]
+    pub guard: GuardArgs,
 
     /// How to print what it says
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
@@ -266,7 +278,7 @@ Keys are made by `oc-mirror key generate`, or by openssl:
 
 /// What a plugin is asked, and what a recording is.
 const RUN: &str = "\
-A source is asked for all it wants, as a first run would; a policy judges the images that --image names:
+A source is asked for all it wants, as a first run would, or with --workspace as the next one there would; a policy judges the images that --image names:
   oc-mirror plugin run list.wasm --settings list.yaml --grant http:lists.example.com
   oc-mirror plugin run deny-label.wasm --settings label.yaml --image quay.io/example/app:1.0
   oc-mirror plugin run -c isc.yaml --entry no-beta --image quay.io/example/app:1.0
@@ -283,12 +295,12 @@ It ends with 1 if the plugin fails, if an image is denied or cannot be judged, a
 const CASES: &str = "\
 A table names the component, the world that it is tried in, and what it is to answer:
 
-  plugin: target/deny-label.wasm    # relative to the table
+  plugin: target/deny-label.wasm    # relative to the table; also oci:, docker://, builtin:NAME
   config: {label: stage}            # settings; a case can bring its own
   grants: [\"registry:quay.io\"]      # as in a configuration
   images:
     quay.io/example/app:1.0:
-      labels: {stage: beta}         # also annotations, platforms, created, layers
+      labels: {stage: beta}         # also annotations, platforms, created, layers, signedBy
   http:
     https://example.com/list.txt: quay.io/example/app:1.0
   cases:

@@ -300,7 +300,7 @@ async fn wishes(
     let http = stock::http(stock.as_ref(), http, args.online);
     let ignore = args.ignore_release_signature;
     let signatures = signatures::open(ignore, run, http.clone(), network, Some(workspace), stock)?;
-    let guard = signatures::guard(args, http.clone())?;
+    let guard = signatures::guard(&args.guard, http.clone())?;
     let cache = Some(workspace.cache().join("components"));
     let lent = Lent {
         http,
@@ -392,7 +392,7 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
             .hint("leave it out: what is published is in the imagesets"));
     }
     match &args.from {
-        Some(_) if args.secure_policy => {
+        Some(_) if args.guard.secure_policy => {
             Err(CliError::new("--secure-policy is for images that come from registries").hint(
                 "give it when the imageset is made: what was refused then is not in it, and what is in it is as it was",
             ))
@@ -460,7 +460,7 @@ fn source_of(args: &MirrorArgs, is_same: impl Fn(&From) -> bool) -> Result<Optio
             "name a configuration with --config FILE, or a registry to publish to instead of `file://`",
         ));
     }
-    if args.secure_policy {
+    if args.guard.secure_policy {
         return Err(CliError::new("--secure-policy is for images that come from registries")
             .hint("give it when the imagesets are made that --from names"));
     }
@@ -557,8 +557,8 @@ fn note_accepted(args: &MirrorArgs) {
     if args.cache_dir.is_some() && !args.quiet {
         output::warning("--cache-dir has no effect: nothing is cached, every byte is written once");
     }
-    if (args.policy.is_some() || args.registries_d.is_some()) && !args.secure_policy && !args.quiet {
-        output::warning("--policy and --registries.d have no effect without --secure-policy");
+    if args.guard.is_idle() && !args.quiet {
+        output::warning(signatures::IDLE);
     }
     if args.remove_signatures && args.from.is_some() && !args.quiet {
         output::warning("--remove-signatures has no effect here: it is for the side that makes the imageset");

@@ -5,6 +5,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oc_mirror_model::digest::Digest;
+use ring::digest::SHA256;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 
@@ -103,6 +104,13 @@ impl SignatureKey {
             },
         };
         Ok(Self { pair })
+    }
+
+    /// Returns the key of a name, which is no secret: always the same one, for images that are made up to try plugins with.
+    pub(crate) fn made_up(name: &str) -> Self {
+        let seed = ring::digest::digest(&SHA256, format!("a key that oc-mirror makes up: {name}").as_bytes());
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed.as_ref()).expect("32 bytes are a seed");
+        Self { pair: Pair::Ed25519(pair) }
     }
 
     /// Returns the identity of its public half: the SHA-256 of it in DER.

@@ -59,8 +59,8 @@ pub use guard::Guard;
 pub use on_error::OnError;
 pub use preflight::{Examine, Finding, Unfit};
 pub use workspace::{
-    ResourcesOf, Workspace, cache_in, directory_of_workspace, resources_in, trusted_keys_in,
-    trusted_publishers_in,
+    Remembered, ResourcesOf, Workspace, cache_in, directory_of_workspace, remembered_in, resources_in,
+    trusted_keys_in, trusted_publishers_in,
 };
 
 use crate::archive::TrustedKeys;

@@ -9,19 +9,20 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use oc_mirror_model::cases::{CaseTable, FullAnswer, MadeAnswer, MadeImage, named};
+use oc_mirror_model::cases::{CaseTable, FullAnswer, MadeAnswer, MadeImage, named, with_keys};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::media_type;
 use oc_mirror_model::platform::Platform;
 use oc_mirror_model::policy::{Decision, Verdict};
-use oc_mirror_model::reference::{Reference, Selector, Source};
+use oc_mirror_model::reference::{Reference, Selector, Source, Tag};
 use oc_mirror_model::request::ImageRequest;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::alone::{Alone, NoVerdict, run_info};
 use super::images::{Origin, Origins, RunImages};
 use super::judge::side_by_side;
+use super::plugin_artifacts::{PluginArtifactError, Shelf};
 use crate::content::build::{BuildError, ImageSpec, Layer, LayerBuilder};
 use crate::content::memory::Memory;
 use crate::content::{
@@ -34,6 +35,7 @@ use crate::source::{
     Services,
 };
 use crate::transfer::Retry;
+use crate::trust::signing::SignatureKey;
 
 /// A world that a plugin is tried in.
 pub struct Rehearsal(pub(super) Alone);
@@ -49,6 +51,15 @@ pub enum RehearsalError {
         /// What happened.
         #[source]
         cause: BuildError,
+    },
+    /// An image of the table cannot be signed.
+    #[error("the image `{name}` cannot be signed")]
+    Signature {
+        /// Its name.
+        name: String,
+        /// What happened.
+        #[source]
+        cause: PluginArtifactError,
     },
     /// The plugin looks at images, and this one is not in the table.
     #[error("the image `{0}` is not in the table")]
@@ -69,7 +80,11 @@ impl Rehearsal {
         let mut world = World::default();
         for (name, image) in &table.images {
             let made = world.add(name, image, &scratch).await;
-            made.map_err(|cause| RehearsalError::Image { name: name.clone(), cause })?;
+            let made = made.map_err(|cause| RehearsalError::Image { name: name.clone(), cause })?;
+            if let Some((reference, root)) = made {
+                let signed = world.sign(&reference, &root, image, &events).await;
+                signed.map_err(|cause| RehearsalError::Signature { name: name.clone(), cause })?;
+            }
         }
         let retry = Retry { times: 0, ..Retry::default() };
         let images = RunImages::new(Arc::new(world), retry, events.clone(), HashSet::new(), None, None, None);
@@ -85,6 +100,11 @@ impl Rehearsal {
             signatures: Arc::new(NoKeys),
         };
         Ok(Self(Alone(Arc::new(Lent { run: run_info(program, &table.time, Some(1)), services }))))
+    }
+
+    /// Returns settings of the table with the public keys that they name.
+    pub fn settings(settings: &Value) -> Value {
+        with_keys(settings, &|name| SignatureKey::made_up(name).public_pem())
     }
 
     /// Has a policy judge an image, as a run does: its reference first, and if that passes the image.
@@ -144,8 +164,14 @@ struct World {
 }
 
 impl World {
-    async fn add(&mut self, name: &str, image: &MadeImage, scratch: &Path) -> Result<(), BuildError> {
-        let Ok(Source::Registry(reference)) = named(name) else { return Ok(()) };
+    /// Adds an image; returns its name, and the digest of what is under it.
+    async fn add(
+        &mut self,
+        name: &str,
+        image: &MadeImage,
+        scratch: &Path,
+    ) -> Result<Option<(Reference, Digest)>, BuildError> {
+        let Ok(Source::Registry(reference)) = named(name) else { return Ok(None) };
         let registry = self.registries.entry(reference.registry.to_string()).or_default().clone();
         let mut layers = Vec::new();
         for files in &image.layers {
@@ -168,11 +194,37 @@ impl World {
             _ => index(image, &children, &registry, &reference).await?,
         };
         if let Selector::Tag(tag) = &reference.selector() {
-            let selector = Selector::Digest(root);
+            let selector = Selector::Digest(root.clone());
             let manifest = registry.manifest(&reference.repository, &selector).await?;
             registry.put_tag(&reference.repository, tag, &manifest).await?;
             self.tags.entry(reference.name()).or_default().push(tag.to_string());
         }
+        Ok(Some((reference, root)))
+    }
+
+    /// Signs an image as its keys would, with cosign.
+    async fn sign(
+        &mut self,
+        reference: &Reference,
+        root: &Digest,
+        image: &MadeImage,
+        events: &SharedEvents,
+    ) -> Result<(), PluginArtifactError> {
+        if image.signed_by.is_empty() {
+            return Ok(());
+        }
+        let registry = self.registry(reference)?;
+        let claimed = match image.signed_as.as_deref().map(named) {
+            Some(Ok(Source::Registry(other))) => other.name(),
+            _ => reference.name(),
+        };
+        let retry = Retry { times: 0, ..Retry::default() };
+        let shelf = Shelf::in_registry(registry, reference.clone(), retry, events.clone());
+        for name in &image.signed_by {
+            shelf.sign_as(root, &SignatureKey::made_up(name), &claimed).await?;
+        }
+        let tag = Tag::of_attachment(root, "sig").map(String::from);
+        self.tags.entry(reference.name()).or_default().extend(tag);
         Ok(())
     }
 

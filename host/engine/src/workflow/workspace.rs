@@ -28,6 +28,7 @@ use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::Target;
 use oc_mirror_model::report::RunReport;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{WorkflowError, WorkflowErrorKind, resources};
@@ -96,6 +97,28 @@ fn publishing(target: &Target) -> String {
 /// Returns where the workspace in `parent` keeps what makes runs faster. It can be used beside a run.
 pub fn cache_in(parent: &Path) -> PathBuf {
     cache_of(&directory_of_workspace(parent))
+}
+
+/// What plugins of the last run have left for the next one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Remembered {
+    /// The sequence of that run; 0 if there was none.
+    pub sequence: u64,
+    /// The state of each source, by its name.
+    pub state: BTreeMap<String, Value>,
+}
+
+/// Reads what the plugins of the workspace in `parent` would be told by the next run. Nothing is locked: it is of some moment.
+/// A record that is kept elsewhere is not seen.
+pub async fn remembered_in(parent: &Path) -> Result<Remembered, WorkflowError> {
+    let records = Local::new(directory_of_workspace(parent).join("metadata.json"));
+    let Some(uid) = records.chains().await?.first().copied() else { return Ok(Remembered::default()) };
+    let stored = records.load(uid).await?;
+    let last = stored.as_ref().and_then(|stored| stored.chain.last());
+    Ok(Remembered {
+        sequence: stored.as_ref().map_or(0, |stored| stored.chain.sequence()),
+        state: last.map(|last| last.plugin_state.clone()).unwrap_or_default(),
+    })
 }
 
 /// Resources for clusters that a workspace has, of one target.

@@ -124,10 +124,15 @@ impl Checker<'_> {
     fn mapping(&mut self, at: Position, entries: &[Entry], object: &Value, path: &str) -> Value {
         let none = Map::new();
         let known = fields(&[object]).unwrap_or(&none);
+        // What the keys of an open mapping are is the user's affair, their case too.
+        let open = object.get("additionalProperties").filter(|schema| schema.is_object());
         let mut values = Map::new();
         let mut seen: BTreeMap<String, u32> = BTreeMap::new();
         for entry in entries {
-            let name = self.field_name(entry, known, path);
+            let name = match open {
+                Some(_) => Some(entry.key.clone()),
+                None => self.field_name(entry, known, path),
+            };
             if let Some(line) =
                 seen.insert(name.clone().unwrap_or_else(|| entry.key.clone()), entry.key_at.line)
             {
@@ -136,7 +141,7 @@ impl Checker<'_> {
             }
             let Some(name) = name else { continue };
             let below = join(path, &name);
-            match known.get(&name) {
+            match known.get(&name).or(open) {
                 Some(_) if is_identity(path, &name) => {
                     values.insert(name, entry.value.text().unwrap_or_default().into());
                 }

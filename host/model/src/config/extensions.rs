@@ -1,5 +1,7 @@
 //! What users bring themselves: [`PluginEntry`], [`PolicyEntry`], and [`BlockedImage`] for the built-in policy.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,10 @@ pub struct PluginEntry {
     /// What the component gets as its configuration.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub config: serde_json::Value,
+    /// Texts of files for its configuration, by the key that they get there: `keys: [cosign.pub]` adds to the list `keys` of
+    /// `config`, `text: notes.txt` makes the text `text`. Paths are relative to this file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config_files: BTreeMap<String, ConfigFiles>,
     /// The capabilities granted to it, of those it asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<String>,
@@ -43,6 +49,10 @@ pub struct PolicyEntry {
     /// What the component gets as its configuration.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub config: serde_json::Value,
+    /// Texts of files for its configuration, by the key that they get there: `keys: [cosign.pub]` adds to the list `keys` of
+    /// `config`, `text: notes.txt` makes the text `text`. Paths are relative to this file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config_files: BTreeMap<String, ConfigFiles>,
     /// The capabilities granted to it, of those it asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<String>,
@@ -55,6 +65,26 @@ pub struct PolicyEntry {
     /// Where its grants are in the text, or would be.
     #[serde(skip)]
     pub grants_at: WrittenAt,
+}
+
+/// Files whose texts become part of the configuration of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ConfigFiles {
+    /// The text of one file.
+    One(String),
+    /// A list of the texts of files.
+    Several(Vec<String>),
+}
+
+impl ConfigFiles {
+    /// Returns the files, as they are named.
+    pub fn paths(&self) -> &[String] {
+        match self {
+            Self::One(path) => std::slice::from_ref(path),
+            Self::Several(paths) => paths,
+        }
+    }
 }
 
 /// Whose signature a plugin has to have.

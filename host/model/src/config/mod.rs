@@ -28,7 +28,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use extensions::{
-    BlockedImage, PluginEntry, PluginTrust, PolicyEntry, PolicyFailure, PolicyMode, WrittenAt,
+    BlockedImage, ConfigFiles, PluginEntry, PluginTrust, PolicyEntry, PolicyFailure, PolicyMode, WrittenAt,
 };
 pub use hints::closest;
 pub use locate::{locate, locate_key};

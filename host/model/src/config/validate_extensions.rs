@@ -1,8 +1,11 @@
 //! The rules for what users bring themselves: blocked images, plugins, policies.
 
-use regex::Regex;
+use std::collections::BTreeMap;
 
-use super::extensions::{BlockedImage, PluginEntry, PluginTrust, PolicyEntry, WrittenAt};
+use regex::Regex;
+use serde_json::Value;
+
+use super::extensions::{BlockedImage, ConfigFiles, PluginEntry, PluginTrust, PolicyEntry, WrittenAt};
 use super::validate::Validator;
 use crate::plugin_source::PluginSource;
 use crate::reference::Source;
@@ -88,6 +91,7 @@ pub(super) fn plugins(validator: &mut Validator<'_>, plugins: &mut [PluginEntry]
     for (index, plugin) in plugins.iter_mut().enumerate() {
         let path = format!("{list}[{index}]");
         component(validator, &path, &plugin.name, &plugin.source, plugin.trust.as_ref());
+        config_files(validator, &path, &plugin.config, &plugin.config_files);
         plugin.grants_at = grants_at(validator, &path);
     }
 }
@@ -102,6 +106,7 @@ pub(super) fn policies(validator: &mut Validator<'_>, policies: &mut [PolicyEntr
     for (index, policy) in policies.iter_mut().enumerate() {
         let path = format!("{list}[{index}]");
         component(validator, &path, &policy.name, &policy.source, policy.trust.as_ref());
+        config_files(validator, &path, &policy.config, &policy.config_files);
         policy.grants_at = grants_at(validator, &path);
     }
 }
@@ -135,6 +140,36 @@ fn component(
             "no key is named, so that no signature could count",
             "name files with public keys, or remove `trust`",
         );
+    }
+}
+
+/// Texts of files and what is written there already have to go together.
+fn config_files(
+    validator: &mut Validator<'_>,
+    path: &str,
+    config: &Value,
+    files: &BTreeMap<String, ConfigFiles>,
+) {
+    for (key, named) in files {
+        let at = format!("{path}.configFiles.{key}");
+        if named.paths().iter().all(String::is_empty) {
+            validator.error(&at, "no file is named", "name files relative to this one");
+        }
+        match (config.get(key), named) {
+            (None, _) if config.is_null() || config.is_object() => {}
+            (Some(Value::Array(_)), ConfigFiles::Several(_)) => {}
+            (Some(_), ConfigFiles::One(_)) => validator.error(
+                &at,
+                format!("`config.{key}` is written there already"),
+                "remove one of the two",
+            ),
+            (Some(_), ConfigFiles::Several(_)) => validator.error(
+                &at,
+                format!("`config.{key}` is no list, to which texts could be added"),
+                "remove one of the two, or make it a list",
+            ),
+            (None, _) => validator.error(&at, "`config` has no keys", "write `config` as a mapping"),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use oc_mirror_model::plugin_source::PluginSource;
 use oc_mirror_model::reference::Source;
 use tokio::runtime::Runtime;
 
+use super::named::Named;
 use crate::args::NetworkArgs;
 use crate::commands::{interrupted, list, runtime};
 use crate::components::{self, artifact_failed};
@@ -47,12 +48,12 @@ impl Desk {
     }
 
     /// Fetches a plugin of a registry or layout.
-    pub(super) async fn fetch(&self, plugin: &str) -> Result<Fetched, CliError> {
-        let PluginSource::Image(source) = components::parse(plugin)? else {
-            return Err(CliError::new(format!("`{plugin}` is not in a registry or image layout"))
+    pub(super) async fn fetch(&self, plugin: &Named) -> Result<Fetched, CliError> {
+        let PluginSource::Image(source) = &plugin.source else {
+            return Err(CliError::new(format!("`{}` is not in a registry or image layout", plugin.text))
                 .hint("name docker://HOST/REPOSITORY:TAG or oci:DIR:NAME"));
         };
-        self.artifacts.fetch(&source).await.map_err(|error| failed(plugin, &error))
+        self.artifacts.fetch(source).await.map_err(|error| failed(&plugin.text, &error))
     }
 
     /// Opens a place that plugins are put to.

@@ -1,6 +1,6 @@
 //! `oc-mirror plugin inspect`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use oc_mirror_engine::trust::plugin::{NotSigned, PublisherKeys, Signer};
 use oc_mirror_engine::workflow::plugin_artifacts::PluginArtifactError;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::list::print;
 use super::desk::{Desk, failed};
+use super::named::Named;
 use crate::args::{Format, NetworkArgs};
 use crate::components::{self, read_signature};
 use crate::error::CliError;
@@ -37,9 +38,10 @@ pub(super) fn run(
     network: &NetworkArgs,
 ) -> Result<u8, CliError> {
     let keys = components::keys(keys)?;
-    let opened = match PluginSource::is_image(plugin) {
-        true => artifact(&Desk::open(network)?, plugin, &keys)?,
-        false => local(plugin, &keys)?,
+    let named = Named::given(plugin)?;
+    let opened = match named.local(&plugins::host()?)? {
+        Some(binary) => local(&named, binary, &keys)?,
+        None => artifact(&Desk::open(network)?, &named, &keys)?,
     };
     let inspection = opened.binary.inspect().map_err(|error| {
         CliError::caused(format!("`{plugin}` is not a plugin for this program"), &error).hint(error.hint())
@@ -57,27 +59,25 @@ pub(super) fn run(
     Ok(exit::OK)
 }
 
-fn artifact(desk: &Desk, plugin: &str, keys: &PublisherKeys) -> Result<Opened, CliError> {
+fn artifact(desk: &Desk, named: &Named, keys: &PublisherKeys) -> Result<Opened, CliError> {
     desk.work(async {
-        let failed = |error: PluginArtifactError| failed(plugin, &error);
-        let fetched = desk.fetch(plugin).await?;
+        let failed = |error: PluginArtifactError| failed(&named.text, &error);
+        let fetched = desk.fetch(named).await?;
         let found = desk.artifacts.signatures(&fetched).await.map_err(failed)?;
         let signer = (!keys.is_empty()).then(|| keys.of_manifest(&fetched.digest, &found));
         Ok(Opened {
             artifact: Some(fetched.place()),
-            binary: Binary::new(plugin, fetched.component),
+            binary: Binary::new(&named.text, fetched.component),
             signatures: Some(found.len()),
             signer,
         })
     })
 }
 
-fn local(plugin: &str, keys: &PublisherKeys) -> Result<Opened, CliError> {
-    let binary = super::binary(&plugins::host()?, plugin)?;
-    let path = Path::new(plugin.strip_prefix("file:").unwrap_or(plugin));
-    if !path.exists() {
+fn local(named: &Named, binary: Binary, keys: &PublisherKeys) -> Result<Opened, CliError> {
+    let PluginSource::File(path) = &named.source else {
         return Ok(Opened { binary, artifact: None, signatures: None, signer: None });
-    }
+    };
     let signature = read_signature(path)?;
     let signer = (!keys.is_empty()).then(|| keys.of_bytes(binary.bytes(), signature.as_deref()));
     Ok(Opened { binary, artifact: None, signatures: Some(signature.iter().len()), signer })

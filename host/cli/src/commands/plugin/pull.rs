@@ -8,6 +8,7 @@ use oc_mirror_model::report::exit;
 use oc_mirror_plugin_host::Binary;
 
 use super::desk::{Desk, failed};
+use super::named::Named;
 use crate::error::CliError;
 use crate::{components, output};
 
@@ -20,8 +21,9 @@ pub(super) fn run(
     overwrite: bool,
 ) -> Result<u8, CliError> {
     let keys = components::keys(keys)?;
+    let named = Named::given(plugin)?;
     let fetched = desk.work(async {
-        let fetched = desk.fetch(plugin).await?;
+        let fetched = desk.fetch(&named).await?;
         if !keys.is_empty() {
             let signer = desk.artifacts.signer(&fetched, &keys).await;
             let signer = signer.map_err(|error| failed(plugin, &error))?;

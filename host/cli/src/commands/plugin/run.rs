@@ -9,10 +9,10 @@ use oc_mirror_engine::source::PluginError;
 use oc_mirror_engine::transfer::Retry;
 use oc_mirror_engine::trust::plugin::PublisherKeys;
 use oc_mirror_engine::workflow::recording::{Header, Outside, Recorder, RecordingError, Replay};
-use oc_mirror_engine::workflow::tryout::{NoVerdict, Tryout, scratch_in};
+use oc_mirror_engine::workflow::tryout::{Around, NoVerdict, Tryout, scratch_in};
+use oc_mirror_engine::workflow::{cache_in, directory_of_workspace, remembered_in};
 use oc_mirror_model::config::PluginTrust;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::plugin_source::PluginSource;
 use oc_mirror_model::policy::Decision;
 use oc_mirror_model::reference::{InvalidReference, Source};
 use oc_mirror_model::report::exit;
@@ -23,14 +23,15 @@ use serde_json::{Value, json};
 use super::super::check::plural;
 use super::super::list::{asking, print};
 use super::super::mirror::configuration;
+use super::desk::Desk;
+use super::named::Named;
 use super::said::{Said, Wanted};
-use super::{binary, desk::Desk};
 use crate::args::PluginRunArgs;
 use crate::components::Finder;
 use crate::error::CliError;
 use crate::output;
 use crate::progress::Console;
-use crate::{environment, plugins, signatures};
+use crate::{config_files, environment, plugins, signatures};
 
 /// What can name a component in a registry, which a replay does not ask.
 const REGISTRY: &str = "docker://";
@@ -66,7 +67,13 @@ pub(super) fn run(args: &PluginRunArgs) -> Result<u8, CliError> {
         None => outside,
     };
     let count = (!requests.is_empty()).then_some(requests.len() as u64);
-    let tryout = Tryout::new(&desk.run, outside, directory.path(), count);
+    if args.guard.is_idle() {
+        output::warning(signatures::IDLE);
+    }
+    // Below the recording, so that signatures are a part of it.
+    let guard = signatures::guard(&args.guard, outside.http.clone())?;
+    let around = Around { guard, ..around(args.workspace.as_deref(), &desk)? };
+    let tryout = Tryout::new(&desk.run, outside, directory.path(), count, around);
     let shown = asked.described();
     let outcome = desk.work(async {
         Ok(match requests.is_empty() {
@@ -91,6 +98,18 @@ pub(super) fn run(args: &PluginRunArgs) -> Result<u8, CliError> {
         return Err(lacks(&lacking));
     }
     Ok(if said.is_good() { exit::OK } else { exit::GENERIC })
+}
+
+/// Returns what a workspace has for the plugins of its next run.
+fn around(workspace: Option<&str>, desk: &Desk) -> Result<Around, CliError> {
+    let Some(named) = workspace else { return Ok(Around::default()) };
+    let parent = PathBuf::from(named.strip_prefix("file://").unwrap_or(named));
+    if !directory_of_workspace(&parent).is_dir() {
+        return Err(CliError::new(format!("there is no workspace in `{}`", parent.display()))
+            .hint("name the directory that a mirror run was given; without --workspace it is a first run"));
+    }
+    let remembered = desk.work(async { Ok(remembered_in(&parent).await?) })?;
+    Ok(Around { remembered, cache: Some(cache_in(&parent)), guard: None })
 }
 
 /// Returns the outside as it is.
@@ -226,15 +245,12 @@ impl Asked {
 
 /// Finds a component as the command line names it.
 fn named(plugin: &str, host: &Host, desk: &Desk, offline: bool) -> Result<Binary, CliError> {
-    if let Some(builtin) = plugin.strip_prefix("builtin:") {
-        return host.builtin(builtin).map_err(|e| plugins::failed(format!("`{plugin}` cannot be used"), &e));
-    }
-    if !PluginSource::is_image(plugin) {
-        return binary(host, plugin);
-    }
     refuse_registry(plugin, offline)?;
-    let fetched = desk.work(desk.fetch(plugin))?;
-    Ok(Binary::new(plugin, fetched.component))
+    let named = Named::given(plugin)?;
+    match named.local(host)? {
+        Some(binary) => Ok(binary),
+        None => Ok(Binary::new(plugin, desk.work(desk.fetch(&named))?.component)),
+    }
 }
 
 /// Finds the component of an entry, and lets it pass only if it is signed as the entry wants it.
@@ -265,7 +281,8 @@ fn refuse_registry(plugin: &str, offline: bool) -> Result<(), CliError> {
 
 /// Finds an entry of a configuration by its name.
 fn entry(path: &Path, name: &str) -> Result<Entry, CliError> {
-    let mirror = configuration(path, false)?.configuration.mirror;
+    let mut mirror = configuration(path, false)?.configuration.mirror;
+    config_files::inline(&mut mirror, path.parent().unwrap_or(Path::new("")))?;
     let sources = mirror.plugins.into_iter().map(|e| (e.name, e.source, e.trust, e.config, e.grants));
     let policies = mirror.policies.into_iter().map(|e| (e.name, e.source, e.trust, e.config, e.grants));
     let entries: Vec<_> = sources.chain(policies).collect();

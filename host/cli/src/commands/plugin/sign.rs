@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use oc_mirror_engine::fsx;
-use oc_mirror_model::plugin_source::PluginSource;
 use oc_mirror_model::report::exit;
 
 use super::desk::{Desk, failed};
+use super::named::Named;
 use crate::args::NetworkArgs;
 use crate::components::signature_of;
 use crate::error::CliError;
@@ -14,16 +14,18 @@ use crate::{keys, output, plugins};
 
 /// Signs a plugin.
 pub(super) fn run(plugin: &str, sign_keys: &[String], network: &NetworkArgs) -> Result<u8, CliError> {
-    match PluginSource::is_image(plugin) {
-        true => artifact(&Desk::open(network)?, plugin, sign_keys),
-        false => file(Path::new(plugin.strip_prefix("file:").unwrap_or(plugin)), sign_keys),
+    let named = Named::given(plugin)?;
+    match named.signed_file()? {
+        Some(path) => file(path, sign_keys),
+        None => artifact(&Desk::open(network)?, &named, sign_keys),
     }
 }
 
-fn artifact(desk: &Desk, plugin: &str, sign_keys: &[String]) -> Result<u8, CliError> {
+fn artifact(desk: &Desk, named: &Named, sign_keys: &[String]) -> Result<u8, CliError> {
     let keys = sign_keys.iter().map(|named| keys::publisher(named)).collect::<Result<Vec<_>, _>>()?;
     // What is signed is a plugin, and is there.
-    let fetched = desk.work(desk.fetch(plugin))?;
+    let fetched = desk.work(desk.fetch(named))?;
+    let plugin = named.text.as_str();
     let shelf = desk.shelf(plugin)?;
     desk.work(async {
         for key in &keys {

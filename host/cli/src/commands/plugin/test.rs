@@ -1,6 +1,6 @@
 //! `oc-mirror plugin test`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use oc_mirror_engine::policy::{Mode, OnFailure};
@@ -15,8 +15,9 @@ use oc_mirror_plugin_host::{Binary, Host, LoadError, LoadErrorKind, PluginSpec};
 use serde_json::{Value, json};
 
 use super::super::list::print;
-use super::binary;
-use crate::args::Format;
+use super::desk::Desk;
+use super::named::Named;
+use crate::args::{Format, NetworkArgs};
 use crate::error::CliError;
 use crate::output::clean;
 use crate::plugins;
@@ -27,11 +28,13 @@ const NAME: &str = "plugin";
 /// How a table is worked through.
 pub(super) struct Options<'a> {
     /// The component, in place of the one that the table names.
-    pub(super) plugin: Option<&'a Path>,
+    pub(super) plugin: Option<&'a str>,
     /// A part of the names of the cases that are asked.
     pub(super) case: Option<&'a str>,
     /// How the outcome is printed.
     pub(super) output: Format,
+    /// How to reach the component, if it is in a registry.
+    pub(super) network: &'a NetworkArgs,
 }
 
 /// What became of a case.
@@ -81,18 +84,14 @@ pub(super) fn run(path: &Path, options: &Options<'_>) -> Result<u8, CliError> {
 /// Finds the component: the command line wins over the table.
 fn component(host: &Host, path: &Path, table: &CaseTable, options: &Options<'_>) -> Result<Binary, CliError> {
     let named = match (options.plugin, &table.plugin) {
-        (Some(given), _) => given.to_owned(),
-        (None, Some(named)) => {
-            let named = PathBuf::from(named.strip_prefix("file:").unwrap_or(named));
-            let beside = path.parent().unwrap_or(Path::new("")).join(&named);
-            if beside.exists() { beside } else { named }
-        }
+        (Some(given), _) => Named::given(given)?,
+        (None, Some(named)) => Named::parse(named, path.parent().unwrap_or(Path::new("")))?,
         (None, None) => {
             return Err(CliError::new(format!("`{}` does not say which plugin to test", path.display()))
                 .hint("name it with `plugin:` in the table, or with --plugin FILE"));
         }
     };
-    binary(host, &named.to_string_lossy())
+    named.binary(host, || Desk::open(options.network))
 }
 
 /// One case about to be asked.
@@ -156,7 +155,7 @@ impl<'a> Trial<'a> {
         Ok(PluginSpec {
             name: NAME.to_owned(),
             binary: self.binary.clone(),
-            settings: if config.is_null() { json!({}) } else { config.clone() },
+            settings: if config.is_null() { json!({}) } else { Rehearsal::settings(config) },
             grants: plugins::parse_grants(NAME, grants)?,
         })
     }

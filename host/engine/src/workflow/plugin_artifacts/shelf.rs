@@ -99,6 +99,16 @@ impl Shelf {
     /// Signs an artifact that is there, as cosign does: the signature joins those that there are. `false`: the key has signed
     /// it before.
     pub async fn sign(&self, digest: &Digest, key: &SignatureKey) -> Result<bool, PluginArtifactError> {
+        self.sign_as(digest, key, &self.signed_name()).await
+    }
+
+    /// Signs an artifact of which the signature says that it has another name.
+    pub(in crate::workflow) async fn sign_as(
+        &self,
+        digest: &Digest,
+        key: &SignatureKey,
+        name: &str,
+    ) -> Result<bool, PluginArtifactError> {
         let tag = signature_tag(digest).ok_or_else(|| {
             let reason = "signatures of such digests have no place, as tags are shorter".to_owned();
             ContentError::new(digest.to_string(), ContentErrorKind::Refused(reason))
@@ -115,7 +125,7 @@ impl Shelf {
             }
             layers.extend(manifest.image().map(|image| image.layers.clone()).unwrap_or_default());
         }
-        let signed = key.sign_manifest(digest, &self.signed_name())?;
+        let signed = key.sign_manifest(digest, name)?;
         let mut layer = Descriptor::of(SIMPLE_SIGNING, &signed.payload);
         layer.annotations.insert(SIGNATURE.to_owned(), signed.signature);
         self.put(&layer, &signed.payload).await?;

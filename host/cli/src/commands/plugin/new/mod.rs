@@ -15,8 +15,8 @@ use crate::error::CliError;
 use crate::output;
 
 macro_rules! repository {
-    ($path:literal) => {
-        include_str!(concat!("../../../../../../", $path))
+    ($($path:literal),+) => {
+        include_str!(concat!("../../../../../../", $($path),+))
     };
 }
 use repository;
@@ -41,11 +41,7 @@ pub(super) fn run(
         PluginLanguage::Python => Some(scripted::PYTHON),
         PluginLanguage::Javascript => Some(scripted::JAVASCRIPT),
     };
-    if let (Some(template), PluginKind::Source) = (&template, kind) {
-        return Err(CliError::new(format!("there is no template of a source in {}", template.language))
-            .hint("begin with a policy and change `worlds` to `content-source`, or take --language rust"));
-    }
-    let files = template.as_ref().map_or_else(|| rust::files(name, kind), |t| t.files(name));
+    let files = template.as_ref().map_or_else(|| rust::files(name, kind), |t| t.files(name, kind));
     for (path, text) in files {
         write(&root.join(path), &text)?;
     }
@@ -72,16 +68,31 @@ fn without_heading(cases: &str) -> String {
     cases.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect()
 }
 
+/// What an entry of a configuration says of an example, as YAML in one line.
+struct Usage {
+    config: &'static str,
+    grants: &'static str,
+}
+
+/// What a plugin is, at the beginning of a sentence.
+fn what_it_is(kind: PluginKind) -> &'static str {
+    match kind {
+        PluginKind::Policy => "A policy",
+        PluginKind::Source => "A content source",
+    }
+}
+
 /// The part of a README that says how a plugin gets into a configuration.
-fn in_a_configuration(name: &str, kind: PluginKind, config: &str) -> String {
+fn in_a_configuration(name: &str, kind: PluginKind, usage: &Usage) -> String {
     let section = match kind {
         PluginKind::Policy => "policies",
         PluginKind::Source => "plugins",
     };
+    let Usage { config, grants } = usage;
     format!(
         "In a configuration:\n\n```yaml\nmirror:\n  {section}:\n    - name: {name}\n      \
          source: file:target/components/{name}.wasm    # relative to the configuration\n      \
-         config: {config}\n      grants: []\n```\n"
+         config: {config}\n      grants: {grants}\n```\n"
     )
 }
 

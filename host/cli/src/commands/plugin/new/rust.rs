@@ -1,6 +1,6 @@
 //! Projects in Rust. They bring their own copy of the SDK and of the contract, since neither is in a registry of crates.
 
-use super::{in_a_configuration, repository, retitled, without_heading};
+use super::{Usage, in_a_configuration, repository, retitled, what_it_is, without_heading};
 use crate::args::PluginKind;
 
 /// The sources of the SDK, and what the contract is.
@@ -23,6 +23,7 @@ struct Example {
     manifest: &'static str,
     schema: &'static str,
     cases: &'static str,
+    usage: Usage,
 }
 
 const POLICY: Example = Example {
@@ -31,6 +32,7 @@ const POLICY: Example = Example {
     manifest: repository!("examples/policies/deny-label/plugin.toml"),
     schema: repository!("examples/policies/deny-label/settings.schema.json"),
     cases: repository!("examples/policies/deny-label/cases.yaml"),
+    usage: Usage { config: "{label: stage, value: beta}", grants: "[]" },
 };
 
 const SOURCE: Example = Example {
@@ -39,14 +41,22 @@ const SOURCE: Example = Example {
     manifest: repository!("examples/sources/tags/plugin.toml"),
     schema: repository!("examples/sources/tags/settings.schema.json"),
     cases: repository!("examples/sources/tags/cases.yaml"),
+    usage: Usage {
+        config: "{repository: quay.io/prometheus/busybox, prefix: glibc}",
+        grants: "[registry:quay.io/prometheus]",
+    },
 };
+
+fn example(kind: PluginKind) -> Example {
+    match kind {
+        PluginKind::Policy => POLICY,
+        PluginKind::Source => SOURCE,
+    }
+}
 
 /// The files of a project, by path.
 pub(super) fn files(name: &str, kind: PluginKind) -> Vec<(String, String)> {
-    let example = match kind {
-        PluginKind::Policy => POLICY,
-        PluginKind::Source => SOURCE,
-    };
+    let example = example(kind);
     let manifest = retitled(example.manifest, example.name, name);
     let cases = retitled(&without_heading(example.cases), example.name, name);
     let mut files = vec![
@@ -119,11 +129,8 @@ rstest = { version = "0.28", default-features = false }
 );
 
 fn readme(name: &str, kind: PluginKind) -> String {
-    let what = match kind {
-        PluginKind::Policy => "A policy",
-        PluginKind::Source => "A content source",
-    };
-    let configuration = in_a_configuration(name, kind, "{}");
+    let what = what_it_is(kind);
+    let configuration = in_a_configuration(name, kind, &example(kind).usage);
     format!(
         "# {name}\n\n{what} for oc-mirror. `src/lib.rs` is the whole plugin; `plugin.toml` says what it is and which \
          capabilities it wants, `settings.schema.json` what its settings are, `cases.yaml` what it is to answer.\n\n\
