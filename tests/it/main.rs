@@ -19,6 +19,7 @@ mod credentials;
 mod deletion;
 mod depot;
 mod differential;
+mod doctor;
 mod dry_run;
 mod enclaves;
 mod examples;

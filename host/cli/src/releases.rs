@@ -1,6 +1,6 @@
 //! What the plugin `release` is told: settings and grants, out of the section `platform` of a configuration.
 
-use oc_mirror_model::config::{ApiVersion, ReleasePlatform};
+use oc_mirror_model::config::{ApiVersion, ReleasePlatform, ReleaseType};
 use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
@@ -64,6 +64,22 @@ impl Servers {
             .into_iter()
             .chain(http)
             .collect()
+    }
+
+    /// Returns what is asked of the servers because of a configuration, by what it is for.
+    pub(crate) fn asked(&self, platform: &ReleasePlatform) -> Vec<(&'static str, String)> {
+        let architecture = platform.architectures.first().map_or("amd64", String::as_str);
+        let of = |kind: ReleaseType, server: &str| {
+            let channel = platform.channels.iter().find(|channel| channel.kind == kind)?;
+            let join = if server.contains('?') { '&' } else { '?' };
+            Some(("update graph", format!("{server}{join}channel={}&arch={architecture}", channel.name)))
+        };
+        let is_asked = platform.release.is_none();
+        let graphs = [of(ReleaseType::Ocp, &self.ocp), of(ReleaseType::Okd, &self.okd)];
+        let data = self.graph_data.iter().map(|url| ("data of the update graph", url.clone()));
+        let needs_data = platform.graph && platform.graph_image.is_none();
+        let graphs = graphs.into_iter().flatten().filter(|_| is_asked);
+        graphs.chain(data.filter(|_| needs_data)).collect()
     }
 
     /// Returns the settings.

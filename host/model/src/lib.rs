@@ -9,6 +9,7 @@ pub mod bucket;
 pub mod cases;
 pub mod check;
 pub mod checksum;
+pub mod checkup;
 pub mod cluster_report;
 pub mod clusters;
 pub mod config;

@@ -6,6 +6,7 @@ mod check;
 mod cluster_access;
 mod clusters;
 mod delete;
+mod doctor;
 mod keys;
 mod lint;
 mod plugin;
@@ -24,6 +25,7 @@ use cluster_access::HEADING as CLUSTERS;
 pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 pub(crate) use delete::DeleteArgs;
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use keys::{KeyArgs, KeyCommand, SignArgs, VerifyArgs};
 pub(crate) use lint::{Deny, LintArgs};
 pub(crate) use plugin::{PluginArgs, PluginCommand, PluginKind, PluginLanguage, PluginRunArgs};
@@ -77,6 +79,8 @@ pub(crate) enum Command {
     Clusters(ClustersArgs),
     /// Tell what is wrong with configurations, and what is likely not meant; and write old ones anew
     Lint(LintArgs),
+    /// Look at all that a run needs before it begins: servers, credentials, clocks, space
+    Doctor(Box<DoctorArgs>),
     /// Print the JSON Schema of a configuration, or of a file about clusters
     Schema(SchemaArgs),
     /// Look into the program itself

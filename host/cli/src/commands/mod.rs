@@ -6,6 +6,7 @@ pub(crate) mod clusters;
 pub(crate) mod debug;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod doctor;
 pub(crate) mod key;
 pub(crate) mod lint;
 pub(crate) mod list;

@@ -6,6 +6,7 @@
 pub mod address;
 mod client;
 mod error;
+mod greeting;
 pub mod redirect;
 mod retry;
 mod secret;
@@ -14,6 +15,7 @@ mod window;
 
 pub use client::{Body, HttpClient, UploadBody, plain_client, read_capped};
 pub use error::{NetError, NetErrorKind, shown};
+pub use greeting::Greeting;
 pub use retry::{Backoff, Delay, Retry, parse_retry_after};
 pub use secret::Secret;
 pub use settings::{NetSettings, Proxies, Stall};

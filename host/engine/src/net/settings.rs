@@ -102,6 +102,7 @@ impl NetSettings {
             .user_agent(self.user_agent.as_str())
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(Duration::from_secs(30))
+            .tls_info(true)
             .tcp_nodelay(true)
             .tcp_keepalive(Duration::from_secs(30))
             .dns_resolver(Arc::new(resolver));

@@ -7,12 +7,13 @@ use oc_mirror_model::media_type;
 use oc_mirror_model::reference::Repository;
 use reqwest::Method;
 
-use super::answer::{MAX_ERROR_BYTES, RegistryAnswer};
+use super::answer::{MAX_ERROR_BYTES, RegistryAnswer, of_net};
 use super::auth::Scope;
 use super::client::Client;
 use super::profile::{Because, Found, Product, Profile, is_zot};
 use super::transport::Call;
 use crate::content::{ContentError, ContentErrorKind, ContentWrite};
+use crate::net::Greeting;
 
 /// What the probe's layer consists of.
 const LAYER: &[u8] =
@@ -21,6 +22,19 @@ const LAYER: &[u8] =
 const MAX_EXTENSIONS: u64 = 256 << 10;
 
 impl Client {
+    /// Returns what the registry shows of itself: its clock, and until when its certificate counts.
+    pub async fn greeting(&self) -> Result<Greeting, ContentError> {
+        let url = self.transport.endpoint().await?;
+        let greeting = Greeting::of(&self.transport.http, url).await;
+        greeting.map_err(|error| of_net(self.registry().as_str(), &error))
+    }
+
+    /// Answers whether the registry has the referrers API.
+    pub async fn has_referrers_api(&self, repository: &Repository) -> Result<bool, ContentError> {
+        let nobody = Digest::of(LAYER);
+        Ok(self.referrers_by_api(repository, &nobody, None).await?.is_some())
+    }
+
     /// Finds out which profile the registry has.
     ///
     /// Its name and first answer decide. zot has nothing in them, so a registry that is not told apart by anything else is asked

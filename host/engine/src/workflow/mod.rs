@@ -13,6 +13,7 @@ mod contents;
 pub mod deletion;
 pub mod describing;
 pub mod direct;
+pub mod doctor;
 mod error;
 pub mod from_disk;
 mod from_predecessor;

@@ -14,6 +14,7 @@ use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::reference::{
     InvalidReference, LayoutReference, Reference, Registry, Repository, Selector, Source, Tag, Target,
 };
+use url::Url;
 
 use super::from_disk::{Destination, SparseProbe};
 use super::images::{Origin, Origins};
@@ -25,7 +26,8 @@ use crate::fetch::GuardedFetch;
 use crate::layout::Layout;
 use crate::metadata::MetadataStore;
 use crate::metadata::in_registry::{InRegistry, REPOSITORY};
-use crate::net::{Delay, NetError, NetSettings, Proxies, Retry as RequestRetry, Stall};
+use crate::net::address::GuardedResolver;
+use crate::net::{Delay, Greeting, HttpClient, NetError, NetSettings, Proxies, Retry as RequestRetry, Stall};
 use crate::plan::names::Names;
 use crate::registry::conf::{Blocked, Located, Place, RegistriesConf};
 use crate::registry::profile::Product;
@@ -120,6 +122,9 @@ enum Readable {
     Mirrored(Arc<Mirrored>),
 }
 
+/// An image at a place that it may be read from, and the client to read it with, unless that must not be.
+pub(super) type Reader = (Reference, Result<Arc<Client>, ContentError>);
+
 /// One client for each registry, and what is known of how they are.
 pub(super) struct Clients {
     settings: NetworkSettings,
@@ -163,6 +168,47 @@ impl Network {
             told: Mutex::default(),
         };
         Ok(Self { clients: Arc::new(clients), registries, sources: Mutex::default() })
+    }
+
+    /// Returns all places that an image may be read from, with their clients: the mirrors that `registries.conf` names before what
+    /// the name stands for.
+    pub(super) fn readers(&self, image: &Reference) -> Result<Vec<Reader>, ContentError> {
+        let places = self.registries.places(image).map_err(|error| {
+            let reason = ContentErrorKind::Invalid("registries.conf cannot be followed".to_owned());
+            ContentError::with_source(image.to_string(), reason, error)
+        })?;
+        let client = |place: &Place| self.clients.of(place);
+        Ok(places.into_iter().map(|place| (place.reference.clone(), client(&place))).collect())
+    }
+
+    /// Returns the client of a target.
+    pub(super) fn writer(&self, target: &Target) -> Result<Client, ContentError> {
+        let settings = &self.clients.settings;
+        let name = match &target.prefix {
+            Some(prefix) => format!("{}/{prefix}", target.registry),
+            None => target.registry.to_string(),
+        };
+        let endpoint = self.registries.endpoint(&name);
+        if let Some(at) = endpoint.blocked {
+            return Err(blocked(&name, &at));
+        }
+        let tls_verify = settings.target_tls_verify && !endpoint.insecure;
+        let said = settings.profiles.of_target(&target.registry);
+        self.clients.client(&target.registry, tls_verify, settings.target_certificates.as_deref(), said)
+    }
+
+    /// Answers whether there is a credential for a repository.
+    pub(super) async fn has_credential(
+        &self,
+        registry: &Registry,
+        repository: Option<&Repository>,
+    ) -> Result<bool, CredentialError> {
+        Ok(self.clients.credentials.lookup(registry, repository).await?.is_some())
+    }
+
+    /// Asks a server for what it shows of itself. Its certificate has to be trusted.
+    pub(super) async fn greeting(&self, url: Url) -> Result<Greeting, NetError> {
+        Greeting::of(&HttpClient::new(&self.clients.net(true), GuardedResolver::default())?, url).await
     }
 
     /// Returns HTTP for plugins, which always has to be trusted.
