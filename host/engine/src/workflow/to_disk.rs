@@ -571,10 +571,9 @@ impl Making<'_> {
         // Policies have asked for configurations.
         for (image, blob) in carried(images, self.chain, self.base).filter(|(_, c)| !c.is_manifest()) {
             let Some(document) = prepared.images.document(&blob.digest) else { continue };
-            let (origin, count) = (origin_of(&prepared.sources, image, blob), document.len());
+            let origin = origin_of(&prepared.sources, image, blob);
             let stream = Box::pin(futures_util::stream::iter([Ok(document)]));
             writer.put_blob(&origin.repository, blob, stream).await?;
-            run.events.event(Event::Bytes { count: i64::try_from(count).unwrap_or(i64::MAX) });
         }
         // Whoever judges content is going to open them again.
         if prepared.subjects.is_empty() {
