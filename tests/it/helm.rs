@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oc_mirror_testkit::{FileServer, Image, ImageBuilder, sha256, tar_gz};
+use oc_mirror_testkit::{FileServer, Image, ImageBuilder, Registry, sha256, tar_gz};
 use serde_json::json;
 
 use crate::lab::{Chunks, Lab, names_in, read};
@@ -79,7 +79,10 @@ struct Charts {
 
 impl Charts {
     fn new() -> Self {
-        let lab = Lab::new();
+        Self::within(Lab::new())
+    }
+
+    fn within(lab: Lab) -> Self {
         let [web, web_old, db, side, job] = ["web 2", "web 1", "db", "side", "job"].map(image);
         lab.push(&web, "team/web", "2.0.0");
         lab.push(&web_old, "team/web", "1.0.0");
@@ -246,6 +249,78 @@ fn the_older_form_of_the_configuration() {
     c.lab.make(&[]).expect(0);
     c.lab.publish("disk", &[]).expect(0);
     c.lab.assert_published(&c.web, "team/web", "2.0.0");
+}
+
+#[test]
+fn a_chart_goes_and_what_another_one_uses_stays() {
+    let c = Charts::within(Lab::with(Registry::start(), Registry::builder().delete().start()));
+    let side = "{.spec.template.spec.containers[*].env[*].value}";
+    let repository = |charts: serde_json::Value| json!({ "repositories": [{ "name": "team", "url": c.url(), "charts": charts }] });
+    c.lab.configure_mirror(json!({ "helm": repository(json!([
+        { "name": "web", "version": "1.0.0", "imagePaths": [side] },
+        { "name": "web", "version": "2.0.0" },
+        { "name": "db", "imagePaths": [side] },
+    ])) }));
+    c.lab.make(&[]).expect(0);
+    c.lab.publish("disk", &["--workspace", &c.lab.file("far")]).expect(0);
+    // No network is needed to tell what a chart uses.
+    c.server.put("/charts/index.yaml", b"gone");
+    let document = |more: &str, version: &str| {
+        let charts = json!([{ "name": "web", "version": "^1.0" }, { "name": more, "version": version }]);
+        json!({
+            "kind": "DeleteImageSetConfiguration",
+            "apiVersion": "mirror.openshift.io/v2alpha1",
+            "delete": { "helm": repository(charts) },
+        })
+    };
+    c.lab.context.write("disc.yaml", document("web", "1.0.0").to_string());
+    let to = format!("docker://{}", c.lab.target.host());
+    let generate = ["delete", "-c", "disc.yaml", "--generate", "--workspace", &c.lab.file("disk"), &to];
+    let output = c.lab.context.run(&generate);
+    assert_eq!(output.code, 0, "{}", output.snapshot());
+    assert!(
+        output.raw_stderr.contains("1 image stays") && output.raw_stderr.contains("team/side:1"),
+        "{}",
+        output.snapshot()
+    );
+    let list = c.lab.path("disk/working-dir/delete/delete-images.yaml");
+    let text = String::from_utf8(read(&list)).expect("text");
+    assert!(text.contains("team/web:1.0.0") && text.contains("type: helmImage"), "{text}");
+    assert_eq!(text.matches("imageReference:").count(), 1, "{text}");
+    let file = list.display().to_string();
+    let delete = [
+        "delete",
+        "--dest-tls-verify=false",
+        "--delete-yaml-file",
+        &file,
+        "--workspace",
+        &c.lab.file("far"),
+        &to,
+    ];
+    let output = c.lab.context.run(&delete);
+    assert_eq!(output.code, 0, "{}", output.snapshot());
+    assert!(
+        c.lab.target.tags("team/web").iter().all(|tag| tag != "1.0.0"),
+        "{:?}",
+        c.lab.target.tags("team/web")
+    );
+    c.lab.assert_published(&c.web, "team/web", "2.0.0");
+    c.lab.assert_published(&c.db, "team/db", "1.5.0");
+    c.lab.assert_published(&c.side, "team/side", "1");
+    // What is wanted no more is not mourned, and what was deleted is not there any more.
+    let told = ["delete", "--delete-yaml-file", &file, "--workspace", &c.lab.file("disk")];
+    let output = c.lab.context.run(&told);
+    assert!(output.stdout.contains("the record has forgotten 1 image"), "{}", output.snapshot());
+    // What both have goes when both are meant, though one of them has nothing else left.
+    let document = document("db", "1.5.0");
+    c.lab.context.write("disc.yaml", document.to_string());
+    let output = c.lab.context.run(&generate);
+    assert_eq!(output.code, 0, "{}", output.snapshot());
+    let text = String::from_utf8(read(&list)).expect("text");
+    let listed: Vec<&str> =
+        text.lines().filter_map(|line| line.trim().strip_prefix("imageReference: ")).collect();
+    let named = |image: &str| format!("docker://{}/team/{image}", c.lab.target.host());
+    assert_eq!(listed, [named("db:1.5.0"), named("side:1")]);
 }
 
 #[test]

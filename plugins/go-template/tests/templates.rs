@@ -37,14 +37,17 @@ fn templates_are_executed(#[case] text: &str, #[case] expected: &str) {
 #[case("{{ fromToml \"\" }}", "map[]")]
 #[case("{{ $d := fromToml \"n = 0xff\" }}{{ kindOf $d.n }} {{ eq $d.n 255 }}", "int64 true")]
 #[case("{{ (fromToml \"a = inf\").a }} {{ (fromToml \"a = 1.0\").a }}", "+Inf 1")]
-#[case(
-    "{{ (fromToml \"a = 1979-05-27T07:32:00.5-07:00\").a }}",
-    "1979-05-27 07:32:00.5 -0700 -0700"
-)]
+#[case("{{ (fromToml \"a = 1979-05-27T07:32:00.5-07:00\").a }}", "1979-05-27 07:32:00.5 -0700 -0700")]
 #[case("{{ (fromToml \"a = 1979-05-27T07:32:00Z\").a }}", "1979-05-27 07:32:00 +0000 UTC")]
 #[case("{{ (fromToml \"a = 07:32:00\").a }}", "0000-01-01 07:32:00 +0000 time-local")]
-#[case("{{ $d := fromToml \"a = 1979-05-27T07:32:00-07:00\" }}{{ $d.a.Unix }} {{ toJson $d }}", "296663520 {\"a\":\"1979-05-27T07:32:00-07:00\"}")]
-#[case("{{ fromToml \"[[s]]\\nip = 'a'\\n[[s]]\\n[s.r]\\nk = 1979-05-27\" | toToml }}", "[[s]]\n  ip = \"a\"\n\n[[s]]\n  [s.r]\n    k = 1979-05-27\n")]
+#[case(
+    "{{ $d := fromToml \"a = 1979-05-27T07:32:00-07:00\" }}{{ $d.a.Unix }} {{ toJson $d }}",
+    "296663520 {\"a\":\"1979-05-27T07:32:00-07:00\"}"
+)]
+#[case(
+    "{{ fromToml \"[[s]]\\nip = 'a'\\n[[s]]\\n[s.r]\\nk = 1979-05-27\" | toToml }}",
+    "[[s]]\n  ip = \"a\"\n\n[[s]]\n  [s.r]\n    k = 1979-05-27\n"
+)]
 #[case("{{ toToml (dict \"a\" (list 1 nil)) }}", "toml: cannot encode array with nil element")]
 #[case("{{ toToml (list 1 2) }}{{ toToml 5 }}", "[1, 2]5")]
 #[case("{{ toToml (dict \"a\" nil \"b c\" 3.0 \"c\" 1e6) }}", "\"b c\" = 3.0\nc = 1e+06\n")]
@@ -134,7 +137,9 @@ fn the_outer_template_is_named_too() {
 #[case::itself_written("{{ $x := dict }}{{ $_ := set $x \"x\" $x }}{{ toYaml $x }}")]
 #[case::itself_as_json("{{ $x := dict }}{{ $_ := set $x \"x\" (list $x) }}{{ toJson $x }}")]
 #[case::itself_as_toml("{{ $x := dict }}{{ $_ := set $x \"x\" $x }}{{ toToml $x }}")]
-#[case::shared_as_toml("{{ $x := list \"x\" }}{{ range until 60 }}{{ $x = list $x $x }}{{ end }}{{ toToml (dict \"a\" $x) }}")]
+#[case::shared_as_toml(
+    "{{ $x := list \"x\" }}{{ range until 60 }}{{ $x = list $x $x }}{{ end }}{{ toToml (dict \"a\" $x) }}"
+)]
 #[case::itself_copied("{{ $x := dict }}{{ $_ := set $x \"x\" $x }}{{ $y := deepCopy $x }}")]
 #[case::itself_compared(
     "{{ $x := list 1 }}{{ $y := list 1 }}{{ range until 300 }}{{ $x = list $x }}{{ $y = list $y }}{{ end }}{{ deepEqual $x $y }}"

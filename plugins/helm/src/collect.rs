@@ -13,6 +13,7 @@ use crate::fault;
 use crate::fetch::{self, Fetched};
 use crate::images;
 use crate::settings::{Manner, Place, Plan, PlannedRepository};
+use crate::uses;
 
 /// How many requests go to the host at once.
 const BATCH: usize = 500;
@@ -23,8 +24,20 @@ const LISTED: usize = 10;
 #[derive(Default)]
 struct Wanted {
     charts: BTreeSet<String>,
+    /// The same charts, for the record.
+    uses: BTreeSet<uses::Use>,
     /// None takes all.
     platforms: Vec<Platform>,
+}
+
+/// Where a chart is from.
+struct Origin<'a> {
+    /// What its archive is told apart by.
+    label: &'a str,
+    /// As the configuration has it.
+    place: String,
+    /// What it is called there, and its version; nothing where only the chart says so.
+    named: Option<(&'a str, &'a str)>,
 }
 
 /// What was found so far.
@@ -49,7 +62,8 @@ pub(crate) fn collect(plan: &Plan, out: &Sink) -> Result<Summary, Error> {
             "" => format!("chart `{}`", chart.path),
             name => format!("chart `{name}` in `{}`", chart.path),
         };
-        collected.chart(&name, "local", fetch::of_host(chart), manner);
+        let from = Origin { label: "local", place: chart.path.clone(), named: None };
+        collected.chart(&name, &from, fetch::of_host(chart), manner);
     }
     if !collected.errors.is_empty() {
         return Err(together("helm.charts", collected.errors));
@@ -69,6 +83,8 @@ fn go_on() -> Result<(), Error> {
 
 fn request((source, wanted): (String, Wanted)) -> ImageRequest {
     let charts = wanted.charts.into_iter().collect::<Vec<_>>().join(" ");
+    let mut provenance = vec![("plugin".to_owned(), "helm".to_owned()), ("chart".to_owned(), charts)];
+    provenance.extend(uses::facts(&wanted.uses));
     ImageRequest {
         origin: source.clone(),
         source,
@@ -77,7 +93,7 @@ fn request((source, wanted): (String, Wanted)) -> ImageRequest {
         target_tag: None,
         platforms: wanted.platforms,
         with_referrers: false,
-        provenance: vec![("plugin".to_owned(), "helm".to_owned()), ("chart".to_owned(), charts)],
+        provenance,
     }
 }
 
@@ -131,7 +147,12 @@ impl Collected<'_> {
         for (name, release, manner) in wanted {
             go_on()?;
             let named = format!("chart `{name}` {} of repository `{}`", release.version, repository.name);
-            self.chart(&named, &repository.name, fetch::of_repository(url, release), manner);
+            let from = Origin {
+                label: &repository.name,
+                place: repository.place.to_string(),
+                named: Some((name, release.version.as_str())),
+            };
+            self.chart(&named, &from, fetch::of_repository(url, release), manner);
         }
         Ok(())
     }
@@ -180,20 +201,34 @@ impl Collected<'_> {
         go_on()?;
         let reference = fetch::reference(chart, version);
         let fetched = fetch::of_registry(&reference);
-        self.chart(&format!("chart `oci://{reference}`"), &repository.name, fetched, manner);
+        let name = chart.rsplit('/').next().unwrap_or_default();
+        let from = Origin {
+            label: &repository.name,
+            place: repository.place.to_string(),
+            named: Some((name, version)),
+        };
+        self.chart(&format!("chart `oci://{reference}`"), &from, fetched, manner);
         Ok(())
     }
 
     /// Takes a chart: its archive, and the images that it uses.
-    fn chart(&mut self, named: &str, from: &str, fetched: Result<Fetched, Error>, manner: &Manner) {
+    fn chart(&mut self, named: &str, from: &Origin<'_>, fetched: Result<Fetched, Error>, manner: &Manner) {
         let taken = fetched.and_then(|fetched| self.take(named, from, fetched, manner));
         if let Err(error) = taken {
             self.errors.push(about(error, named));
         }
     }
 
-    fn take(&mut self, named: &str, from: &str, fetched: Fetched, manner: &Manner) -> Result<(), Error> {
+    fn take(
+        &mut self,
+        named: &str,
+        from: &Origin<'_>,
+        fetched: Fetched,
+        manner: &Manner,
+    ) -> Result<(), Error> {
         let Fetched { chart, archive } = fetched;
+        let (name, version) = from.named.unwrap_or((chart.name(), chart.metadata.version.as_str()));
+        let used: uses::Use = [from.place.as_str(), name, version].map(str::to_owned);
         let label = format!("{}-{}", chart.name(), chart.metadata.version);
         let values = merge_files(manner.values.iter().map(|file| (file.name.as_str(), file.text.as_str())));
         // The names that oc-mirror gives to releases: what is named after them is never seen.
@@ -261,6 +296,7 @@ impl Collected<'_> {
             let is_new = matches!(wanted, std::collections::btree_map::Entry::Vacant(_));
             let wanted = wanted.or_default();
             wanted.charts.insert(label.clone());
+            wanted.uses.insert(used.clone());
             if is_new {
                 wanted.platforms.clone_from(&manner.platforms);
             } else if manner.platforms.is_empty() {
@@ -273,7 +309,7 @@ impl Collected<'_> {
                 }
             }
         }
-        self.hand_over(&label, from, archive)
+        self.hand_over(&label, from.label, archive)
     }
 
     /// Hands over an archive. Where two charts are called alike and are not the same, the later one says where it is from.

@@ -1,5 +1,7 @@
 //! [`Settings`]: what a user may write, and what the host has read for it.
 
+use std::fmt;
+
 use oc_mirror_chart::DEFAULT_KUBE_VERSION;
 use oc_mirror_go_template::{Constraint, Version};
 use oc_mirror_plugin_sdk::reference::Source;
@@ -144,6 +146,16 @@ pub(crate) enum Place {
     Web(String),
     /// The registry and path that charts are below, without `oci://`.
     Oci(String),
+}
+
+/// As the configuration has it, but for a slash at its end.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Web(url) => f.write_str(url.trim_end_matches('/')),
+            Self::Oci(path) => write!(f, "oci://{path}"),
+        }
+    }
 }
 
 impl Plan {

@@ -83,7 +83,8 @@ struct TomlTime {
 
 impl TomlTime {
     fn new(written: Datetime) -> Self {
-        let (year, month, day) = written.date.map_or((0, 1, 1), |d| (d.year.into(), d.month.into(), d.day.into()));
+        let (year, month, day) =
+            written.date.map_or((0, 1, 1), |d| (d.year.into(), d.month.into(), d.day.into()));
         let seconds = written.time.map_or(0, |t| {
             i64::from(t.hour) * 3600 + i64::from(t.minute) * 60 + i64::from(t.second.unwrap_or(0))
         });
@@ -191,7 +192,8 @@ impl Writer<'_> {
         if path.len() > MAX_DEPTH {
             return Err(Failure::too_deep().into());
         }
-        let entries: Vec<_> = map.entries().into_iter().map(|(key, value)| (key, documented(&value))).collect();
+        let entries: Vec<_> =
+            map.entries().into_iter().map(|(key, value)| (key, documented(&value))).collect();
         let indent = "  ".repeat(path.len());
         for (key, value) in entries.iter().filter(|(_, value)| !value.is_nil() && !is_tables(value)) {
             self.put(&format!("{indent}{} = ", name(key)))?;
