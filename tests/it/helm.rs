@@ -107,6 +107,16 @@ impl Charts {
     }
 }
 
+/// The versions of charts in the resolved configuration, which is one that can be used.
+fn pinned(c: &Charts) -> Vec<String> {
+    let text = String::from_utf8(read(&c.lab.path("disk/working-dir/resolved-config.yaml"))).expect("text");
+    let parsed = oc_mirror_model::config::parse(&text).expect("a configuration").configuration;
+    let oc_mirror_model::config::Configuration::Mirror(configuration) = parsed else { panic!("{text}") };
+    let helm = configuration.mirror.helm.expect("its section");
+    let charts = helm.repositories.into_iter().flat_map(|repository| repository.charts);
+    charts.map(|chart| chart.version.unwrap_or_default()).collect()
+}
+
 #[test]
 fn charts_of_a_repository() {
     let c = Charts::new();
@@ -117,6 +127,7 @@ fn charts_of_a_repository() {
     }] } }));
     let made = c.lab.make(&[]).expect(0);
     assert_eq!(made.outcomes(), [(1, "made")]);
+    assert_eq!(pinned(&c), ["1.0.0", "1.5.0"]);
     let passed = format!("{}/team/side:1", c.lab.source.host());
     let warnings = &made.report().warnings;
     assert!(warnings.iter().all(|warning| !warning.contains("`db`")), "{warnings:?}");
@@ -147,6 +158,7 @@ fn nothing_is_shipped_twice() {
         "name": "team", "url": c.url(), "charts": [{ "name": "db" }],
     }] } }));
     c.lab.make(&[]).expect(0);
+    assert_eq!(pinned(&c), ["1.5.0"]);
     let again = c.lab.make(&[]).expect(0);
     assert_eq!(again.outcomes(), [(1, "nothing new")]);
     // A chart that changes ships by itself, though its images are there.
@@ -165,6 +177,7 @@ fn nothing_is_shipped_twice() {
     publish(&c.server, &[("db", "1.5.1", &archive)]);
     let more = c.lab.make(&[]).expect(0);
     assert_eq!(more.outcomes(), [(2, "made")]);
+    assert_eq!(pinned(&c), ["1.5.1"]);
     assert_eq!(Chunks::of(&c.lab.path("disk"), 2).blobs().len(), 0);
     c.lab.publish("disk", &[]).expect(0);
     c.lab.assert_published(&c.db, "team/db", "1.5.0");
@@ -199,12 +212,15 @@ fn a_chart_of_a_registry() {
         c.lab.push(&artifact, "charts/web", version);
     }
     c.lab.configure_mirror(json!({ "helm": { "repositories": [{
-        "name": "oci", "url": format!("oci://{}/charts", c.lab.source.host()), "charts": [{ "name": "web" }],
+        "name": "oci", "url": format!("oci://{}/charts", c.lab.source.host()),
+        "charts": [{ "name": "web" }, { "name": "web", "version": "1" }],
     }] } }));
     c.lab.make(&[]).expect(0);
+    assert_eq!(pinned(&c), ["2.0.0", "1.0.0"]);
     c.lab.publish("disk", &[]).expect(0);
     c.lab.assert_published(&c.web, "team/web", "2.0.0");
-    assert_eq!(names_in(&c.lab.path("disk/working-dir/charts")), ["web-2.0.0.tgz"]);
+    c.lab.assert_published(&c.web_old, "team/web", "1.0.0");
+    assert_eq!(names_in(&c.lab.path("disk/working-dir/charts")), ["web-1.0.0.tgz", "web-2.0.0.tgz"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use oc_mirror_model::config::{Helm, LocalChart};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::environment;
@@ -47,12 +48,12 @@ pub(crate) fn settings(section: &Helm, directory: &Path) -> Result<Value, CliErr
     Ok(json!({ "repositories": repositories, "local": local }))
 }
 
-/// Returns what the plugin may do: it reads registries and fetches charts.
+/// Returns what the plugin may do: it reads registries, fetches charts and says which versions it chose.
 ///
 /// Where the archives of a repository are is said by its index, often at another host and behind redirects; so it may fetch
 /// from any host over TLS, and without only where the user names a repository without.
 pub(crate) fn grants(section: &Helm) -> Vec<String> {
-    let mut grants: BTreeSet<String> = ["registry", "artifact"].map(str::to_owned).into();
+    let mut grants: BTreeSet<String> = ["artifact", "registry", "state"].map(str::to_owned).into();
     for repository in &section.repositories {
         if repository.url.starts_with("https://") || repository.url.starts_with("http://") {
             grants.insert("http:https://*".to_owned());
@@ -62,6 +63,28 @@ pub(crate) fn grants(section: &Helm) -> Vec<String> {
         }
     }
     grants.into_iter().collect()
+}
+
+/// What the plugin saves with a sequence.
+#[derive(Deserialize)]
+struct State {
+    /// Of each chart that a repository is asked for: the places of both in the configuration, and the version that was taken.
+    chosen: Vec<(usize, usize, String)>,
+}
+
+/// Names charts by the versions that they had in a run, given what the plugin saved with it.
+///
+/// A repository of which everything is taken has nothing that could be pinned, and charts of this machine have no version to
+/// ask for.
+pub(crate) fn pin(section: &mut Helm, state: &Value) {
+    // Nothing, if the plugin did not come that far.
+    let Ok(State { chosen }) = State::deserialize(state) else { return };
+    for (repository, chart, version) in chosen {
+        let repository = section.repositories.get_mut(repository);
+        if let Some(chart) = repository.and_then(|repository| repository.charts.get_mut(chart)) {
+            chart.version = Some(version);
+        }
+    }
 }
 
 fn values(files: &[String], directory: &Path) -> Result<Vec<Value>, CliError> {
@@ -167,7 +190,7 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oc_mirror_model::config::HelmRepository;
+    use oc_mirror_model::config::{HelmRepository, RepositoryChart};
 
     fn repository(url: &str) -> Helm {
         let repository = HelmRepository { name: "a".into(), url: url.into(), ..HelmRepository::default() };
@@ -176,10 +199,34 @@ mod tests {
 
     #[test]
     fn only_what_a_repository_needs_is_granted() {
-        assert_eq!(grants(&repository("oci://r.example/charts")), ["artifact", "registry"]);
-        assert_eq!(grants(&repository("https://r.example")), ["artifact", "http:https://*", "registry"]);
+        assert_eq!(grants(&repository("oci://r.example/charts")), ["artifact", "registry", "state"]);
+        assert_eq!(
+            grants(&repository("https://r.example")),
+            ["artifact", "http:https://*", "registry", "state"]
+        );
         let plain = grants(&repository("http://r.example"));
-        assert_eq!(plain, ["artifact", "http:http://*", "http:https://*", "registry"]);
+        assert_eq!(plain, ["artifact", "http:http://*", "http:https://*", "registry", "state"]);
+    }
+
+    #[test]
+    fn charts_are_pinned_where_they_were_chosen() {
+        let chart = |version: Option<&str>| RepositoryChart {
+            name: "a".into(),
+            version: version.map(str::to_owned),
+            ..RepositoryChart::default()
+        };
+        let mut section = repository("https://r.example");
+        section.repositories[0].charts = vec![chart(None), chart(Some("^1")), chart(Some("2.0.0"))];
+        let state = json!({ "chosen": [[0, 0, "3.1.0"], [0, 1, "1.9.0"], [0, 9, "1.0.0"], [9, 0, "1.0.0"]] });
+        pin(&mut section, &state);
+        let versions = |section: &Helm| {
+            let charts = section.repositories[0].charts.iter();
+            charts.map(|chart| chart.version.clone().unwrap_or_default()).collect::<Vec<_>>()
+        };
+        assert_eq!(versions(&section), ["3.1.0", "1.9.0", "2.0.0"]);
+        pin(&mut section, &Value::Null);
+        pin(&mut section, &json!({ "chosen": [["0", 0, "9.9.9"]] }));
+        assert_eq!(versions(&section), ["3.1.0", "1.9.0", "2.0.0"]);
     }
 
     #[test]

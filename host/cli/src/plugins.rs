@@ -85,7 +85,7 @@ pub(crate) async fn wishes(
         sources,
         policies,
         configuration: written,
-        pinned: Box::new(move |images| pinned(&resolved, images)),
+        pinned: Box::new(move |images, states| pinned(&resolved, images, states)),
         http: lent.http,
         signatures: lent.signatures,
         guard: lent.guard,
@@ -366,8 +366,12 @@ fn rule(image: &BlockedImage) -> Value {
     }
 }
 
-/// The configuration with every image pinned by digest, in v2alpha1 form.
-fn pinned(configuration: &ImageSetConfiguration, images: &[ImageEntry]) -> Vec<u8> {
+/// The configuration with every image pinned by digest, in v2alpha1 form, given what plugins saved with the sequence.
+fn pinned(
+    configuration: &ImageSetConfiguration,
+    images: &[ImageEntry],
+    states: &BTreeMap<String, Value>,
+) -> Vec<u8> {
     let digests: BTreeMap<String, String> = images
         .iter()
         .filter_map(|image| match image.request.parsed_source().ok()? {
@@ -395,6 +399,9 @@ fn pinned(configuration: &ImageSetConfiguration, images: &[ImageEntry]) -> Vec<u
         if let Some(name) = image.source().ok().and_then(|s| digests.get(&s.to_string())) {
             image.name = name.clone();
         }
+    }
+    if let (Some(section), Some(state)) = (&mut pinned.mirror.helm, states.get(helm::NAME)) {
+        helm::pin(section, state);
     }
     let mut text = pinned.to_yaml();
     if configuration.api == ApiVersion::V1Alpha2 && !pinned.mirror.operators.is_empty() {

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oc_mirror_chart::{ChartError, Options, merge_files, missing, render};
-use oc_mirror_plugin_sdk::host::progress;
+use oc_mirror_plugin_sdk::host::{plan, progress};
 use oc_mirror_plugin_sdk::{
     Error, ImageRequest, Platform, Sink, Summary, about, info, note, other, together, warning, with_hint,
     write_all,
 };
+
+use serde::Serialize;
 
 use crate::fault;
 use crate::fetch::{self, Fetched};
@@ -40,6 +42,13 @@ struct Origin<'a> {
     named: Option<(&'a str, &'a str)>,
 }
 
+/// What is saved with the sequence: the host names charts by it in the resolved configuration.
+#[derive(Default, Serialize)]
+struct State {
+    /// Of each chart that a repository is asked for: the places of both in the settings, and the version that was taken.
+    chosen: Vec<(usize, usize, String)>,
+}
+
 /// What was found so far.
 struct Collected<'a> {
     out: &'a Sink,
@@ -47,16 +56,22 @@ struct Collected<'a> {
     /// The archives that were handed over: path and content.
     archives: BTreeMap<String, Vec<u8>>,
     errors: Vec<Error>,
+    state: State,
 }
 
 /// Collects everything. What is wrong with one chart is told together with what is wrong with others.
-pub(crate) fn collect(plan: &Plan, out: &Sink) -> Result<Summary, Error> {
-    let mut collected =
-        Collected { out, images: BTreeMap::new(), archives: BTreeMap::new(), errors: Vec::new() };
-    for repository in &plan.repositories {
-        collected.repository(repository)?;
+pub(crate) fn collect(wanted: &Plan, out: &Sink) -> Result<Summary, Error> {
+    let mut collected = Collected {
+        out,
+        images: BTreeMap::new(),
+        archives: BTreeMap::new(),
+        errors: Vec::new(),
+        state: State::default(),
+    };
+    for (number, repository) in wanted.repositories.iter().enumerate() {
+        collected.repository(number, repository)?;
     }
-    for (chart, manner) in &plan.local {
+    for (chart, manner) in &wanted.local {
         go_on()?;
         let name = match chart.name.as_str() {
             "" => format!("chart `{}`", chart.path),
@@ -68,6 +83,8 @@ pub(crate) fn collect(plan: &Plan, out: &Sink) -> Result<Summary, Error> {
     if !collected.errors.is_empty() {
         return Err(together("helm.charts", collected.errors));
     }
+    let state = serde_json::to_string(&collected.state).map_err(|e| other("helm.state", e.to_string()))?;
+    plan::save_state(&state)?;
     let requests: Vec<ImageRequest> = collected.images.into_iter().map(request).collect();
     let mut images = 0;
     for batch in requests.chunks(BATCH) {
@@ -98,12 +115,12 @@ fn request((source, wanted): (String, Wanted)) -> ImageRequest {
 }
 
 impl Collected<'_> {
-    fn repository(&mut self, repository: &PlannedRepository) -> Result<(), Error> {
+    fn repository(&mut self, number: usize, repository: &PlannedRepository) -> Result<(), Error> {
         go_on()?;
         let named = format!("repository `{}`", repository.name);
         let ended = match &repository.place {
-            Place::Web(url) => self.web(repository, url),
-            Place::Oci(path) => self.registry(repository, path),
+            Place::Web(url) => self.web(number, repository, url),
+            Place::Oci(path) => self.registry(number, repository, path),
         };
         match ended {
             Err(Error::Cancelled) => Err(Error::Cancelled),
@@ -115,13 +132,16 @@ impl Collected<'_> {
         }
     }
 
-    fn web(&mut self, repository: &PlannedRepository, url: &str) -> Result<(), Error> {
+    fn web(&mut self, number: usize, repository: &PlannedRepository, url: &str) -> Result<(), Error> {
         let index = fetch::index(url)?;
         let everything = Manner::default();
         let mut wanted = Vec::new();
-        for (name, version, manner) in &repository.charts {
+        for (chart, (name, version, manner)) in repository.charts.iter().enumerate() {
             match index.find(name, version.as_deref()) {
-                Some(release) => wanted.push((name.as_str(), release, manner)),
+                Some(release) => {
+                    self.state.chosen.push((number, chart, release.version.clone()));
+                    wanted.push((name.as_str(), release, manner));
+                }
                 None => {
                     let error = match index.versions(name) {
                         Some(versions) => fault::no_version(version.as_deref(), &versions),
@@ -157,7 +177,7 @@ impl Collected<'_> {
         Ok(())
     }
 
-    fn registry(&mut self, repository: &PlannedRepository, path: &str) -> Result<(), Error> {
+    fn registry(&mut self, number: usize, repository: &PlannedRepository, path: &str) -> Result<(), Error> {
         if repository.charts.is_empty() {
             // A registry cannot be asked what it has, so the path is that of a chart.
             let manner = Manner::default();
@@ -178,11 +198,14 @@ impl Collected<'_> {
             }
             return Ok(());
         }
-        for (name, version, manner) in &repository.charts {
+        for (place, (name, version, manner)) in repository.charts.iter().enumerate() {
             go_on()?;
             let chart = format!("{path}/{name}");
             match fetch::choose(&chart, version.as_deref()) {
-                Ok(version) => self.of_registry(repository, &chart, &version, manner)?,
+                Ok(version) => {
+                    self.of_registry(repository, &chart, &version, manner)?;
+                    self.state.chosen.push((number, place, version));
+                }
                 Err(error) => {
                     self.errors.push(about(error, &format!("chart `oci://{chart}`")));
                 }
