@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oc_mirror_testkit::{FileServer, Image, ImageBuilder, Registry, sha256, tar_gz};
+use oc_mirror_testkit::{Action, FileServer, Image, ImageBuilder, Registry, Rule, sha256, tar_gz};
 use serde_json::json;
 
 use crate::lab::{Chunks, Lab, names_in, read};
@@ -393,6 +393,57 @@ fn what_goes_wrong_with_charts_is_told_at_once() {
         assert!(told.contains(words), "`{words}` is missing\n{told}");
     }
     assert!(!c.lab.path("disk/mirror_seq1_000000.tar").exists(), "nothing is made of a part");
+}
+
+#[test]
+fn a_repository_with_a_password() {
+    let c = Charts::new();
+    let elsewhere = FileServer::start();
+    let web = chart("web", "1.0.0", &c.lab.source.host(), &[]);
+    elsewhere.put("/web-1.0.0.tgz", &web);
+    // `web` is at another host, and `db` behind a redirect to it.
+    let db = chart("db", "1.5.0", &c.lab.source.host(), &[]);
+    elsewhere.put("/closed/moved/db-1.5.0.tgz", &db);
+    let entry =
+        |name: &str, version: &str, url: &str| json!([{ "name": name, "version": version, "urls": [url] }]);
+    let index = json!({ "apiVersion": "v1", "entries": {
+        "web": entry("web", "1.0.0", &format!("{}/web-1.0.0.tgz", elsewhere.url())),
+        "db": entry("db", "1.5.0", "moved/db-1.5.0.tgz"),
+    } });
+    let basic = "Basic bWU6aHVudGVyMg==";
+    c.server.put("/closed/index.yaml", index.to_string().as_bytes());
+    c.server.rule(Rule::on("GET", "^/closed/moved/").then(Action::Redirect(elsewhere.url())));
+    let url = format!("{}/closed", c.server.url());
+    let wanted = json!({ "helm": { "repositories": [
+        { "name": "team", "url": url, "charts": [{ "name": "web" }, { "name": "db" }] },
+    ] } });
+    c.lab.configure_mirror(wanted);
+    // What `helm repo add` writes.
+    let helm = c.lab.context.home().join(".config/helm");
+    std::fs::create_dir_all(&helm).expect("made");
+    let entry = format!("- {{name: any, url: {url}/, username: me, password: hunter2}}");
+    std::fs::write(helm.join("repositories.yaml"), format!("repositories:\n{entry}\n")).expect("written");
+    let output = c.lab.make(&[]).expect(0).output;
+    let sent = |server: &FileServer, path: &str| -> Vec<Option<String>> {
+        let requests = server.requests();
+        let those = requests.iter().filter(|request| request.path.starts_with(path));
+        those.map(|request| request.header("authorization").map(str::to_owned)).collect()
+    };
+    assert_eq!(sent(&c.server, "/closed/"), [Some(basic.to_owned()), Some(basic.to_owned())]);
+    assert_eq!(sent(&elsewhere, "/"), [None, None], "it is for one host only");
+    let configuration = String::from_utf8(read(&c.lab.path("disk/working-dir/resolved-config.yaml")));
+    let everything = format!("{}{}{}", output.raw_stdout, output.raw_stderr, configuration.expect("text"));
+    assert!(!everything.contains("hunter2") && !everything.contains("bWU6aHVudGVyMg"), "{everything}");
+}
+
+#[test]
+fn a_repository_that_asks_for_a_password() {
+    let c = Charts::new();
+    c.server.rule(Rule::on("GET", "^/charts/").then(Action::status(401)));
+    c.lab.configure_mirror(json!({ "helm": { "repositories": [{ "name": "team", "url": c.url() }] } }));
+    let run = c.lab.make(&[]);
+    run.assert_refused(16, "the server answered 401");
+    assert!(run.output.raw_stderr.contains("helm repo add"), "{}", run.output.snapshot());
 }
 
 #[test]

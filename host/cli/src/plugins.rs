@@ -76,7 +76,15 @@ pub(crate) async fn wishes(
         found.iter().zip(&plugins).for_each(|(found, report)| found.tell(report));
     }
     let text = std::str::from_utf8(&written).unwrap_or_default();
-    let loader = Loader { host: &host, path, text, directory, accept_risks: &lent.accept_risks, found };
+    let loader = Loader {
+        host: &host,
+        path,
+        text,
+        directory,
+        accept_risks: &lent.accept_risks,
+        http: &*lent.http,
+        found,
+    };
     let sources = loader.sources(&configuration).await?;
     let policies = loader.policies(&configuration.mirror).await?;
     let mut resolved = configuration;
@@ -218,6 +226,7 @@ struct Loader<'a> {
     text: &'a str,
     directory: &'a Path,
     accept_risks: &'a [String],
+    http: &'a dyn HttpFetch,
     /// The plugins of the user's, sources before policies.
     found: Vec<Found>,
 }
@@ -247,9 +256,9 @@ impl Loader<'_> {
             sources.push(self.source(spec).await?);
         }
         if let Some(section) = mirror.helm.as_ref().filter(|_| mirror.asks_for_charts()) {
-            let settings = helm::settings(section, self.directory)?;
-            sources
-                .push(self.source(builtin(self.host, helm::NAME, settings, &helm::grants(section))?).await?);
+            let settings = helm::settings(section, self.directory, self.http)?;
+            let grants = helm::grants(section, self.http);
+            sources.push(self.source(builtin(self.host, helm::NAME, settings, &grants)?).await?);
         }
         for (number, (entry, found)) in mirror.plugins.iter().zip(&self.found).enumerate() {
             let spec = self.custom(found, &entry.config, entry.grants_at)?;

@@ -133,7 +133,8 @@ impl Collected<'_> {
     }
 
     fn web(&mut self, number: usize, repository: &PlannedRepository, url: &str) -> Result<(), Error> {
-        let index = fetch::index(url)?;
+        let credential = repository.credential.as_deref();
+        let index = fetch::index(url, credential)?;
         let everything = Manner::default();
         let mut wanted = Vec::new();
         for (chart, (name, version, manner)) in repository.charts.iter().enumerate() {
@@ -172,7 +173,7 @@ impl Collected<'_> {
                 place: repository.place.to_string(),
                 named: Some((name, release.version.as_str())),
             };
-            self.chart(&named, &from, fetch::of_repository(url, release), manner);
+            self.chart(&named, &from, fetch::of_repository(url, credential, release), manner);
         }
         Ok(())
     }

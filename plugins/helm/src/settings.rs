@@ -26,6 +26,9 @@ pub(crate) struct Settings {
 pub(crate) struct Repository {
     pub(crate) name: String,
     pub(crate) url: String,
+    /// The name of a credential that the host holds for it.
+    #[serde(default)]
+    pub(crate) credential: Option<String>,
     #[serde(default)]
     pub(crate) charts: Vec<WantedChart>,
 }
@@ -135,6 +138,8 @@ pub(crate) struct Plan {
 pub(crate) struct PlannedRepository {
     pub(crate) name: String,
     pub(crate) place: Place,
+    /// The name of a credential that the host holds for it.
+    pub(crate) credential: Option<String>,
     /// None takes everything.
     pub(crate) charts: Vec<(String, Option<String>, Manner)>,
 }
@@ -205,7 +210,12 @@ impl Plan {
                 charts.push((chart.name, version, manner));
             }
             if let Ok(place) = place {
-                plan.repositories.push(PlannedRepository { name: repository.name, place, charts });
+                plan.repositories.push(PlannedRepository {
+                    name: repository.name,
+                    place,
+                    credential: repository.credential,
+                    charts,
+                });
             }
         }
         for (number, mut chart) in settings.local.into_iter().enumerate() {
