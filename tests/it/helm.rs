@@ -323,7 +323,7 @@ fn a_chart_goes_and_what_another_one_uses_stays() {
     c.lab.assert_published(&c.web, "team/web", "2.0.0");
     c.lab.assert_published(&c.db, "team/db", "1.5.0");
     c.lab.assert_published(&c.side, "team/side", "1");
-    // What is wanted no more is not mourned, and what was deleted is not there any more.
+    // The connected side is told.
     let told = ["delete", "--delete-yaml-file", &file, "--workspace", &c.lab.file("disk")];
     let output = c.lab.context.run(&told);
     assert!(output.stdout.contains("the record has forgotten 1 image"), "{}", output.snapshot());
@@ -361,13 +361,25 @@ fn what_goes_wrong_with_charts_is_told_at_once() {
         ("noyaml", chart("noyaml", "1.0.0", &host, &[("templates/all.yaml", "a: b: c\n")])),
         ("escape", tar_gz(&[("escape/Chart.yaml", "name: escape\nversion: 1.0.0\n")]).1),
         ("web", chart("web", "1.0.0", &host, &[])),
+        (
+            "schema",
+            chart(
+                "schema",
+                "1.0.0",
+                &host,
+                &[(
+                    "values.schema.json",
+                    r#"{"required": ["password"], "properties": {"job": {"type": "string"}}}"#,
+                )],
+            ),
+        ),
     ];
     let published: Vec<(&str, &str, &[u8])> =
         charts.iter().map(|(name, archive)| (*name, "1.0.0", archive.as_slice())).collect();
     publish(&c.server, &published);
     // Not what the index says.
     c.server.put("/charts/escape-1.0.0.tgz", b"something else");
-    let wanted: Vec<_> = ["bomb", "circle", "needs", "nil", "noyaml", "escape", "absent"]
+    let wanted: Vec<_> = ["bomb", "circle", "needs", "nil", "noyaml", "escape", "absent", "schema"]
         .iter()
         .map(|name| json!({ "name": name }))
         .chain([json!({ "name": "web", "version": "3.0.0" })])
@@ -389,6 +401,8 @@ fn what_goes_wrong_with_charts_is_told_at_once() {
         "not found: chart `absent` of repository `team`: no such chart",
         "not found: chart `web` of repository `team`: no version `3.0.0`; there are 1.0.0",
         "escape-1.0.0.tgz` has the SHA-256",
+        "chart `schema` 1.0.0 of repository `team`: the values do not fit `values.schema.json`: values of `schema`: `password` is \
+         missing; `/job` of `schema`: got object, want string",
     ] {
         assert!(told.contains(words), "`{words}` is missing\n{told}");
     }

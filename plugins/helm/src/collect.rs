@@ -287,6 +287,9 @@ impl Collected<'_> {
             rendered = render(&chart, &values, &options);
         }
         let rendered = rendered.map_err(fault::of_chart)?;
+        for why in &rendered.passed_over {
+            warning(self.out, "helm.schema", &format!("{named}: {why}"));
+        }
         let found = images::find(&rendered, &manner.paths);
         if !found.passed_over.is_empty() {
             let mut listed = found
