@@ -503,7 +503,8 @@ impl Making<'_> {
         report: &RunReport,
         account: Vec<PolicyAudit>,
     ) -> Result<(Arc<Index>, Arc<Writer>, Vec<Failure>), WorkflowError> {
-        let pinned = File::new(self.scratch, PINNED, (self.wishes.pinned)(&prepared.entries))?;
+        let pinned = (self.wishes.pinned)(&prepared.entries, &prepared.plugin_state);
+        let pinned = File::new(self.scratch, PINNED, pinned)?;
         self.run.events.event(Event::Phase { name: "laying out the imageset", items: None, bytes: None });
         let split = self.split(prepared);
         let files = files(self.wishes, prepared, &split.images, pinned, self.scratch)?;
@@ -628,7 +629,8 @@ impl Making<'_> {
             return Ok(report);
         }
         if report.failures.is_empty() {
-            let pinned = File::new(self.scratch, PINNED, (self.wishes.pinned)(&prepared.entries))?;
+            let pinned = (self.wishes.pinned)(&prepared.entries, &prepared.plugin_state);
+            let pinned = File::new(self.scratch, PINNED, pinned)?;
             let split = self.split(&mut prepared);
             let files = files(self.wishes, &prepared, &split.images, pinned, self.scratch)?;
             let index = self.plan(content, split, &report, report.policies.clone(), &files)?;
