@@ -31,6 +31,7 @@ mod interrupted;
 mod killed;
 mod lab;
 mod layouts;
+mod lint;
 mod mirror_to_mirror;
 mod names;
 mod observed;

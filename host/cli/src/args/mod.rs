@@ -7,6 +7,7 @@ mod cluster_access;
 mod clusters;
 mod delete;
 mod keys;
+mod lint;
 mod plugin;
 mod resources;
 mod serve;
@@ -24,6 +25,7 @@ pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 pub(crate) use delete::DeleteArgs;
 pub(crate) use keys::{KeyArgs, KeyCommand, SignArgs, VerifyArgs};
+pub(crate) use lint::{Deny, LintArgs};
 pub(crate) use plugin::{PluginArgs, PluginCommand, PluginKind, PluginLanguage, PluginRunArgs};
 pub(crate) use resources::ResourceArgs;
 pub(crate) use serve::ServeArgs;
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Apply(ApplyArgs),
     /// Read what clusters run, and plan how they get to what is mirrored
     Clusters(ClustersArgs),
+    /// Tell what is wrong with configurations, and what is likely not meant; and write old ones anew
+    Lint(LintArgs),
     /// Print the JSON Schema of a configuration, or of a file about clusters
     Schema(SchemaArgs),
     /// Look into the program itself

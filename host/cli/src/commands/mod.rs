@@ -7,6 +7,7 @@ pub(crate) mod debug;
 pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod key;
+pub(crate) mod lint;
 pub(crate) mod list;
 pub(crate) mod mirror;
 pub(crate) mod plugin;

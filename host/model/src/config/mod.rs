@@ -8,7 +8,9 @@ mod check;
 mod extensions;
 mod hints;
 mod identity;
+mod lint;
 mod locate;
+mod migrate;
 mod operators;
 mod patch;
 mod problem;
@@ -31,7 +33,9 @@ pub use extensions::{
     BlockedImage, ConfigFiles, PluginEntry, PluginTrust, PolicyEntry, PolicyFailure, PolicyMode, WrittenAt,
 };
 pub use hints::closest;
+pub use lint::{Finding, Severity, lint};
 pub use locate::{locate, locate_key};
+pub use migrate::{Migrated, migrate};
 pub use operators::{Dependencies, IncompleteBundles, Operator, Package, PackageBundle, PackageChannel};
 pub use patch::{Edit, EditAction, Patched, patch};
 pub use problem::{ConfigError, Position, Problem};
@@ -71,11 +75,17 @@ pub struct Parsed {
 ///
 /// Fails with everything that is wrong with it, each with line, column and mostly a hint.
 pub fn parse(text: &str) -> Result<Parsed, ConfigError> {
+    let (configuration, _, warnings) = read_all(text)?;
+    Ok(Parsed { configuration, warnings })
+}
+
+/// Reads a configuration, with where its values stand and what was forgiven.
+fn read_all(text: &str) -> Result<(Configuration, Places, Vec<Problem>), ConfigError> {
     let mut problems = Problems::default();
-    let configuration = read(text, &mut problems);
+    let read = read(text, &mut problems);
     let warnings = problems.finish()?;
-    match configuration {
-        Some(configuration) => Ok(Parsed { configuration, warnings }),
+    match read {
+        Some((configuration, places)) => Ok((configuration, places, warnings)),
         None => Err(ConfigError {
             problems: vec![Problem::new(Position { line: 1, column: 1 }, "", "it cannot be read")],
         }),
@@ -83,7 +93,7 @@ pub fn parse(text: &str) -> Result<Parsed, ConfigError> {
 }
 
 /// Reads as much as can be read; nothing is returned only if an error was reported.
-fn read(text: &str, problems: &mut Problems) -> Option<Configuration> {
+fn read(text: &str, problems: &mut Problems) -> Option<(Configuration, Places)> {
     let document = match tree::read(text) {
         Ok(document) => document,
         Err(problem) => {
@@ -98,28 +108,29 @@ fn read(text: &str, problems: &mut Problems) -> Option<Configuration> {
     }
     let (kind, api) = identity::identify(&document, problems);
     let (value, places) = check::check(kind, &document, problems);
-    match kind {
+    let configuration = match kind {
         DocumentKind::ImageSetV1Alpha2 => {
             let document: v1alpha2::Document = typed(value, problems)?;
             let storage = document.storage_config.and_then(|storage| storage.place(&places, problems));
             let mirror = complete(document.mirror.into(), kind, &places, problems);
             let archive_size = document.archive_size;
-            Some(Configuration::Mirror(ImageSetConfiguration { api, archive_size, storage, mirror }))
+            Configuration::Mirror(ImageSetConfiguration { api, archive_size, storage, mirror })
         }
         DocumentKind::ImageSetV2Alpha1 => {
             let document: v2alpha1::Document = typed(value, problems)?;
             let storage = document.storage_config.and_then(|storage| storage.place(&places, problems));
             let mirror = complete(document.mirror, kind, &places, problems);
             let archive_size = document.archive_size;
-            Some(Configuration::Mirror(ImageSetConfiguration { api, archive_size, storage, mirror }))
+            Configuration::Mirror(ImageSetConfiguration { api, archive_size, storage, mirror })
         }
         DocumentKind::Delete => {
             let document: v2alpha1::DeleteDocument = typed(value, problems)?;
             let mut delete = complete(document.delete.into(), kind, &places, problems);
             default_architecture(&mut delete);
-            Some(Configuration::Delete(DeleteImageSetConfiguration { api, delete }))
+            Configuration::Delete(DeleteImageSetConfiguration { api, delete })
         }
-    }
+    };
+    Some((configuration, places))
 }
 
 /// Gives a checked value its type, which cannot fail unless the check lets pass what the types do not take.

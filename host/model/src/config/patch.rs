@@ -63,8 +63,7 @@ pub fn patch(text: &str, edits: &[Edit]) -> Result<Patched, ConfigError> {
         let place = steps(&edit.at).and_then(|steps| apply(&mut expected, &steps, edit));
         place.ok_or_else(|| unusable(format!("`{}` is no place in a configuration", edit.at)))?;
     }
-    let in_text = edits.iter().try_fold(text.to_owned(), |text, edit| text::apply(&text, edit));
-    if let Some(text) = in_text
+    if let Some(text) = in_text(text, edits, &[])
         && checked(&text).is_ok_and(|found| found == expected)
         && parse(&text).is_ok()
     {
@@ -73,6 +72,13 @@ pub fn patch(text: &str, edits: &[Edit]) -> Result<Patched, ConfigError> {
     let text = serde_saphyr::to_string(&expected).map_err(|error| unusable(error.to_string()))?;
     parse(&text)?;
     Ok(Patched { text, kept: false })
+}
+
+/// Changes a text by edits, and takes away the keys at `gone`; nothing if it is not known how. What comes out may say something
+/// else than was meant: whoever calls it compares.
+pub(super) fn in_text(text: &str, edits: &[Edit], gone: &[String]) -> Option<String> {
+    let text = edits.iter().try_fold(text.to_owned(), |text, edit| text::apply(&text, edit))?;
+    gone.iter().try_fold(text, |text, at| text::remove(&text, at))
 }
 
 /// Reads a configuration in the form of its schema.

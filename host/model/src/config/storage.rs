@@ -2,7 +2,7 @@
 //! it means.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::check::Places;
 use super::problem::{Problem, Problems};
@@ -13,19 +13,22 @@ use crate::reference::Reference;
 const SECTION: &str = "storageConfig";
 
 /// Where the record of the chain is kept: in one of three places.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct Storage {
     /// In a directory, which is the workspace then.
+    #[serde(skip_serializing_if = "Option::is_none")]
     local: Option<LocalStorage>,
     /// In a registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
     registry: Option<RegistryStorage>,
     /// In a bucket of an S3-compatible store.
+    #[serde(skip_serializing_if = "Option::is_none")]
     s3: Option<S3Storage>,
 }
 
 /// A directory for metadata.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct LocalStorage {
     /// The directory.
@@ -33,30 +36,34 @@ struct LocalStorage {
 }
 
 /// An image for metadata.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct RegistryStorage {
     /// The image; without a tag, `latest` is meant.
     #[serde(rename = "imageURL")]
     image_url: String,
     /// Whether the registry's certificate is not checked, and plain HTTP is tried too.
-    #[serde(rename = "skipTLS")]
+    #[serde(rename = "skipTLS", skip_serializing_if = "std::ops::Not::not")]
     skip_tls: bool,
 }
 
 /// A bucket for metadata.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct S3Storage {
     /// The name of the bucket.
     bucket: String,
     /// What the keys in it begin with; the record is `<prefix>/metadata.json`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     prefix: String,
     /// The URL of the store, where it is not that of AWS. Plain HTTP only where it says `http://`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
     /// The region; `us-east-1` where neither this nor the environment names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     region: Option<String>,
     /// Whether the bucket is part of the path (the default), or of the host's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     path_style: Option<bool>,
 }
 
@@ -91,6 +98,30 @@ impl Storage {
             (Some(registry), _) => report.registry(registry),
             (None, Some(s3)) => report.s3(s3),
             (None, None) => None,
+        }
+    }
+}
+
+impl From<&StorageConfig> for Storage {
+    fn from(config: &StorageConfig) -> Self {
+        match config {
+            StorageConfig::Local { path } => {
+                Self { local: Some(LocalStorage { path: path.clone() }), ..Self::default() }
+            }
+            StorageConfig::Registry { image, skip_tls } => {
+                let registry = RegistryStorage { image_url: image.to_string(), skip_tls: *skip_tls };
+                Self { registry: Some(registry), ..Self::default() }
+            }
+            StorageConfig::S3 { bucket, endpoint, region, path_style } => {
+                let s3 = S3Storage {
+                    bucket: bucket.bucket().to_owned(),
+                    prefix: bucket.prefix().to_owned(),
+                    endpoint: endpoint.clone(),
+                    region: region.clone(),
+                    path_style: (!path_style).then_some(false),
+                };
+                Self { s3: Some(s3), ..Self::default() }
+            }
         }
     }
 }

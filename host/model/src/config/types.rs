@@ -175,6 +175,10 @@ pub struct SectionUse {
 pub(super) const SECTIONS: [&str; 8] =
     ["platform", "operators", "additionalImages", "helm", "blockedImages", "samples", "plugins", "policies"];
 
+/// The sections that ask for content.
+pub(super) const SOURCES: [&str; 6] =
+    ["platform", "operators", "additionalImages", "helm", "samples", "plugins"];
+
 impl Mirror {
     /// Returns the sections that ask for something; `helm: {}` and `graph: false` do not.
     pub fn sections_in_use(&self) -> Vec<SectionUse> {

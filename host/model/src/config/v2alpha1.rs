@@ -27,7 +27,7 @@ pub(super) struct Document {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) archive_size: Option<GiB>,
     /// Where the record of the chain is kept, if not in the workspace.
-    #[serde(default, skip_serializing)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) storage_config: Option<Storage>,
     /// What to mirror.
     pub(super) mirror: Mirror,
@@ -107,6 +107,12 @@ impl ImageSetConfiguration {
     /// What only `v1alpha2` has, `minBundle`, is left out, and so is `storageConfig`: it is not about what is mirrored.
     pub fn to_yaml(&self) -> String {
         serde_saphyr::to_string(&self.document()).expect(SERIALISES)
+    }
+
+    /// Returns the configuration as YAML of `v2alpha1`, with its `storageConfig`.
+    pub(super) fn to_whole_yaml(&self) -> String {
+        let storage_config = self.storage.as_ref().map(Storage::from);
+        serde_saphyr::to_string(&Document { storage_config, ..self.document() }).expect(SERIALISES)
     }
 
     /// Returns the configuration as JSON of `v2alpha1`; see [`ImageSetConfiguration::to_yaml`].

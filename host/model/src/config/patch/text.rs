@@ -26,6 +26,24 @@ pub(super) fn apply(text: &str, edit: &Edit) -> Option<String> {
     }
 }
 
+/// Takes a key with its scalar away, where they have a line of their own; nothing if they have not.
+pub(super) fn remove(text: &str, at: &str) -> Option<String> {
+    let document = tree::read(text).ok()?;
+    let steps = steps(at)?;
+    let (Step::Key(key), way) = steps.split_last()? else { return None };
+    let Reached::Value(Node { content: Content::Mapping(entries), .. }) = reach(&document, way)? else {
+        return None;
+    };
+    let entry = entries.iter().find(|entry| entry.key.eq_ignore_ascii_case(key))?;
+    if entries.len() == 1 || !matches!(entry.value.content, Content::Scalar(_)) {
+        return None;
+    }
+    let key = offset(text, entry.key_at)?;
+    let start = text[..key].rfind('\n').map_or(0, |end| end + 1);
+    let end = text[key..].find('\n').map_or(text.len(), |end| key + end + 1);
+    text[start..key].trim().is_empty().then(|| format!("{}{}", &text[..start], &text[end..]))
+}
+
 struct Editor<'a> {
     text: &'a str,
     /// How far lists are indented below their keys.

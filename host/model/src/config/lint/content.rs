@@ -1,0 +1,76 @@
+//! Releases, and images that are refused.
+
+use regex::Regex;
+
+use super::super::types::Mirror;
+use super::super::version::Version;
+use super::Linter;
+
+/// The lowest and highest version of a range that has both.
+pub(super) fn bounds(min: Option<&str>, max: Option<&str>) -> Option<(Version, Version)> {
+    Some((Version::parse(min?)?, Version::parse(max?)?))
+}
+
+/// Answers whether two ranges have anything in common but an end.
+pub(super) fn overlap(a: (Version, Version), b: (Version, Version)) -> bool {
+    b.1.is_above(a.0) && a.1.is_above(b.0)
+}
+
+impl Linter<'_> {
+    pub(super) fn platform(&mut self, mirror: &Mirror) {
+        let Some(platform) = &mirror.platform else { return };
+        let path = "mirror.platform";
+        for (key, image) in [("release", &platform.release), ("graphImage", &platform.graph_image)] {
+            if let Some(image) = image {
+                self.pinned(&format!("{path}.{key}"), image);
+            }
+        }
+        for (index, channel) in platform.channels.iter().enumerate() {
+            let path = format!("{path}.channels[{index}]");
+            let has_range = channel.min_version.is_some() || channel.max_version.is_some();
+            if channel.full && !has_range {
+                self.warn(
+                    "whole-channel",
+                    &path,
+                    format!("every release of `{}` is mirrored, each of many gigabytes", channel.name),
+                    "give `minVersion`, and `shortestPath: true` for just what an update needs",
+                );
+            }
+            let range = bounds(channel.min_version.as_deref(), channel.max_version.as_deref());
+            let before = platform.channels[..index].iter().enumerate().find(|(_, other)| {
+                let other_range = bounds(other.min_version.as_deref(), other.max_version.as_deref());
+                other.kind == channel.kind && range.zip(other_range).is_some_and(|(a, b)| overlap(a, b))
+            });
+            if let Some((before, other)) = before {
+                let line = self.line(&format!("mirror.platform.channels[{before}]"));
+                let message = format!(
+                    "the range of `{}` overlaps with that of `{}` in line {line}",
+                    channel.name, other.name
+                );
+                self.note(
+                    "overlap",
+                    &path,
+                    message,
+                    "one of them is enough, unless clusters follow both channels",
+                );
+            }
+        }
+    }
+
+    pub(super) fn blocked(&mut self, mirror: &Mirror) {
+        for (index, image) in mirror.blocked_images.iter().enumerate() {
+            let path = format!("mirror.blockedImages[{index}]");
+            // An expression is searched for, so one that finds itself in nothing is found in everything.
+            let expression = image.name.as_deref().and_then(|name| Regex::new(name).ok());
+            let blocks_all = expression.is_some_and(|e| e.is_match("")) || image.glob.as_deref() == Some("*");
+            if blocks_all {
+                self.warn("blocks-all", &path, "it blocks every image", "name what is to be refused");
+            }
+            if let Some(before) = mirror.blocked_images[..index].iter().position(|other| other == image) {
+                let line = self.line(&format!("mirror.blockedImages[{before}]"));
+                let message = format!("the same is blocked in line {line}");
+                self.note("duplicate", &path, message, "remove one of them");
+            }
+        }
+    }
+}
