@@ -616,16 +616,14 @@ fn tags_of_the_first_version() {
 #[case::nowhere(&["--delete-yaml-file", "list.yaml"], "it is not said where to delete")]
 #[case::no_place(&["--delete-yaml-file", "list.yaml", "--workspace", "file://disk"], "does not say for which target")]
 #[case::id(&["--generate", "-c", "disc.yaml", "--delete-id", "../x", "--workspace", "file://disk", "docker://r.example"], "--delete-id is `../x`")]
-#[case::section(&["--generate", "-c", "helm.yaml", "--workspace", "file://disk", "docker://r.example"], "`delete.helm`")]
+#[case::section(&["--generate", "-c", "samples.yaml", "--workspace", "file://disk", "docker://r.example"], "`delete.samples`")]
 fn wrong_inputs(#[case] args: &[&str], #[case] words: &str) {
     let context = context();
     let api = "apiVersion: mirror.openshift.io/v2alpha1";
     context.write("disc.yaml", format!("kind: DeleteImageSetConfiguration\n{api}\ndelete: {{additionalImages: [{{name: 'r.example/a:1'}}]}}"));
     context.write(
-        "helm.yaml",
-        format!(
-            "kind: DeleteImageSetConfiguration\n{api}\ndelete: {{helm: {{local: [{{name: a, path: b}}]}}}}"
-        ),
+        "samples.yaml",
+        format!("kind: DeleteImageSetConfiguration\n{api}\ndelete: {{samples: [{{name: a}}]}}"),
     );
     context.write(
         "isc.yaml",

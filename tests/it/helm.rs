@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oc_mirror_testkit::{FileServer, Image, ImageBuilder, sha256, tar_gz};
+use oc_mirror_testkit::{Action, FileServer, Image, ImageBuilder, Registry, Rule, sha256, tar_gz};
 use serde_json::json;
 
 use crate::lab::{Chunks, Lab, names_in, read};
@@ -79,7 +79,10 @@ struct Charts {
 
 impl Charts {
     fn new() -> Self {
-        let lab = Lab::new();
+        Self::within(Lab::new())
+    }
+
+    fn within(lab: Lab) -> Self {
         let [web, web_old, db, side, job] = ["web 2", "web 1", "db", "side", "job"].map(image);
         lab.push(&web, "team/web", "2.0.0");
         lab.push(&web_old, "team/web", "1.0.0");
@@ -104,6 +107,16 @@ impl Charts {
     }
 }
 
+/// The versions of charts in the resolved configuration, which is one that can be used.
+fn pinned(c: &Charts) -> Vec<String> {
+    let text = String::from_utf8(read(&c.lab.path("disk/working-dir/resolved-config.yaml"))).expect("text");
+    let parsed = oc_mirror_model::config::parse(&text).expect("a configuration").configuration;
+    let oc_mirror_model::config::Configuration::Mirror(configuration) = parsed else { panic!("{text}") };
+    let helm = configuration.mirror.helm.expect("its section");
+    let charts = helm.repositories.into_iter().flat_map(|repository| repository.charts);
+    charts.map(|chart| chart.version.unwrap_or_default()).collect()
+}
+
 #[test]
 fn charts_of_a_repository() {
     let c = Charts::new();
@@ -114,6 +127,7 @@ fn charts_of_a_repository() {
     }] } }));
     let made = c.lab.make(&[]).expect(0);
     assert_eq!(made.outcomes(), [(1, "made")]);
+    assert_eq!(pinned(&c), ["1.0.0", "1.5.0"]);
     let passed = format!("{}/team/side:1", c.lab.source.host());
     let warnings = &made.report().warnings;
     assert!(warnings.iter().all(|warning| !warning.contains("`db`")), "{warnings:?}");
@@ -144,6 +158,7 @@ fn nothing_is_shipped_twice() {
         "name": "team", "url": c.url(), "charts": [{ "name": "db" }],
     }] } }));
     c.lab.make(&[]).expect(0);
+    assert_eq!(pinned(&c), ["1.5.0"]);
     let again = c.lab.make(&[]).expect(0);
     assert_eq!(again.outcomes(), [(1, "nothing new")]);
     // A chart that changes ships by itself, though its images are there.
@@ -162,6 +177,7 @@ fn nothing_is_shipped_twice() {
     publish(&c.server, &[("db", "1.5.1", &archive)]);
     let more = c.lab.make(&[]).expect(0);
     assert_eq!(more.outcomes(), [(2, "made")]);
+    assert_eq!(pinned(&c), ["1.5.1"]);
     assert_eq!(Chunks::of(&c.lab.path("disk"), 2).blobs().len(), 0);
     c.lab.publish("disk", &[]).expect(0);
     c.lab.assert_published(&c.db, "team/db", "1.5.0");
@@ -196,12 +212,15 @@ fn a_chart_of_a_registry() {
         c.lab.push(&artifact, "charts/web", version);
     }
     c.lab.configure_mirror(json!({ "helm": { "repositories": [{
-        "name": "oci", "url": format!("oci://{}/charts", c.lab.source.host()), "charts": [{ "name": "web" }],
+        "name": "oci", "url": format!("oci://{}/charts", c.lab.source.host()),
+        "charts": [{ "name": "web" }, { "name": "web", "version": "1" }],
     }] } }));
     c.lab.make(&[]).expect(0);
+    assert_eq!(pinned(&c), ["2.0.0", "1.0.0"]);
     c.lab.publish("disk", &[]).expect(0);
     c.lab.assert_published(&c.web, "team/web", "2.0.0");
-    assert_eq!(names_in(&c.lab.path("disk/working-dir/charts")), ["web-2.0.0.tgz"]);
+    c.lab.assert_published(&c.web_old, "team/web", "1.0.0");
+    assert_eq!(names_in(&c.lab.path("disk/working-dir/charts")), ["web-1.0.0.tgz", "web-2.0.0.tgz"]);
 }
 
 #[test]
@@ -249,6 +268,78 @@ fn the_older_form_of_the_configuration() {
 }
 
 #[test]
+fn a_chart_goes_and_what_another_one_uses_stays() {
+    let c = Charts::within(Lab::with(Registry::start(), Registry::builder().delete().start()));
+    let side = "{.spec.template.spec.containers[*].env[*].value}";
+    let repository = |charts: serde_json::Value| json!({ "repositories": [{ "name": "team", "url": c.url(), "charts": charts }] });
+    c.lab.configure_mirror(json!({ "helm": repository(json!([
+        { "name": "web", "version": "1.0.0", "imagePaths": [side] },
+        { "name": "web", "version": "2.0.0" },
+        { "name": "db", "imagePaths": [side] },
+    ])) }));
+    c.lab.make(&[]).expect(0);
+    c.lab.publish("disk", &["--workspace", &c.lab.file("far")]).expect(0);
+    // No network is needed to tell what a chart uses.
+    c.server.put("/charts/index.yaml", b"gone");
+    let document = |more: &str, version: &str| {
+        let charts = json!([{ "name": "web", "version": "^1.0" }, { "name": more, "version": version }]);
+        json!({
+            "kind": "DeleteImageSetConfiguration",
+            "apiVersion": "mirror.openshift.io/v2alpha1",
+            "delete": { "helm": repository(charts) },
+        })
+    };
+    c.lab.context.write("disc.yaml", document("web", "1.0.0").to_string());
+    let to = format!("docker://{}", c.lab.target.host());
+    let generate = ["delete", "-c", "disc.yaml", "--generate", "--workspace", &c.lab.file("disk"), &to];
+    let output = c.lab.context.run(&generate);
+    assert_eq!(output.code, 0, "{}", output.snapshot());
+    assert!(
+        output.raw_stderr.contains("1 image stays") && output.raw_stderr.contains("team/side:1"),
+        "{}",
+        output.snapshot()
+    );
+    let list = c.lab.path("disk/working-dir/delete/delete-images.yaml");
+    let text = String::from_utf8(read(&list)).expect("text");
+    assert!(text.contains("team/web:1.0.0") && text.contains("type: helmImage"), "{text}");
+    assert_eq!(text.matches("imageReference:").count(), 1, "{text}");
+    let file = list.display().to_string();
+    let delete = [
+        "delete",
+        "--dest-tls-verify=false",
+        "--delete-yaml-file",
+        &file,
+        "--workspace",
+        &c.lab.file("far"),
+        &to,
+    ];
+    let output = c.lab.context.run(&delete);
+    assert_eq!(output.code, 0, "{}", output.snapshot());
+    assert!(
+        c.lab.target.tags("team/web").iter().all(|tag| tag != "1.0.0"),
+        "{:?}",
+        c.lab.target.tags("team/web")
+    );
+    c.lab.assert_published(&c.web, "team/web", "2.0.0");
+    c.lab.assert_published(&c.db, "team/db", "1.5.0");
+    c.lab.assert_published(&c.side, "team/side", "1");
+    // The connected side is told.
+    let told = ["delete", "--delete-yaml-file", &file, "--workspace", &c.lab.file("disk")];
+    let output = c.lab.context.run(&told);
+    assert!(output.stdout.contains("the record has forgotten 1 image"), "{}", output.snapshot());
+    // What both have goes when both are meant, though one of them has nothing else left.
+    let document = document("db", "1.5.0");
+    c.lab.context.write("disc.yaml", document.to_string());
+    let output = c.lab.context.run(&generate);
+    assert_eq!(output.code, 0, "{}", output.snapshot());
+    let text = String::from_utf8(read(&list)).expect("text");
+    let listed: Vec<&str> =
+        text.lines().filter_map(|line| line.trim().strip_prefix("imageReference: ")).collect();
+    let named = |image: &str| format!("docker://{}/team/{image}", c.lab.target.host());
+    assert_eq!(listed, [named("db:1.5.0"), named("side:1")]);
+}
+
+#[test]
 fn what_goes_wrong_with_charts_is_told_at_once() {
     let c = Charts::new();
     let host = c.lab.source.host();
@@ -270,13 +361,25 @@ fn what_goes_wrong_with_charts_is_told_at_once() {
         ("noyaml", chart("noyaml", "1.0.0", &host, &[("templates/all.yaml", "a: b: c\n")])),
         ("escape", tar_gz(&[("escape/Chart.yaml", "name: escape\nversion: 1.0.0\n")]).1),
         ("web", chart("web", "1.0.0", &host, &[])),
+        (
+            "schema",
+            chart(
+                "schema",
+                "1.0.0",
+                &host,
+                &[(
+                    "values.schema.json",
+                    r#"{"required": ["password"], "properties": {"job": {"type": "string"}}}"#,
+                )],
+            ),
+        ),
     ];
     let published: Vec<(&str, &str, &[u8])> =
         charts.iter().map(|(name, archive)| (*name, "1.0.0", archive.as_slice())).collect();
     publish(&c.server, &published);
     // Not what the index says.
     c.server.put("/charts/escape-1.0.0.tgz", b"something else");
-    let wanted: Vec<_> = ["bomb", "circle", "needs", "nil", "noyaml", "escape", "absent"]
+    let wanted: Vec<_> = ["bomb", "circle", "needs", "nil", "noyaml", "escape", "absent", "schema"]
         .iter()
         .map(|name| json!({ "name": name }))
         .chain([json!({ "name": "web", "version": "3.0.0" })])
@@ -298,10 +401,63 @@ fn what_goes_wrong_with_charts_is_told_at_once() {
         "not found: chart `absent` of repository `team`: no such chart",
         "not found: chart `web` of repository `team`: no version `3.0.0`; there are 1.0.0",
         "escape-1.0.0.tgz` has the SHA-256",
+        "chart `schema` 1.0.0 of repository `team`: the values do not fit `values.schema.json`: values of `schema`: `password` is \
+         missing; `/job` of `schema`: got object, want string",
     ] {
         assert!(told.contains(words), "`{words}` is missing\n{told}");
     }
     assert!(!c.lab.path("disk/mirror_seq1_000000.tar").exists(), "nothing is made of a part");
+}
+
+#[test]
+fn a_repository_with_a_password() {
+    let c = Charts::new();
+    let elsewhere = FileServer::start();
+    let web = chart("web", "1.0.0", &c.lab.source.host(), &[]);
+    elsewhere.put("/web-1.0.0.tgz", &web);
+    // `web` is at another host, and `db` behind a redirect to it.
+    let db = chart("db", "1.5.0", &c.lab.source.host(), &[]);
+    elsewhere.put("/closed/moved/db-1.5.0.tgz", &db);
+    let entry =
+        |name: &str, version: &str, url: &str| json!([{ "name": name, "version": version, "urls": [url] }]);
+    let index = json!({ "apiVersion": "v1", "entries": {
+        "web": entry("web", "1.0.0", &format!("{}/web-1.0.0.tgz", elsewhere.url())),
+        "db": entry("db", "1.5.0", "moved/db-1.5.0.tgz"),
+    } });
+    let basic = "Basic bWU6aHVudGVyMg==";
+    c.server.put("/closed/index.yaml", index.to_string().as_bytes());
+    c.server.rule(Rule::on("GET", "^/closed/moved/").then(Action::Redirect(elsewhere.url())));
+    let url = format!("{}/closed", c.server.url());
+    let wanted = json!({ "helm": { "repositories": [
+        { "name": "team", "url": url, "charts": [{ "name": "web" }, { "name": "db" }] },
+    ] } });
+    c.lab.configure_mirror(wanted);
+    // What `helm repo add` writes.
+    let helm = c.lab.context.home().join(".config/helm");
+    std::fs::create_dir_all(&helm).expect("made");
+    let entry = format!("- {{name: any, url: {url}/, username: me, password: hunter2}}");
+    std::fs::write(helm.join("repositories.yaml"), format!("repositories:\n{entry}\n")).expect("written");
+    let output = c.lab.make(&[]).expect(0).output;
+    let sent = |server: &FileServer, path: &str| -> Vec<Option<String>> {
+        let requests = server.requests();
+        let those = requests.iter().filter(|request| request.path.starts_with(path));
+        those.map(|request| request.header("authorization").map(str::to_owned)).collect()
+    };
+    assert_eq!(sent(&c.server, "/closed/"), [Some(basic.to_owned()), Some(basic.to_owned())]);
+    assert_eq!(sent(&elsewhere, "/"), [None, None], "it is for one host only");
+    let configuration = String::from_utf8(read(&c.lab.path("disk/working-dir/resolved-config.yaml")));
+    let everything = format!("{}{}{}", output.raw_stdout, output.raw_stderr, configuration.expect("text"));
+    assert!(!everything.contains("hunter2") && !everything.contains("bWU6aHVudGVyMg"), "{everything}");
+}
+
+#[test]
+fn a_repository_that_asks_for_a_password() {
+    let c = Charts::new();
+    c.server.rule(Rule::on("GET", "^/charts/").then(Action::status(401)));
+    c.lab.configure_mirror(json!({ "helm": { "repositories": [{ "name": "team", "url": c.url() }] } }));
+    let run = c.lab.make(&[]);
+    run.assert_refused(16, "the server answered 401");
+    assert!(run.output.raw_stderr.contains("helm repo add"), "{}", run.output.snapshot());
 }
 
 #[test]

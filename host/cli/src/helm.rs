@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use oc_mirror_engine::source::HttpFetch;
 use oc_mirror_model::config::{Helm, LocalChart};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::environment;
 use crate::error::CliError;
+use crate::{environment, helm_repositories};
 
 /// The name of the plugin.
 pub(crate) const NAME: &str = "helm";
@@ -25,7 +27,7 @@ const MAX_DEPTH: usize = 32;
 const NOT_A_CHART: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
 
 /// Returns the settings. Charts and values of this machine are read here, since a plugin reads no files.
-pub(crate) fn settings(section: &Helm, directory: &Path) -> Result<Value, CliError> {
+pub(crate) fn settings(section: &Helm, directory: &Path, http: &dyn HttpFetch) -> Result<Value, CliError> {
     let repositories = section.repositories.iter().map(|repository| {
         let charts = repository.charts.iter().map(|chart| {
             Ok(json!({
@@ -39,7 +41,13 @@ pub(crate) fn settings(section: &Helm, directory: &Path) -> Result<Value, CliErr
             }))
         });
         let charts: Vec<Value> = charts.collect::<Result<_, CliError>>()?;
-        Ok(json!({ "name": repository.name, "url": repository.url, "charts": charts }))
+        let credential = credential(&repository.url, http);
+        Ok(json!({
+            "name": repository.name,
+            "url": repository.url,
+            "credential": credential,
+            "charts": charts,
+        }))
     });
     let repositories: Vec<Value> = repositories.collect::<Result<_, CliError>>()?;
     let local = section.local.iter().map(|chart| local(chart, directory));
@@ -47,12 +55,12 @@ pub(crate) fn settings(section: &Helm, directory: &Path) -> Result<Value, CliErr
     Ok(json!({ "repositories": repositories, "local": local }))
 }
 
-/// Returns what the plugin may do: it reads registries and fetches charts.
+/// Returns what the plugin may do: it reads registries, fetches charts and says which versions it chose.
 ///
 /// Where the archives of a repository are is said by its index, often at another host and behind redirects; so it may fetch
 /// from any host over TLS, and without only where the user names a repository without.
-pub(crate) fn grants(section: &Helm) -> Vec<String> {
-    let mut grants: BTreeSet<String> = ["registry", "artifact"].map(str::to_owned).into();
+pub(crate) fn grants(section: &Helm, http: &dyn HttpFetch) -> Vec<String> {
+    let mut grants: BTreeSet<String> = ["artifact", "registry", "state"].map(str::to_owned).into();
     for repository in &section.repositories {
         if repository.url.starts_with("https://") || repository.url.starts_with("http://") {
             grants.insert("http:https://*".to_owned());
@@ -60,8 +68,36 @@ pub(crate) fn grants(section: &Helm) -> Vec<String> {
         if repository.url.starts_with("http://") {
             grants.insert("http:http://*".to_owned());
         }
+        grants.extend(credential(&repository.url, http).map(|name| format!("credential:{name}")));
     }
     grants.into_iter().collect()
+}
+
+/// Returns the name of the credential of a repository, if there is one.
+fn credential<'a>(url: &'a str, http: &dyn HttpFetch) -> Option<&'a str> {
+    Some(helm_repositories::name(url)).filter(|name| http.has_credential(name))
+}
+
+/// What the plugin saves with a sequence.
+#[derive(Deserialize)]
+struct State {
+    /// Of each chart that a repository is asked for: the places of both in the configuration, and the version that was taken.
+    chosen: Vec<(usize, usize, String)>,
+}
+
+/// Names charts by the versions that they had in a run, given what the plugin saved with it.
+///
+/// A repository of which everything is taken has nothing that could be pinned, and charts of this machine have no version to
+/// ask for.
+pub(crate) fn pin(section: &mut Helm, state: &Value) {
+    // Nothing, if the plugin did not come that far.
+    let Ok(State { chosen }) = State::deserialize(state) else { return };
+    for (repository, chart, version) in chosen {
+        let repository = section.repositories.get_mut(repository);
+        if let Some(chart) = repository.and_then(|repository| repository.charts.get_mut(chart)) {
+            chart.version = Some(version);
+        }
+    }
 }
 
 fn values(files: &[String], directory: &Path) -> Result<Vec<Value>, CliError> {
@@ -167,19 +203,81 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oc_mirror_model::config::HelmRepository;
+    use oc_mirror_engine::source::{HttpError, HttpRequest, HttpResponse};
+    use oc_mirror_model::config::{HelmRepository, RepositoryChart};
 
     fn repository(url: &str) -> Helm {
         let repository = HelmRepository { name: "a".into(), url: url.into(), ..HelmRepository::default() };
         Helm { repositories: vec![repository], ..Helm::default() }
     }
 
+    /// Has the credentials of these names, and no network.
+    struct Held(&'static [&'static str]);
+
+    #[async_trait::async_trait]
+    impl HttpFetch for Held {
+        async fn fetch(&self, _: HttpRequest) -> Result<HttpResponse, HttpError> {
+            panic!("nothing is fetched here")
+        }
+
+        fn has_credential(&self, name: &str) -> bool {
+            self.0.contains(&name)
+        }
+    }
+
+    fn granted(section: &Helm) -> Vec<String> {
+        grants(section, &Held(&[]))
+    }
+
+    #[test]
+    fn a_credential_is_granted_where_there_is_one() {
+        let held = Held(&["https://r.example/charts"]);
+        let mine = repository("https://r.example/charts/");
+        assert!(grants(&mine, &held).contains(&"credential:https://r.example/charts".to_owned()));
+        assert_eq!(
+            grants(&repository("https://r.example"), &held),
+            granted(&repository("https://r.example"))
+        );
+        let told = |section: &Helm| {
+            settings(section, Path::new(""), &held).expect("settings")["repositories"][0]["credential"]
+                .clone()
+        };
+        assert_eq!(
+            (told(&mine), told(&repository("https://r.example"))),
+            (json!("https://r.example/charts"), Value::Null)
+        );
+    }
+
     #[test]
     fn only_what_a_repository_needs_is_granted() {
-        assert_eq!(grants(&repository("oci://r.example/charts")), ["artifact", "registry"]);
-        assert_eq!(grants(&repository("https://r.example")), ["artifact", "http:https://*", "registry"]);
-        let plain = grants(&repository("http://r.example"));
-        assert_eq!(plain, ["artifact", "http:http://*", "http:https://*", "registry"]);
+        assert_eq!(granted(&repository("oci://r.example/charts")), ["artifact", "registry", "state"]);
+        assert_eq!(
+            granted(&repository("https://r.example")),
+            ["artifact", "http:https://*", "registry", "state"]
+        );
+        let plain = granted(&repository("http://r.example"));
+        assert_eq!(plain, ["artifact", "http:http://*", "http:https://*", "registry", "state"]);
+    }
+
+    #[test]
+    fn charts_are_pinned_where_they_were_chosen() {
+        let chart = |version: Option<&str>| RepositoryChart {
+            name: "a".into(),
+            version: version.map(str::to_owned),
+            ..RepositoryChart::default()
+        };
+        let mut section = repository("https://r.example");
+        section.repositories[0].charts = vec![chart(None), chart(Some("^1")), chart(Some("2.0.0"))];
+        let state = json!({ "chosen": [[0, 0, "3.1.0"], [0, 1, "1.9.0"], [0, 9, "1.0.0"], [9, 0, "1.0.0"]] });
+        pin(&mut section, &state);
+        let versions = |section: &Helm| {
+            let charts = section.repositories[0].charts.iter();
+            charts.map(|chart| chart.version.clone().unwrap_or_default()).collect::<Vec<_>>()
+        };
+        assert_eq!(versions(&section), ["3.1.0", "1.9.0", "2.0.0"]);
+        pin(&mut section, &Value::Null);
+        pin(&mut section, &json!({ "chosen": [["0", 0, "9.9.9"]] }));
+        assert_eq!(versions(&section), ["3.1.0", "1.9.0", "2.0.0"]);
     }
 
     #[test]
@@ -195,7 +293,7 @@ mod tests {
             local: vec![LocalChart { path: "app".into(), ..LocalChart::default() }],
             ..Helm::default()
         };
-        let settings = settings(&section, dir.path()).expect("a chart");
+        let settings = settings(&section, dir.path(), &Held(&[])).expect("a chart");
         let files = settings["local"][0]["files"].as_array().expect("files");
         let paths: Vec<_> = files.iter().map(|file| file["path"].as_str().expect("a path")).collect();
         assert_eq!(paths, ["Chart.yaml", "templates/a.yaml"]);

@@ -7,10 +7,10 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::SystemTime;
 
-use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -54,42 +54,39 @@ pub(crate) fn start(working_dir: &Path, args: &LogArgs) -> Result<(), CliError> 
     Ok(())
 }
 
+/// How the time of a log stands in its name. Names are sorted as times are.
+const TIME: &[BorrowedFormatItem<'static>] =
+    format_description!("[year][month][day]T[hour][minute][second].[subsecond digits:3]Z");
+
 /// Puts the log of the last run beside, and removes the oldest where there are too many.
 fn make_room(dir: &Path) -> io::Result<()> {
     let current = dir.join(CURRENT);
-    match fs::metadata(&current) {
+    let written = match fs::metadata(&current) {
         Ok(found) if found.len() == 0 => return Ok(()),
-        Ok(found) => fs::rename(&current, free_name(dir, found.modified()?))?,
+        Ok(found) => found.modified()?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
-    }
-    let mut old: Vec<PathBuf> = fs::read_dir(dir)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_old))
+    };
+    let mut old: Vec<(OffsetDateTime, PathBuf)> = fs::read_dir(dir)?
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            Some((time_of(path.file_name()?.to_str()?)?, path))
+        })
         .collect();
     old.sort();
-    let surplus = old.len().saturating_sub(KEPT);
-    old.iter().take(surplus).try_for_each(fs::remove_file)
+    // Clocks are coarse, and are set back: the newest log has the last name whatever they say.
+    let after = old.last().map(|(newest, _)| *newest + time::Duration::milliseconds(1));
+    let time = OffsetDateTime::from(written).max(after.unwrap_or(OffsetDateTime::UNIX_EPOCH));
+    let name = format!("oc-mirror-{}.log", time.format(TIME).expect("the form has what a time has"));
+    fs::rename(&current, dir.join(name))?;
+    let surplus = (old.len() + 1).saturating_sub(KEPT);
+    old.iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
 }
 
-/// Returns a name that no other log has. Names are sorted as times are.
-fn free_name(dir: &Path, written: SystemTime) -> PathBuf {
-    let form = format_description!("[year][month][day]T[hour][minute][second].[subsecond digits:3]Z");
-    let mut time = OffsetDateTime::from(written);
-    loop {
-        let text = time.format(form).expect("the form has what a time has");
-        let path = dir.join(format!("oc-mirror-{text}.log"));
-        if !path.exists() {
-            return path;
-        }
-        time += time::Duration::milliseconds(1);
-    }
-}
-
-/// Answers whether a file is the log of an earlier run, and nothing that somebody else has put there.
-fn is_old(name: &str) -> bool {
-    let time = name.strip_prefix("oc-mirror-").and_then(|rest| rest.strip_suffix("Z.log"));
-    time.is_some_and(|time| time.len() == 19 && time.chars().all(|c| c.is_ascii_digit() || "T.".contains(c)))
+/// Returns the time of an earlier run's log; nothing if somebody else has put the file there.
+fn time_of(name: &str) -> Option<OffsetDateTime> {
+    let time = name.strip_prefix("oc-mirror-")?.strip_suffix(".log")?;
+    PrimitiveDateTime::parse(time, TIME).ok().map(PrimitiveDateTime::assume_utc)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod config_files;
 mod environment;
 mod error;
 mod helm;
+mod helm_repositories;
 mod keys;
 mod logging;
 mod memory;

@@ -76,7 +76,15 @@ pub(crate) async fn wishes(
         found.iter().zip(&plugins).for_each(|(found, report)| found.tell(report));
     }
     let text = std::str::from_utf8(&written).unwrap_or_default();
-    let loader = Loader { host: &host, path, text, directory, accept_risks: &lent.accept_risks, found };
+    let loader = Loader {
+        host: &host,
+        path,
+        text,
+        directory,
+        accept_risks: &lent.accept_risks,
+        http: &*lent.http,
+        found,
+    };
     let sources = loader.sources(&configuration).await?;
     let policies = loader.policies(&configuration.mirror).await?;
     let mut resolved = configuration;
@@ -85,7 +93,7 @@ pub(crate) async fn wishes(
         sources,
         policies,
         configuration: written,
-        pinned: Box::new(move |images| pinned(&resolved, images)),
+        pinned: Box::new(move |images, states| pinned(&resolved, images, states)),
         http: lent.http,
         signatures: lent.signatures,
         guard: lent.guard,
@@ -218,6 +226,7 @@ struct Loader<'a> {
     text: &'a str,
     directory: &'a Path,
     accept_risks: &'a [String],
+    http: &'a dyn HttpFetch,
     /// The plugins of the user's, sources before policies.
     found: Vec<Found>,
 }
@@ -247,9 +256,9 @@ impl Loader<'_> {
             sources.push(self.source(spec).await?);
         }
         if let Some(section) = mirror.helm.as_ref().filter(|_| mirror.asks_for_charts()) {
-            let settings = helm::settings(section, self.directory)?;
-            sources
-                .push(self.source(builtin(self.host, helm::NAME, settings, &helm::grants(section))?).await?);
+            let settings = helm::settings(section, self.directory, self.http)?;
+            let grants = helm::grants(section, self.http);
+            sources.push(self.source(builtin(self.host, helm::NAME, settings, &grants)?).await?);
         }
         for (number, (entry, found)) in mirror.plugins.iter().zip(&self.found).enumerate() {
             let spec = self.custom(found, &entry.config, entry.grants_at)?;
@@ -366,8 +375,12 @@ fn rule(image: &BlockedImage) -> Value {
     }
 }
 
-/// The configuration with every image pinned by digest, in v2alpha1 form.
-fn pinned(configuration: &ImageSetConfiguration, images: &[ImageEntry]) -> Vec<u8> {
+/// The configuration with every image pinned by digest, in v2alpha1 form, given what plugins saved with the sequence.
+fn pinned(
+    configuration: &ImageSetConfiguration,
+    images: &[ImageEntry],
+    states: &BTreeMap<String, Value>,
+) -> Vec<u8> {
     let digests: BTreeMap<String, String> = images
         .iter()
         .filter_map(|image| match image.request.parsed_source().ok()? {
@@ -395,6 +408,9 @@ fn pinned(configuration: &ImageSetConfiguration, images: &[ImageEntry]) -> Vec<u
         if let Some(name) = image.source().ok().and_then(|s| digests.get(&s.to_string())) {
             image.name = name.clone();
         }
+    }
+    if let (Some(section), Some(state)) = (&mut pinned.mirror.helm, states.get(helm::NAME)) {
+        helm::pin(section, state);
     }
     let mut text = pinned.to_yaml();
     if configuration.api == ApiVersion::V1Alpha2 && !pinned.mirror.operators.is_empty() {

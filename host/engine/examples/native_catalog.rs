@@ -44,7 +44,7 @@ fn main() -> Outcome<()> {
     runtime.block_on(async {
         let run = run();
         let network = Arc::new(Network::new(settings(&run))?);
-        let http = network.fetch()?;
+        let http = network.fetch(std::collections::BTreeMap::new())?;
         let asking = Asking::new(&run, network, http, directory.clone(), directory.clone());
         let native = Native { index: directory.join("index") };
         println!("{}", asking.ask(&native, "catalog", &json!({ "catalog": reference })).await?);

@@ -49,19 +49,29 @@ const NOT_SHOWN: [&str; 6] = [
     "proxy-authentication-info",
 ];
 
-/// A credential that plugins can name and never see: the value of `Authorization`.
+/// A credential that plugins can name and never see, for one origin: scheme, host and port.
 #[derive(Clone, Debug)]
-pub struct FetchCredential(Secret);
+pub struct FetchCredential {
+    /// The value of `Authorization`.
+    value: Secret,
+    /// Some URL of the origin.
+    origin: Url,
+}
 
 impl FetchCredential {
-    /// Makes one of a token.
-    pub fn bearer(token: &Secret) -> Self {
-        Self(Secret::new(format!("Bearer {}", token.expose())))
+    /// Makes one of a token, for whatever has the origin of a URL. Nothing, if that is no URL.
+    pub fn bearer(token: &Secret, origin: &str) -> Option<Self> {
+        Self::new(Secret::new(format!("Bearer {}", token.expose())), origin)
     }
 
-    /// Makes one of a name and a password.
-    pub fn basic(user: &str, password: &Secret) -> Self {
-        Self(secret_basic(user, password))
+    /// Makes one of a name and a password, for whatever has the origin of a URL. Nothing, if that is no URL.
+    pub fn basic(user: &str, password: &Secret, origin: &str) -> Option<Self> {
+        Self::new(secret_basic(user, password), origin)
+    }
+
+    fn new(value: Secret, origin: &str) -> Option<Self> {
+        let origin = Url::parse(origin).ok().filter(|url| url.host().is_some())?;
+        Some(Self { value, origin })
     }
 }
 
@@ -165,14 +175,18 @@ impl GuardedFetch {
         if request.body.is_some() && !headers.contains_key(CONTENT_TYPE) {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         }
-        let authorization = request.credential.as_deref().map(|name| self.authorization(name)).transpose()?;
+        let authorization =
+            request.credential.as_deref().map(|name| self.authorization(name, &url)).transpose()?;
         Ok(Plan { method, url, headers, authorization })
     }
 
-    fn authorization(&self, name: &str) -> Result<HeaderValue, HttpError> {
+    fn authorization(&self, name: &str, url: &Url) -> Result<HeaderValue, HttpError> {
         let invalid = |what: &str| HttpError::Invalid(format!("the credential `{}` {what}", clean(name)));
         let credential = self.credentials.get(name).ok_or_else(|| invalid("is not held"))?;
-        let mut value = HeaderValue::from_str(credential.0.expose())
+        if !same_origin(url, &credential.origin) {
+            return Err(denied(url, &format!("the credential `{}` is for another host", clean(name))));
+        }
+        let mut value = HeaderValue::from_str(credential.value.expose())
             .map_err(|_| invalid("has characters that no header can carry"))?;
         value.set_sensitive(true);
         Ok(value)
@@ -307,7 +321,12 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     fn fetcher() -> GuardedFetch {
-        let secret = FetchCredential::bearer(&Secret::new("hunter2"));
+        fetcher_for("http://127.0.0.1/")
+    }
+
+    /// Its credential `api` is for the origin of this URL.
+    fn fetcher_for(origin: &str) -> GuardedFetch {
+        let secret = FetchCredential::bearer(&Secret::new("hunter2"), origin).unwrap();
         let retry = Retry {
             attempts: 2,
             delay: Delay::Constant(Duration::from_millis(5)),
@@ -347,10 +366,16 @@ mod tests {
             true
         };
         let named = HttpRequest { credential: Some("api".into()), allow: Arc::new(allow), ..get(&url) };
-        assert_eq!(read(fetcher().fetch(named).await.unwrap().body).await.unwrap(), b"there");
+        assert_eq!(read(fetcher_for(&url).fetch(named).await.unwrap().body).await.unwrap(), b"there");
         assert_eq!(asked.lock().unwrap().len(), 2);
         assert_eq!(server.requests()[0].header("authorization"), Some("Bearer hunter2"));
         assert_eq!(other.requests()[0].header("authorization"), None);
+
+        // Whoever asks for it elsewhere is told so, and nothing is sent.
+        let named = HttpRequest { credential: Some("api".into()), ..get(&other.url()) };
+        let error = fetcher_for(&url).fetch(named).await.err().unwrap().to_string();
+        assert!(error.contains("`api` is for another host"), "{error}");
+        assert_eq!(other.requests().len(), 1);
 
         let first = server.host();
         let only_first = HttpRequest { allow: Arc::new(move |u| u.contains(&first)), ..get(&url) };

@@ -172,6 +172,9 @@ pub enum Reason {
     /// A bundle is in it, or needs it. Boxed: most reasons are names, and every image has one.
     #[serde(rename_all = "camelCase")]
     Bundle(Box<Offer>),
+    /// A chart uses it. Boxed, as it is long and most have none.
+    #[serde(rename_all = "camelCase")]
+    Chart(Box<ChartUse>),
     /// It is about another manifest.
     Subject {
         /// Which.
@@ -195,6 +198,18 @@ pub struct Offer {
     /// The channels that it is in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
+}
+
+/// A chart that uses an image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChartUse {
+    /// Where the chart is from, as the configuration has it: the URL of its repository, or its path.
+    pub place: String,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
 }
 
 /// An image on its way out.
@@ -264,6 +279,7 @@ impl Reason {
         let fact = |key: &str| request.provenance.get(key).unwrap_or_default();
         let named = |origin: &str| Self::Named { origin: origin.to_owned() };
         let mut reasons: Vec<Self> = request.offers().into_iter().map(Box::new).map(Self::Bundle).collect();
+        let charts = request.charts();
         match (request.kind.as_str(), fact(provenance::RELEASE)) {
             (kind::RELEASE | kind::RELEASE_CONTENT, version) if !version.is_empty() => {
                 let channels = fact(provenance::CHANNEL).split_whitespace().map(str::to_owned).collect();
@@ -271,11 +287,13 @@ impl Reason {
                 reasons.push(Self::Release { version: version.to_owned(), architecture, channels });
             }
             (kind::BUNDLE | kind::RELATED, _) => {}
+            (kind::HELM, _) if !charts.is_empty() => {}
             _ if request.is_companion() => {
                 reasons.extend(request.subject().map(|digest| Self::Subject { digest }));
             }
             _ => reasons.push(named(&request.origin)),
         }
+        reasons.extend(charts.into_iter().map(Box::new).map(Self::Chart));
         reasons.extend(fact(provenance::WANTED).lines().map(named));
         reasons.sort();
         reasons.dedup();

@@ -1,10 +1,11 @@
 //! [`ImageRequest`]: one image that a content source wants.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::Attributes;
 use crate::digest::Digest;
-use crate::metadata::Offer;
+use crate::metadata::{ChartUse, Offer};
 use crate::platform::Platform;
 use crate::reference::{InvalidReference, Reference, Repository, Source, Tag};
 
@@ -58,6 +59,9 @@ pub mod provenance {
     /// The bundles that an image is of, or that need it: JSON, a list of `[catalog, package, bundle, version, [channels]]`.
     /// What does not fit into one value is in `offers.2` and so on.
     pub const OFFERS: &str = "offers";
+    /// The charts that use an image: JSON, a list of `[place, name, version]`. What does not fit into one value is in `charts.2`
+    /// and so on.
+    pub const CHARTS: &str = "charts";
     /// The version of the release that an image belongs to.
     pub const RELEASE: &str = "release";
     /// The architecture of that release, as tags have it.
@@ -101,6 +105,13 @@ pub struct ImageRequest {
 /// An offer as it is written into the provenance.
 type WrittenOffer = (String, String, String, String, Vec<String>);
 
+/// A chart as it is written into the provenance.
+type WrittenChart = (String, String, String);
+
+fn written_list<T: Serialize>(items: impl Iterator<Item = T>) -> String {
+    serde_json::to_string(&items.collect::<Vec<T>>()).expect("strings serialise")
+}
+
 /// Where one image goes, relative to the target's prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Destination {
@@ -128,20 +139,29 @@ impl ImageRequest {
 
     /// Returns the bundles that the image is of, or that need it.
     pub fn offers(&self) -> Vec<Offer> {
-        let is_one = |key: &str| {
-            key.strip_prefix(provenance::OFFERS)
-                .is_some_and(|rest| matches!(rest.chars().next(), None | Some('.')))
-        };
-        let texts = self.provenance.iter().filter(|(key, _)| is_one(key)).map(|(_, text)| text);
-        let offers = texts.filter_map(|text| serde_json::from_str::<Vec<WrittenOffer>>(text).ok()).flatten();
-        let read = |(catalog, package, bundle, version, channels)| Offer {
+        let read = |(catalog, package, bundle, version, channels): WrittenOffer| Offer {
             catalog,
             package,
             bundle,
             version,
             channels,
         };
-        offers.map(read).collect()
+        self.listed(provenance::OFFERS).map(read).collect()
+    }
+
+    /// Returns the charts that use the image.
+    pub fn charts(&self) -> Vec<ChartUse> {
+        let read = |(place, name, version): WrittenChart| ChartUse { place, name, version };
+        self.listed(provenance::CHARTS).map(read).collect()
+    }
+
+    /// Reads a list of the provenance, whatever number of values it is in.
+    fn listed<T: DeserializeOwned>(&self, list: &str) -> impl Iterator<Item = T> {
+        let is_one = move |key: &str| {
+            key.strip_prefix(list).is_some_and(|rest| matches!(rest.chars().next(), None | Some('.')))
+        };
+        let texts = self.provenance.iter().filter(move |(key, _)| is_one(key)).map(|(_, text)| text);
+        texts.filter_map(|text| serde_json::from_str::<Vec<T>>(text).ok()).flatten()
     }
 
     /// Returns bundles as [`provenance::OFFERS`] has them.
@@ -150,8 +170,16 @@ impl ImageRequest {
             let o = o.clone();
             (o.catalog, o.package, o.bundle, o.version, o.channels)
         };
-        let offers: Vec<WrittenOffer> = offers.into_iter().map(written).collect();
-        serde_json::to_string(&offers).expect("strings serialise")
+        written_list(offers.into_iter().map(written))
+    }
+
+    /// Returns charts as [`provenance::CHARTS`] has them.
+    pub fn written_charts<'a>(charts: impl IntoIterator<Item = &'a ChartUse>) -> String {
+        let written = |c: &ChartUse| -> WrittenChart {
+            let c = c.clone();
+            (c.place, c.name, c.version)
+        };
+        written_list(charts.into_iter().map(written))
     }
 
     /// Notes that the same image is wanted by another request too.
@@ -160,18 +188,33 @@ impl ImageRequest {
         let theirs = other.offers();
         let news: Vec<&Offer> = theirs.iter().filter(|offer| !known.contains(offer)).collect();
         if !news.is_empty() {
-            let text = Self::written_offers(news);
-            let free = |key: &String| !self.provenance.contains_key(key);
-            let keys = std::iter::once(provenance::OFFERS.to_owned())
-                .chain((2..).map(|number: u32| format!("{}.{number}", provenance::OFFERS)));
-            let key = keys.into_iter().find(free).expect("numbers do not end here");
-            self.provenance.insert(key, text);
+            self.add_list(provenance::OFFERS, Self::written_offers(news));
         }
-        // Whoever names bundles has said all with them.
-        let by_name = !matches!(other.kind.as_str(), kind::BUNDLE | kind::RELATED);
-        if by_name && (&other.kind, &other.origin) != (&self.kind, &self.origin) {
+        let (known, theirs) = (self.charts(), other.charts());
+        let news: Vec<&ChartUse> = theirs.iter().filter(|chart| !known.contains(chart)).collect();
+        if !news.is_empty() {
+            self.add_list(provenance::CHARTS, Self::written_charts(news));
+        }
+        // Whoever names bundles or charts has said all with them.
+        let by_name = match other.kind.as_str() {
+            kind::BUNDLE | kind::RELATED => false,
+            kind::HELM => theirs.is_empty(),
+            _ => true,
+        };
+        let is_said = (&other.kind, &other.origin) == (&self.kind, &self.origin)
+            && (self.kind != kind::HELM || known.is_empty());
+        if by_name && !is_said {
             self.provenance.add_line(provenance::WANTED, &other.origin);
         }
+    }
+
+    /// Adds a list to those that are in the provenance under a key, and under that key with a number.
+    fn add_list(&mut self, list: &str, text: String) {
+        let free = |key: &String| !self.provenance.contains_key(key);
+        let keys =
+            std::iter::once(list.to_owned()).chain((2..).map(|number: u32| format!("{list}.{number}")));
+        let key = keys.into_iter().find(free).expect("numbers do not end here");
+        self.provenance.insert(key, text);
     }
 
     /// Returns where the image goes, once its digest is known.
@@ -213,5 +256,62 @@ impl ImageRequest {
             }
         };
         Ok(Destination { repository, tag: self.target_tag.clone().unwrap_or(tag) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::Reason;
+
+    fn request(kind: &str, charts: &[&str]) -> ImageRequest {
+        let charts: Vec<ChartUse> = charts.iter().map(|name| used(name)).collect();
+        let mut provenance = Attributes::new();
+        if !charts.is_empty() {
+            provenance.insert(provenance::CHARTS, ImageRequest::written_charts(&charts));
+        }
+        ImageRequest {
+            source: "r.example/a:1".to_owned(),
+            origin: "r.example/a:1".to_owned(),
+            kind: kind.to_owned(),
+            target_repository: None,
+            target_tag: None,
+            platforms: Vec::new(),
+            with_referrers: false,
+            provenance,
+        }
+    }
+
+    fn used(name: &str) -> ChartUse {
+        ChartUse { place: "p".to_owned(), name: name.to_owned(), version: "1.0.0".to_owned() }
+    }
+
+    /// What an image is wanted for that all of these have asked for, one behind the other: charts by name, and `-` for a name.
+    fn reasons(requests: &[(&str, &[&str])]) -> Vec<String> {
+        let mut requests = requests.iter().map(|(kind, charts)| request(kind, charts));
+        let mut first = requests.next().expect("one");
+        requests.for_each(|other| first.wanted_also(&other));
+        let told = Reason::of(&first).into_iter().map(|reason| match reason {
+            Reason::Chart(chart) => chart.name,
+            Reason::Named { .. } => "-".to_owned(),
+            other => panic!("{other:?}"),
+        });
+        let mut told: Vec<String> = told.collect();
+        told.sort();
+        told
+    }
+
+    #[test]
+    fn whoever_names_charts_has_said_all_with_them() {
+        assert_eq!(reasons(&[(kind::HELM, &["x", "y"])]), ["x", "y"]);
+        assert_eq!(reasons(&[(kind::HELM, &["x"]), (kind::HELM, &["y", "x"])]), ["x", "y"]);
+        assert_eq!(reasons(&[(kind::HELM, &[])]), ["-"]);
+    }
+
+    #[test]
+    fn whoever_names_the_image_itself_is_heard_besides() {
+        assert_eq!(reasons(&[(kind::HELM, &["x"]), (kind::ADDITIONAL, &[])]), ["-", "x"]);
+        assert_eq!(reasons(&[(kind::ADDITIONAL, &[]), (kind::HELM, &["x"])]), ["-", "x"]);
+        assert_eq!(reasons(&[(kind::HELM, &["x"]), (kind::HELM, &[])]), ["-", "x"]);
     }
 }

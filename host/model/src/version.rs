@@ -1,8 +1,12 @@
-//! Versions as releases and bundles have them: [`Version`], and [`Range`] between two of them.
+//! Versions as releases, bundles and charts have them: [`Version`], [`Range`] between two of them, and [`Constraint`].
 //!
 //! Semantic versions 2.0, of which only the order matters here; what may be selected is decided by plugins.
 
+mod constraint;
+
 use std::cmp::Ordering;
+
+pub use constraint::Constraint;
 
 /// A version, for its order: `1.2.3`, `4.20.0-rc.1`, `1.2.3+build`.
 #[derive(Clone, Debug, PartialEq, Eq)]

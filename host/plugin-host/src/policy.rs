@@ -157,8 +157,10 @@ impl PluginPolicy {
             return Err(self.failed(ON_IMAGES, "it judges no images".to_owned()));
         };
         let mut working = self.take(lent).await?;
-        let instance = &mut working.warm.instance;
-        let guest = self.plugin.load(ON_IMAGES, indices.load(&mut instance.store, &instance.exports))?;
+        let Warm { instance, images, .. } = &mut working.warm;
+        let guest = kept(images, || {
+            self.plugin.load(ON_IMAGES, indices.load(&mut instance.store, &instance.exports))
+        })?;
         let request = convert::request(request);
         let start = Instant::now();
         let mut left = times;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use crate::faults::{FaultRegistry, Origin, Rule, lock};
+use crate::faults::{FaultRegistry, Origin, Recorded, Rule, lock};
 use crate::http::{Headers, Response};
 
 /// A server of files.
@@ -41,6 +41,11 @@ impl FileServer {
     pub fn rule(&self, rule: Rule) -> &Self {
         self.faults.rule(rule);
         self
+    }
+
+    /// Returns all requests, in the order in which they came.
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.faults.requests()
     }
 
     /// Returns how many requests there were of a method for paths that match.

@@ -18,6 +18,8 @@ pub struct Chart {
     pub metadata: Metadata,
     /// Its values, `values.yaml`.
     pub values: Map,
+    /// What its values have to be like: the text of `values.schema.json`.
+    pub schema: Option<String>,
     /// What is in `templates/`.
     pub templates: Vec<File>,
     /// Every other file, those in `crds/` among them.
@@ -56,6 +58,7 @@ impl Chart {
                 _ => return Err(wrong("it is not a dictionary".to_owned())),
             };
         }
+        chart.schema = find("values.schema.json");
         let is_v1 = chart.metadata.api_version == "v1";
         let mut inner: BTreeMap<String, Vec<File>> = BTreeMap::new();
         for file in files {

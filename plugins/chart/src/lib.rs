@@ -14,11 +14,12 @@ mod manifests;
 mod metadata;
 mod objects;
 mod render;
+mod schema;
 mod values;
 
 pub use archive::File;
 pub use chart::Chart;
-pub use error::ChartError;
+pub use error::{ChartError, Misfit};
 pub use ignore::Ignored;
 pub use manifests::{Manifest, template_output};
 pub use metadata::{Dependency, Metadata};

@@ -51,6 +51,8 @@ pub struct Rendered {
     pub crds: Vec<(String, String)>,
     /// Manifests in the order in which they are installed, hooks behind all others.
     pub manifests: Vec<Manifest>,
+    /// Why schemas of values were not applied.
+    pub passed_over: Vec<String>,
 }
 
 /// Returns the names of charts that a chart uses and that are not in it: `helm dependency build` was not run.
@@ -80,6 +82,7 @@ pub fn render(chart: &Chart, values: &Map, options: &Options) -> Result<Rendered
         return Err(ChartError::KubeVersion(wanted.clone(), capabilities.kube_version()));
     }
     let values = coalesce(&chart, values, false, &budget)?;
+    let passed_over = crate::schema::check(&chart, &values, &budget)?;
     let top = Map::new();
     top.set("Values", Value::Map(values));
     top.set("Capabilities", Value::Object(Rc::new(capabilities)));
@@ -123,7 +126,7 @@ pub fn render(chart: &Chart, values: &Map, options: &Options) -> Result<Rendered
         }
     }
     let crds = chart.crds().into_iter().map(|(path, file)| (path, file.text())).collect();
-    Ok(Rendered { crds, manifests: sort(files)? })
+    Ok(Rendered { crds, manifests: sort(files)?, passed_over })
 }
 
 /// Lists the templates of a chart and of the charts in it, and returns what those of the chart are executed with.

@@ -362,6 +362,8 @@ fn pad_number(out: &mut String, negative: bool, digits: &str, spec: &Spec, zeros
         (true, ..) => "-",
         (false, true, _) => "+",
         (false, false, true) => " ",
+        // The one number that Go never prints without its sign.
+        (false, false, false) if digits.eq_ignore_ascii_case("+inf") => "+",
         _ => "",
     };
     let digits = digits.strip_prefix('+').unwrap_or(digits);

@@ -61,6 +61,11 @@ pub trait Object: fmt::Debug {
     fn plain(&self) -> Value {
         Value::text(self.text())
     }
+
+    /// Returns how TOML writes it, where that is something else than what other documents have of it.
+    fn toml(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A list.

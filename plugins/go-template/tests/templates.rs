@@ -31,6 +31,51 @@ fn templates_are_executed(#[case] text: &str, #[case] expected: &str) {
     assert_eq!(rendered(text).expect("it is good"), expected);
 }
 
+// What Helm 3.21 prints.
+#[rstest]
+#[case("{{ fromToml \"a = 1\\n[b]\\nc = [1.5, true, 'x']\" }}", "map[a:1 b:map[c:[1.5 true x]]]")]
+#[case("{{ fromToml \"\" }}", "map[]")]
+#[case("{{ $d := fromToml \"n = 0xff\" }}{{ kindOf $d.n }} {{ eq $d.n 255 }}", "int64 true")]
+#[case("{{ (fromToml \"a = inf\").a }} {{ (fromToml \"a = 1.0\").a }}", "+Inf 1")]
+#[case("{{ (fromToml \"a = 1979-05-27T07:32:00.5-07:00\").a }}", "1979-05-27 07:32:00.5 -0700 -0700")]
+#[case("{{ (fromToml \"a = 1979-05-27T07:32:00Z\").a }}", "1979-05-27 07:32:00 +0000 UTC")]
+#[case("{{ (fromToml \"a = 07:32:00\").a }}", "0000-01-01 07:32:00 +0000 time-local")]
+#[case(
+    "{{ $d := fromToml \"a = 1979-05-27T07:32:00-07:00\" }}{{ $d.a.Unix }} {{ toJson $d }}",
+    "296663520 {\"a\":\"1979-05-27T07:32:00-07:00\"}"
+)]
+#[case(
+    "{{ fromToml \"[[s]]\\nip = 'a'\\n[[s]]\\n[s.r]\\nk = 1979-05-27\" | toToml }}",
+    "[[s]]\n  ip = \"a\"\n\n[[s]]\n  [s.r]\n    k = 1979-05-27\n"
+)]
+#[case("{{ toToml (dict \"a\" (list 1 nil)) }}", "toml: cannot encode array with nil element")]
+#[case("{{ toToml (list 1 2) }}{{ toToml 5 }}", "[1, 2]5")]
+#[case("{{ toToml (dict \"a\" nil \"b c\" 3.0 \"c\" 1e6) }}", "\"b c\" = 3.0\nc = 1e+06\n")]
+#[case("{{ toToml (dict \"a\" (list 1 (dict \"x\" \"y\"))) }}", "a = [1, {x = \"y\"}]\n")]
+#[case(
+    "{{ toToml (dict \"a\" (dict \"l\" (list (dict \"x\" 1)) \"t\" (dict \"u\" dict))) }}",
+    "[a]\n\n  [[a.l]]\n    x = 1\n  [a.t]\n    [a.t.u]\n"
+)]
+fn toml(#[case] text: &str, #[case] expected: &str) {
+    assert_eq!(rendered(text).expect("it is good"), expected);
+}
+
+#[test]
+fn toml_that_is_deep_is_none() {
+    let printed = rendered("{{ fromToml (print \"a = \" (repeat 100000 \"[\")) }}").expect("no failure");
+    assert!(printed.starts_with("map[Error:toml: line 1: "), "{printed:.100}");
+}
+
+#[rstest]
+#[case("a = ", "toml: line 1: ")]
+#[case("a = 1\\na = 2", "toml: line 2: ")]
+#[case("a = 99999999999999999999", "toml: line 1: 99999999999999999999 is out of range for int64")]
+#[case("a = 2024-13-45", "toml: line 1: ")]
+fn what_is_no_toml_is_a_dictionary_that_says_so(#[case] text: &str, #[case] error: &str) {
+    let printed = rendered(&format!("{{{{ fromToml \"{text}\" }}}}")).expect("no failure");
+    assert!(printed.starts_with(&format!("map[Error:{error}")), "{printed}");
+}
+
 #[rstest]
 #[case("{{ .a.b.c }}", "t.yaml:1:4: at <.a.b.c>: nil pointer evaluating interface {}.c")]
 #[case("a\n  {{ .s.x }}", "t.yaml:2:6: at <.s.x>: can't evaluate field x in type string")]
@@ -91,6 +136,10 @@ fn the_outer_template_is_named_too() {
 #[case::itself_printed("{{ $x := dict }}{{ $_ := set $x \"x\" $x }}{{ $x }}")]
 #[case::itself_written("{{ $x := dict }}{{ $_ := set $x \"x\" $x }}{{ toYaml $x }}")]
 #[case::itself_as_json("{{ $x := dict }}{{ $_ := set $x \"x\" (list $x) }}{{ toJson $x }}")]
+#[case::itself_as_toml("{{ $x := dict }}{{ $_ := set $x \"x\" $x }}{{ toToml $x }}")]
+#[case::shared_as_toml(
+    "{{ $x := list \"x\" }}{{ range until 60 }}{{ $x = list $x $x }}{{ end }}{{ toToml (dict \"a\" $x) }}"
+)]
 #[case::itself_copied("{{ $x := dict }}{{ $_ := set $x \"x\" $x }}{{ $y := deepCopy $x }}")]
 #[case::itself_compared(
     "{{ $x := list 1 }}{{ $y := list 1 }}{{ range until 300 }}{{ $x = list $x }}{{ $y = list $y }}{{ end }}{{ deepEqual $x $y }}"

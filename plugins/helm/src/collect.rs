@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oc_mirror_chart::{ChartError, Options, merge_files, missing, render};
-use oc_mirror_plugin_sdk::host::progress;
+use oc_mirror_plugin_sdk::host::{plan, progress};
 use oc_mirror_plugin_sdk::{
     Error, ImageRequest, Platform, Sink, Summary, about, info, note, other, together, warning, with_hint,
     write_all,
 };
 
+use serde::Serialize;
+
 use crate::fault;
 use crate::fetch::{self, Fetched};
 use crate::images;
 use crate::settings::{Manner, Place, Plan, PlannedRepository};
+use crate::uses;
 
 /// How many requests go to the host at once.
 const BATCH: usize = 500;
@@ -23,8 +26,27 @@ const LISTED: usize = 10;
 #[derive(Default)]
 struct Wanted {
     charts: BTreeSet<String>,
+    /// The same charts, for the record.
+    uses: BTreeSet<uses::Use>,
     /// None takes all.
     platforms: Vec<Platform>,
+}
+
+/// Where a chart is from.
+struct Origin<'a> {
+    /// What its archive is told apart by.
+    label: &'a str,
+    /// As the configuration has it.
+    place: String,
+    /// What it is called there, and its version; nothing where only the chart says so.
+    named: Option<(&'a str, &'a str)>,
+}
+
+/// What is saved with the sequence: the host names charts by it in the resolved configuration.
+#[derive(Default, Serialize)]
+struct State {
+    /// Of each chart that a repository is asked for: the places of both in the settings, and the version that was taken.
+    chosen: Vec<(usize, usize, String)>,
 }
 
 /// What was found so far.
@@ -34,26 +56,35 @@ struct Collected<'a> {
     /// The archives that were handed over: path and content.
     archives: BTreeMap<String, Vec<u8>>,
     errors: Vec<Error>,
+    state: State,
 }
 
 /// Collects everything. What is wrong with one chart is told together with what is wrong with others.
-pub(crate) fn collect(plan: &Plan, out: &Sink) -> Result<Summary, Error> {
-    let mut collected =
-        Collected { out, images: BTreeMap::new(), archives: BTreeMap::new(), errors: Vec::new() };
-    for repository in &plan.repositories {
-        collected.repository(repository)?;
+pub(crate) fn collect(wanted: &Plan, out: &Sink) -> Result<Summary, Error> {
+    let mut collected = Collected {
+        out,
+        images: BTreeMap::new(),
+        archives: BTreeMap::new(),
+        errors: Vec::new(),
+        state: State::default(),
+    };
+    for (number, repository) in wanted.repositories.iter().enumerate() {
+        collected.repository(number, repository)?;
     }
-    for (chart, manner) in &plan.local {
+    for (chart, manner) in &wanted.local {
         go_on()?;
         let name = match chart.name.as_str() {
             "" => format!("chart `{}`", chart.path),
             name => format!("chart `{name}` in `{}`", chart.path),
         };
-        collected.chart(&name, "local", fetch::of_host(chart), manner);
+        let from = Origin { label: "local", place: chart.path.clone(), named: None };
+        collected.chart(&name, &from, fetch::of_host(chart), manner);
     }
     if !collected.errors.is_empty() {
         return Err(together("helm.charts", collected.errors));
     }
+    let state = serde_json::to_string(&collected.state).map_err(|e| other("helm.state", e.to_string()))?;
+    plan::save_state(&state)?;
     let requests: Vec<ImageRequest> = collected.images.into_iter().map(request).collect();
     let mut images = 0;
     for batch in requests.chunks(BATCH) {
@@ -69,6 +100,8 @@ fn go_on() -> Result<(), Error> {
 
 fn request((source, wanted): (String, Wanted)) -> ImageRequest {
     let charts = wanted.charts.into_iter().collect::<Vec<_>>().join(" ");
+    let mut provenance = vec![("plugin".to_owned(), "helm".to_owned()), ("chart".to_owned(), charts)];
+    provenance.extend(uses::facts(&wanted.uses));
     ImageRequest {
         origin: source.clone(),
         source,
@@ -77,17 +110,17 @@ fn request((source, wanted): (String, Wanted)) -> ImageRequest {
         target_tag: None,
         platforms: wanted.platforms,
         with_referrers: false,
-        provenance: vec![("plugin".to_owned(), "helm".to_owned()), ("chart".to_owned(), charts)],
+        provenance,
     }
 }
 
 impl Collected<'_> {
-    fn repository(&mut self, repository: &PlannedRepository) -> Result<(), Error> {
+    fn repository(&mut self, number: usize, repository: &PlannedRepository) -> Result<(), Error> {
         go_on()?;
         let named = format!("repository `{}`", repository.name);
         let ended = match &repository.place {
-            Place::Web(url) => self.web(repository, url),
-            Place::Oci(path) => self.registry(repository, path),
+            Place::Web(url) => self.web(number, repository, url),
+            Place::Oci(path) => self.registry(number, repository, path),
         };
         match ended {
             Err(Error::Cancelled) => Err(Error::Cancelled),
@@ -99,13 +132,17 @@ impl Collected<'_> {
         }
     }
 
-    fn web(&mut self, repository: &PlannedRepository, url: &str) -> Result<(), Error> {
-        let index = fetch::index(url)?;
+    fn web(&mut self, number: usize, repository: &PlannedRepository, url: &str) -> Result<(), Error> {
+        let credential = repository.credential.as_deref();
+        let index = fetch::index(url, credential)?;
         let everything = Manner::default();
         let mut wanted = Vec::new();
-        for (name, version, manner) in &repository.charts {
+        for (chart, (name, version, manner)) in repository.charts.iter().enumerate() {
             match index.find(name, version.as_deref()) {
-                Some(release) => wanted.push((name.as_str(), release, manner)),
+                Some(release) => {
+                    self.state.chosen.push((number, chart, release.version.clone()));
+                    wanted.push((name.as_str(), release, manner));
+                }
                 None => {
                     let error = match index.versions(name) {
                         Some(versions) => fault::no_version(version.as_deref(), &versions),
@@ -131,12 +168,17 @@ impl Collected<'_> {
         for (name, release, manner) in wanted {
             go_on()?;
             let named = format!("chart `{name}` {} of repository `{}`", release.version, repository.name);
-            self.chart(&named, &repository.name, fetch::of_repository(url, release), manner);
+            let from = Origin {
+                label: &repository.name,
+                place: repository.place.to_string(),
+                named: Some((name, release.version.as_str())),
+            };
+            self.chart(&named, &from, fetch::of_repository(url, credential, release), manner);
         }
         Ok(())
     }
 
-    fn registry(&mut self, repository: &PlannedRepository, path: &str) -> Result<(), Error> {
+    fn registry(&mut self, number: usize, repository: &PlannedRepository, path: &str) -> Result<(), Error> {
         if repository.charts.is_empty() {
             // A registry cannot be asked what it has, so the path is that of a chart.
             let manner = Manner::default();
@@ -157,11 +199,14 @@ impl Collected<'_> {
             }
             return Ok(());
         }
-        for (name, version, manner) in &repository.charts {
+        for (place, (name, version, manner)) in repository.charts.iter().enumerate() {
             go_on()?;
             let chart = format!("{path}/{name}");
             match fetch::choose(&chart, version.as_deref()) {
-                Ok(version) => self.of_registry(repository, &chart, &version, manner)?,
+                Ok(version) => {
+                    self.of_registry(repository, &chart, &version, manner)?;
+                    self.state.chosen.push((number, place, version));
+                }
                 Err(error) => {
                     self.errors.push(about(error, &format!("chart `oci://{chart}`")));
                 }
@@ -180,20 +225,34 @@ impl Collected<'_> {
         go_on()?;
         let reference = fetch::reference(chart, version);
         let fetched = fetch::of_registry(&reference);
-        self.chart(&format!("chart `oci://{reference}`"), &repository.name, fetched, manner);
+        let name = chart.rsplit('/').next().unwrap_or_default();
+        let from = Origin {
+            label: &repository.name,
+            place: repository.place.to_string(),
+            named: Some((name, version)),
+        };
+        self.chart(&format!("chart `oci://{reference}`"), &from, fetched, manner);
         Ok(())
     }
 
     /// Takes a chart: its archive, and the images that it uses.
-    fn chart(&mut self, named: &str, from: &str, fetched: Result<Fetched, Error>, manner: &Manner) {
+    fn chart(&mut self, named: &str, from: &Origin<'_>, fetched: Result<Fetched, Error>, manner: &Manner) {
         let taken = fetched.and_then(|fetched| self.take(named, from, fetched, manner));
         if let Err(error) = taken {
             self.errors.push(about(error, named));
         }
     }
 
-    fn take(&mut self, named: &str, from: &str, fetched: Fetched, manner: &Manner) -> Result<(), Error> {
+    fn take(
+        &mut self,
+        named: &str,
+        from: &Origin<'_>,
+        fetched: Fetched,
+        manner: &Manner,
+    ) -> Result<(), Error> {
         let Fetched { chart, archive } = fetched;
+        let (name, version) = from.named.unwrap_or((chart.name(), chart.metadata.version.as_str()));
+        let used: uses::Use = [from.place.as_str(), name, version].map(str::to_owned);
         let label = format!("{}-{}", chart.name(), chart.metadata.version);
         let values = merge_files(manner.values.iter().map(|file| (file.name.as_str(), file.text.as_str())));
         // The names that oc-mirror gives to releases: what is named after them is never seen.
@@ -228,6 +287,9 @@ impl Collected<'_> {
             rendered = render(&chart, &values, &options);
         }
         let rendered = rendered.map_err(fault::of_chart)?;
+        for why in &rendered.passed_over {
+            warning(self.out, "helm.schema", &format!("{named}: {why}"));
+        }
         let found = images::find(&rendered, &manner.paths);
         if !found.passed_over.is_empty() {
             let mut listed = found
@@ -261,6 +323,7 @@ impl Collected<'_> {
             let is_new = matches!(wanted, std::collections::btree_map::Entry::Vacant(_));
             let wanted = wanted.or_default();
             wanted.charts.insert(label.clone());
+            wanted.uses.insert(used.clone());
             if is_new {
                 wanted.platforms.clone_from(&manner.platforms);
             } else if manner.platforms.is_empty() {
@@ -273,7 +336,7 @@ impl Collected<'_> {
                 }
             }
         }
-        self.hand_over(&label, from, archive)
+        self.hand_over(&label, from.label, archive)
     }
 
     /// Hands over an archive. Where two charts are called alike and are not the same, the later one says where it is from.

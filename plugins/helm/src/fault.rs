@@ -22,6 +22,10 @@ pub(crate) fn of_chart(error: ChartError) -> Error {
             "name the version of your clusters: `kubeVersion: 1.33.0`, beside the chart's name",
         ),
         ChartError::Values(_) => other("helm.values", text),
+        ChartError::Schema(_) => with_hint(
+            other("helm.schema", text),
+            "set what is asked for in a file under `valuesFiles`, beside the chart's name, as for `helm install`",
+        ),
         ChartError::Template(_) => with_hint(
             other("helm.template", text),
             "a chart that needs values to be rendered gets them from `valuesFiles`, beside the chart's name",

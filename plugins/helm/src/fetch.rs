@@ -34,9 +34,9 @@ impl Fetched {
 }
 
 /// Fetches the index of a repository.
-pub(crate) fn index(url: &str) -> Result<Index, Error> {
+pub(crate) fn index(url: &str, credential: Option<&str>) -> Result<Index, Error> {
     let location = format!("{url}index.yaml");
-    let bytes = get(&location, MAX_INDEX, "the index").map_err(|error| {
+    let bytes = get(&location, credential, MAX_INDEX, "the index").map_err(|error| {
         with_hint(about(error, &format!("`{location}`")), "`url` is where the repository's `index.yaml` is")
     })?;
     Index::parse(&String::from_utf8_lossy(&bytes)).map_err(|why| {
@@ -48,15 +48,21 @@ pub(crate) fn index(url: &str) -> Result<Index, Error> {
 }
 
 /// Fetches a chart of a repository on the web.
-pub(crate) fn of_repository(url: &str, release: &Release) -> Result<Fetched, Error> {
+/// The credential is that of the repository: it is for its host, and archives may be elsewhere.
+pub(crate) fn of_repository(
+    url: &str,
+    credential: Option<&str>,
+    release: &Release,
+) -> Result<Fetched, Error> {
     let first = release.urls.first();
     let first = first.ok_or_else(|| other("helm.index", "the index says of no place where it is"))?;
     if let Some(reference) = first.strip_prefix("oci://") {
         return of_registry(reference);
     }
     let location = join(url, first);
-    let archive =
-        get(&location, MAX_BYTES, "the archive").map_err(|error| about(error, &format!("`{location}`")))?;
+    let credential = credential.filter(|_| origin(&location) == origin(url));
+    let archive = get(&location, credential, MAX_BYTES, "the archive")
+        .map_err(|error| about(error, &format!("`{location}`")))?;
     if let Some(digest) = &release.digest {
         let actual: String = sha2::Sha256::digest(&archive).iter().map(|b| format!("{b:02x}")).collect();
         if actual != *digest {
@@ -72,18 +78,29 @@ pub(crate) fn of_repository(url: &str, release: &Release) -> Result<Fetched, Err
     Fetched::new(archive)
 }
 
-fn get(url: &str, most: u64, what: &str) -> Result<Vec<u8>, Error> {
+/// Scheme, host and port of a URL, as they are written.
+fn origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    url[host..].find(['/', '?', '#']).map_or(url, |end| &url[..host + end])
+}
+
+fn get(url: &str, credential: Option<&str>, most: u64, what: &str) -> Result<Vec<u8>, Error> {
     let request = Request {
         method: "GET".to_owned(),
         url: url.to_owned(),
         headers: Vec::new(),
         body: None,
-        credential: None,
+        credential: credential.map(str::to_owned),
         max_bytes: Some(most),
     };
     let (response, body) = http::fetch(&request)?;
     match response.status {
         200 => read_all(&body, usize::try_from(most).unwrap_or(usize::MAX), what),
+        401 | 403 => Err(with_hint(
+            other("helm.credential", format!("the server answered {}", response.status)),
+            "a credential is taken of the file that Helm keeps: `helm repo add NAME URL --username USER --password-stdin`, with \
+             the URL of the configuration",
+        )),
         404 => Err(Error::NotFound("the server has no such file".to_owned())),
         status => Err(Error::Unavailable(format!("the server answered {status}"))),
     }
@@ -158,4 +175,19 @@ pub(crate) fn of_host(chart: &LocalChart) -> Result<Fetched, Error> {
     let chart = Chart::from_files(files.clone()).map_err(fault::of_chart)?;
     let archive = pack::pack(&chart, &files).map_err(fault::of_chart)?;
     Ok(Fetched { chart, archive })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("https://r.example/charts/a.tgz", "https://r.example")]
+    #[case("http://r.example:8080?x", "http://r.example:8080")]
+    #[case("https://r.example", "https://r.example")]
+    #[case("https://r.example.evil.example/", "https://r.example.evil.example")]
+    fn origins(#[case] url: &str, #[case] expected: &str) {
+        assert_eq!(origin(url), expected);
+    }
 }

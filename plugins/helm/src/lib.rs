@@ -2,7 +2,7 @@
 //!
 //! Reading and rendering charts is `oc-mirror-chart`'s. Here is what that needs of the host: [`fetch`] gets charts, [`index`]
 //! knows what a repository has, [`images`] finds images in what a chart makes, by the paths of [`jsonpath`], [`pack`] makes
-//! an archive of a directory, and [`collect`] hands everything over.
+//! an archive of a directory, [`uses`] writes down which charts use an image, and [`collect`] hands everything over.
 
 mod collect;
 mod fault;
@@ -12,6 +12,7 @@ mod index;
 mod jsonpath;
 mod pack;
 mod settings;
+mod uses;
 
 use oc_mirror_plugin_sdk::{ContentSource, Error, Plugin, Problem, Sink, Summary, export_plugin};
 

@@ -1,5 +1,7 @@
 //! [`Settings`]: what a user may write, and what the host has read for it.
 
+use std::fmt;
+
 use oc_mirror_chart::DEFAULT_KUBE_VERSION;
 use oc_mirror_go_template::{Constraint, Version};
 use oc_mirror_plugin_sdk::reference::Source;
@@ -24,6 +26,9 @@ pub(crate) struct Settings {
 pub(crate) struct Repository {
     pub(crate) name: String,
     pub(crate) url: String,
+    /// The name of a credential that the host holds for it.
+    #[serde(default)]
+    pub(crate) credential: Option<String>,
     #[serde(default)]
     pub(crate) charts: Vec<WantedChart>,
 }
@@ -133,6 +138,8 @@ pub(crate) struct Plan {
 pub(crate) struct PlannedRepository {
     pub(crate) name: String,
     pub(crate) place: Place,
+    /// The name of a credential that the host holds for it.
+    pub(crate) credential: Option<String>,
     /// None takes everything.
     pub(crate) charts: Vec<(String, Option<String>, Manner)>,
 }
@@ -144,6 +151,16 @@ pub(crate) enum Place {
     Web(String),
     /// The registry and path that charts are below, without `oci://`.
     Oci(String),
+}
+
+/// As the configuration has it, but for a slash at its end.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Web(url) => f.write_str(url.trim_end_matches('/')),
+            Self::Oci(path) => write!(f, "oci://{path}"),
+        }
+    }
 }
 
 impl Plan {
@@ -193,7 +210,12 @@ impl Plan {
                 charts.push((chart.name, version, manner));
             }
             if let Ok(place) = place {
-                plan.repositories.push(PlannedRepository { name: repository.name, place, charts });
+                plan.repositories.push(PlannedRepository {
+                    name: repository.name,
+                    place,
+                    credential: repository.credential,
+                    charts,
+                });
             }
         }
         for (number, mut chart) in settings.local.into_iter().enumerate() {

@@ -210,7 +210,7 @@ fn configuration(path: &Path, quiet: bool) -> Result<(Vec<u8>, Mirror), CliError
 
 /// A section that nothing serves is an error, as it is when images are mirrored.
 fn refuse_unserved(path: &str, wanted: &Mirror) -> Result<(), CliError> {
-    const SERVED: [&str; 3] = ["platform", "operators", "additionalImages"];
+    const SERVED: [&str; 4] = ["platform", "operators", "additionalImages", "helm"];
     let used = wanted.sections_in_use();
     match used.iter().find(|section| !SERVED.contains(&section.name)) {
         None => Ok(()),

@@ -33,7 +33,10 @@ use crate::metrics::Metrics;
 use crate::output;
 use crate::plugins::{self, Lent};
 use crate::progress::{Progress, tell};
-use crate::{bucket, cluster_output, components, environment, keys, logging, network, signatures, stock};
+use crate::{
+    bucket, cluster_output, components, environment, helm_repositories, keys, logging, network, signatures,
+    stock,
+};
 
 /// Which way, and from where to where.
 enum Way {
@@ -296,7 +299,8 @@ async fn wishes(
     workspace: &Workspace,
     stock: Option<Arc<Stock>>,
 ) -> Result<Wishes, CliError> {
-    let http = network.fetch().map_err(|error| CliError::from_error(&error))?;
+    let credentials = helm_repositories::credentials(configured.configuration.mirror.helm.as_ref())?;
+    let http = network.fetch(credentials).map_err(|error| CliError::from_error(&error))?;
     let http = stock::http(stock.as_ref(), http, args.online);
     let ignore = args.ignore_release_signature;
     let signatures = signatures::open(ignore, run, http.clone(), network, Some(workspace), stock)?;

@@ -148,14 +148,14 @@ pub(super) fn signed(bytes: u64) -> i64 {
 }
 
 /// Bytes that were reported as moved. When this is let go, those that nobody keeps are reported not to count.
-pub(super) struct Moved {
+pub(crate) struct Moved {
     sum: Arc<AtomicI64>,
     events: SharedEvents,
 }
 
 impl Moved {
     /// Keeps at most so many bytes. Returns how many these are.
-    pub(super) fn keep(self, most: i64) -> i64 {
+    pub(crate) fn keep(self, most: i64) -> i64 {
         let kept = self.sum.load(Ordering::Relaxed).min(most);
         self.sum.fetch_sub(kept, Ordering::Relaxed);
         kept
@@ -172,7 +172,7 @@ impl Drop for Moved {
 }
 
 /// Reports the bytes of a stream as they pass.
-fn counted(stream: BlobStream, events: SharedEvents) -> (BlobStream, Moved) {
+pub(crate) fn counted(stream: BlobStream, events: SharedEvents) -> (BlobStream, Moved) {
     let sum = Arc::new(AtomicI64::new(0));
     let moved = Moved { sum: sum.clone(), events: events.clone() };
     let stream = stream.inspect(move |piece| {

@@ -24,6 +24,7 @@ use crate::archive::{self, ArchiveErrorKind, ImagesetChunks, Progress, TrustedKe
 use crate::content::verify::verified;
 use crate::content::{ContentError, ContentErrorKind};
 use crate::report::{Event, Moving, SharedEvents};
+use crate::transfer::fetch::counted;
 use crate::transfer::{Retry, retrying};
 
 /// Questions that a target is asked at a time.
@@ -355,14 +356,12 @@ impl TargetCheck<'_> {
         let _moving = Moving::begin(self.events.as_ref(), &subject);
         retrying(self.how.retry, self.events.as_ref(), || async {
             let stream = endpoint.blob(promise.repository, &descriptor, 0).await?;
-            let mut stream = verified(stream, &descriptor, subject.clone());
-            let mut read = 0;
+            let stream = verified(stream, &descriptor, subject.clone());
+            let (mut stream, moved) = counted(stream, self.events.clone());
             while let Some(piece) = stream.next().await {
-                let piece = piece.inspect_err(|_| self.events.event(Event::Bytes { count: -read }))?;
-                let count = i64::try_from(piece.len()).unwrap_or(i64::MAX);
-                read += count;
-                self.events.event(Event::Bytes { count });
+                piece?;
             }
+            moved.keep(i64::MAX);
             Ok(())
         })
         .await

@@ -346,7 +346,8 @@ impl Finish<'_> {
         if let Some(own) = sites.iter_mut().filter_map(|site| site.outcome.as_mut().ok()).next() {
             charts::keep(self.workspace, self.prepared, own)?;
         }
-        self.workspace.write("resolved-config.yaml", &(self.wishes.pinned)(&self.prepared.entries))?;
+        let pinned = (self.wishes.pinned)(&self.prepared.entries, &self.prepared.plugin_state);
+        self.workspace.write("resolved-config.yaml", &pinned)?;
         let index = self.wanted;
         // The workspace first: a target that is ahead of its workspace would be refused by the next run.
         let state = self.prepared.plugin_state.clone();

@@ -47,12 +47,14 @@ pub mod to_disk;
 pub mod tryout;
 mod workspace;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use oc_mirror_model::imageset::ImageEntry;
 use oc_mirror_model::report::PluginReport;
+use serde_json::Value;
 use uuid::Uuid;
 
 pub use error::{WorkflowError, WorkflowErrorKind};
@@ -118,8 +120,9 @@ pub enum CarryCompanions {
     None,
 }
 
-/// Returns a configuration in which the given images are named by digest.
-pub type Pin = Box<dyn Fn(&[ImageEntry]) -> Vec<u8> + Send + Sync>;
+/// Returns a configuration in which the given images are named by digest, and what sources chose as they say in the state that they
+/// save with the sequence, by their names.
+pub type Pin = Box<dyn Fn(&[ImageEntry], &BTreeMap<String, Value>) -> Vec<u8> + Send + Sync>;
 
 /// What is wanted: the plugins of a configuration, and the configuration itself.
 pub struct Wishes {

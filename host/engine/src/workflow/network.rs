@@ -22,7 +22,7 @@ use super::mirrored::Mirrored;
 use super::release_signatures::{InRegistry as SignaturesInRegistry, beside};
 use crate::bucket::{Bucket, BucketSettings, Credentials};
 use crate::content::{ContentError, ContentErrorKind, ContentRead};
-use crate::fetch::GuardedFetch;
+use crate::fetch::{FetchCredential, GuardedFetch};
 use crate::layout::Layout;
 use crate::metadata::MetadataStore;
 use crate::metadata::in_registry::{InRegistry, REPOSITORY};
@@ -211,10 +211,13 @@ impl Network {
         Greeting::of(&HttpClient::new(&self.clients.net(true), GuardedResolver::default())?, url).await
     }
 
-    /// Returns HTTP for plugins, which always has to be trusted.
-    pub fn fetch(&self) -> Result<Arc<dyn HttpFetch>, NetworkError> {
+    /// Returns HTTP for plugins, which always has to be trusted, with credentials that they can name.
+    pub fn fetch(
+        &self,
+        credentials: BTreeMap<String, FetchCredential>,
+    ) -> Result<Arc<dyn HttpFetch>, NetworkError> {
         let (net, retry) = (self.clients.net(true), self.clients.retry());
-        Ok(Arc::new(GuardedFetch::new(&net, BTreeMap::new(), retry, self.clients.events().clone())?))
+        Ok(Arc::new(GuardedFetch::new(&net, credentials, retry, self.clients.events().clone())?))
     }
 
     /// Returns the registry that is published to, which `registries.conf` may block, but not replace.

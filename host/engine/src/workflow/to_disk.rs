@@ -503,7 +503,8 @@ impl Making<'_> {
         report: &RunReport,
         account: Vec<PolicyAudit>,
     ) -> Result<(Arc<Index>, Arc<Writer>, Vec<Failure>), WorkflowError> {
-        let pinned = File::new(self.scratch, PINNED, (self.wishes.pinned)(&prepared.entries))?;
+        let pinned = (self.wishes.pinned)(&prepared.entries, &prepared.plugin_state);
+        let pinned = File::new(self.scratch, PINNED, pinned)?;
         self.run.events.event(Event::Phase { name: "laying out the imageset", items: None, bytes: None });
         let split = self.split(prepared);
         let files = files(self.wishes, prepared, &split.images, pinned, self.scratch)?;
@@ -571,10 +572,9 @@ impl Making<'_> {
         // Policies have asked for configurations.
         for (image, blob) in carried(images, self.chain, self.base).filter(|(_, c)| !c.is_manifest()) {
             let Some(document) = prepared.images.document(&blob.digest) else { continue };
-            let (origin, count) = (origin_of(&prepared.sources, image, blob), document.len());
+            let origin = origin_of(&prepared.sources, image, blob);
             let stream = Box::pin(futures_util::stream::iter([Ok(document)]));
             writer.put_blob(&origin.repository, blob, stream).await?;
-            run.events.event(Event::Bytes { count: i64::try_from(count).unwrap_or(i64::MAX) });
         }
         // Whoever judges content is going to open them again.
         if prepared.subjects.is_empty() {
@@ -629,7 +629,8 @@ impl Making<'_> {
             return Ok(report);
         }
         if report.failures.is_empty() {
-            let pinned = File::new(self.scratch, PINNED, (self.wishes.pinned)(&prepared.entries))?;
+            let pinned = (self.wishes.pinned)(&prepared.entries, &prepared.plugin_state);
+            let pinned = File::new(self.scratch, PINNED, pinned)?;
             let split = self.split(&mut prepared);
             let files = files(self.wishes, &prepared, &split.images, pinned, self.scratch)?;
             let index = self.plan(content, split, &report, report.policies.clone(), &files)?;

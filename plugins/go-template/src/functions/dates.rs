@@ -67,7 +67,7 @@ const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday",
 
 /// Seconds since 1970, in UTC.
 #[derive(Clone, Copy, Debug)]
-struct Time(i64);
+pub(super) struct Time(pub(super) i64);
 
 impl From<Time> for Value {
     fn from(time: Time) -> Self {
@@ -125,7 +125,7 @@ impl Time {
     }
 
     /// Writes it by an example, as Go does: `2006-01-02T15:04:05Z07:00`.
-    fn format(self, layout: &str) -> String {
+    pub(super) fn format(self, layout: &str) -> String {
         let p = self.parts();
         let (month, day) = (MONTHS[p.month - 1], DAYS[p.week_day]);
         let hour12 = if p.hour % 12 == 0 { 12 } else { p.hour % 12 };
@@ -218,10 +218,14 @@ impl Object for Time {
     fn plain(&self) -> Value {
         self.format("2006-01-02T15:04:05Z07:00").into()
     }
+
+    fn toml(&self) -> Option<String> {
+        Some(self.format("2006-01-02T15:04:05Z07:00"))
+    }
 }
 
 /// Days from 1970 to a date.
-fn days_of(year: i64, month: i64, day: i64) -> i64 {
+pub(super) fn days_of(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

@@ -38,11 +38,6 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "toYamlPretty" => exactly(1, |i, a| to_yaml(i, a, Layout::Indented)),
         "fromYaml" => exactly(1, |_, a| Ok(as_map(yaml::read(a.text(0)?)))),
         "fromYamlArray" => exactly(1, |_, a| Ok(as_list(yaml::read(a.text(0)?)))),
-        "toToml" => exactly(1, |i, a| {
-            let mut out = String::new();
-            write_table(&mut out, a.map(0)?, "", i)?;
-            Ok(out.into())
-        }),
         _ => return None,
     })
 }
@@ -157,59 +152,4 @@ fn from_base32(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Writes a table as TOML: first what is plain, then the tables in it.
-fn write_table(out: &mut String, map: &Map, path: &str, interpreter: &Interpreter) -> Result<(), Failure> {
-    let budget = interpreter.budget();
-    let is_tables = |value: &Value| {
-        value.as_list().is_some_and(|l| !l.is_empty() && l.iter().all(|item| item.as_map().is_some()))
-    };
-    if path.matches('.').count() > crate::value::MAX_DEPTH {
-        return Err(Failure::too_deep());
-    }
-    let entries = map.entries();
-    for (key, value) in &entries {
-        if value.is_nil() || value.as_map().is_some() || is_tables(value) {
-            continue;
-        }
-        let line = format!(
-            "{} = {}\n",
-            toml_key(key),
-            json::write(value, Style::Raw, budget)?.replace("\",\"", "\", \"")
-        );
-        budget.bytes(line.len())?;
-        out.push_str(&line);
-    }
-    for (key, value) in &entries {
-        let name = if path.is_empty() { toml_key(key) } else { format!("{path}.{}", toml_key(key)) };
-        let table = |out: &mut String, header: String, map: &Map| {
-            budget.bytes(header.len() + 2)?;
-            if !out.is_empty() {
-                out.push('\n');
-            }
-            out.push_str(&header);
-            write_table(out, map, &name, interpreter)
-        };
-        match value {
-            Value::Map(map) => table(out, format!("[{name}]\n"), map)?,
-            Value::List(list) if is_tables(value) => {
-                for item in list.items() {
-                    if let Value::Map(map) = item {
-                        table(out, format!("[[{name}]]\n"), map)?;
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn toml_key(key: &str) -> String {
-    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    match !key.is_empty() && key.chars().all(is_bare) {
-        true => key.to_owned(),
-        false => crate::print::quote(key),
-    }
 }

@@ -12,6 +12,7 @@ mod math;
 mod paths;
 mod regex;
 mod strings;
+mod toml;
 mod urls;
 mod versions;
 
@@ -44,7 +45,7 @@ const fn at_least(count: usize, run: fn(&mut Interpreter, &Args<'_>) -> Answer) 
 
 /// Finds a function by its name.
 pub(crate) fn find(name: &str) -> Option<Function> {
-    const ROOMS: [fn(&str) -> Option<Function>; 13] = [
+    const ROOMS: [fn(&str) -> Option<Function>; 14] = [
         builtin::find,
         strings::find,
         dicts::find,
@@ -53,6 +54,7 @@ pub(crate) fn find(name: &str) -> Option<Function> {
         convert::find,
         math::find,
         encoding::find,
+        toml::find,
         regex::find,
         paths::find,
         versions::find,

@@ -62,7 +62,7 @@ impl Questions {
         let now = environment::created()?.text;
         let run = settings(now.clone());
         let network = network::open(network, &run)?;
-        let http = network.fetch().map_err(|error| CliError::from_error(&error))?;
+        let http = network.fetch(Default::default()).map_err(|error| CliError::from_error(&error))?;
         let scratch = tempfile::tempdir()
             .map_err(|error| CliError::caused("a directory for temporary files cannot be made", &error))?;
         let host = plugins::host()?;

@@ -114,7 +114,7 @@ fn around(workspace: Option<&str>, desk: &Desk) -> Result<Around, CliError> {
 
 /// Returns the outside as it is.
 fn live(desk: &Desk) -> Result<Outside, CliError> {
-    let http = desk.network.fetch().map_err(|error| CliError::from_error(&error))?;
+    let http = desk.network.fetch(Default::default()).map_err(|error| CliError::from_error(&error))?;
     let signatures = signatures::open(false, &desk.run, http.clone(), &desk.network, None, None)?;
     Ok(Outside { origins: desk.network.clone(), http, signatures })
 }

@@ -3,6 +3,7 @@
 //!
 //! Pure functions of records and of what was found at the target.
 
+mod charts;
 mod decide;
 mod forget;
 mod select;

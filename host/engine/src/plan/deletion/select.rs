@@ -1,18 +1,19 @@
 //! What of a chain a configuration means: [`select()`]. No network is needed: the record says what each image was wanted for.
 //!
-//! Without versions, a channel or package means all that was mirrored of it. An image goes when everything that it was
+//! Without versions, a channel, package or chart means all that was mirrored of it. An image goes when everything that it was
 //! wanted for goes; what is only partly meant stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use oc_mirror_model::config::{Mirror, Operator, ReleasePlatform};
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::metadata::{Chain, ImageRecord, Offer, Reason};
+use oc_mirror_model::metadata::{Chain, ChartUse, ImageRecord, Offer, Reason};
 use oc_mirror_model::reference::{Reference, Repository, Source, Tag};
 use oc_mirror_model::report::{Failure, exit};
 use oc_mirror_model::request::{Destination, kind};
 use oc_mirror_model::version::{Range, Version};
 
+use super::charts::{self, ChartWish};
 use super::{Chosen, current};
 
 /// How many things are named in a message.
@@ -77,7 +78,7 @@ fn images(count: usize) -> String {
 }
 
 /// Names some of many.
-fn named<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn named<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: BTreeSet<&str> = names.collect();
     let shown: Vec<String> = names.iter().take(MOST_NAMED).map(|name| format!("`{name}`")).collect();
     let more = names.len() - shown.len();
@@ -145,6 +146,12 @@ impl<'a> Known<'a> {
     /// Answers whether there still is what an image is wanted for. Bundles may have been deleted.
     fn is_alive(&self, reason: &Reason) -> bool {
         offer_of(reason).is_none_or(|o| self.bundles.contains(&(o.catalog.as_str(), o.bundle.as_str())))
+    }
+
+    /// Returns all charts that images are recorded for.
+    fn charts(&self) -> BTreeSet<&ChartUse> {
+        let reasons = self.images.values().flat_map(|image| &image.reasons);
+        reasons.filter_map(|r| if let Reason::Chart(chart) = r { Some(&**chart) } else { None }).collect()
     }
 
     /// Chooses what is about the chosen images and about nothing else, or says that it stays.
@@ -267,6 +274,7 @@ enum Meaning {
         repository: Option<Repository>,
         tag: Option<Tag>,
     },
+    Chart(ChartWish),
 }
 
 impl Wish {
@@ -307,6 +315,7 @@ impl Wish {
                 };
                 ("the record has no such bundle".to_owned(), hint)
             }
+            Meaning::Chart(wish) => return charts::missed(&self.name, wish, &known.charts()),
             _ => (
                 "the record has no such image".to_owned(),
                 "write the name as in the configuration that it was mirrored with; what is deleted already need not be listed".to_owned(),
@@ -316,7 +325,7 @@ impl Wish {
     }
 }
 
-fn failure(subject: &str, kind: &str, message: String, hint: String) -> Failure {
+pub(super) fn failure(subject: &str, kind: &str, message: String, hint: String) -> Failure {
     Failure {
         subject: subject.to_owned(),
         kind: kind.to_owned(),
@@ -365,6 +374,13 @@ impl Meaning {
                     })
                     && tag.as_ref().is_none_or(|wanted| wanted == tagged)
             }
+            // Nobody has named an image that is only there for the sake of charts; whoever does now means it.
+            (Self::Image { name, repository: None, tag: None }, Reason::Chart(_)) => {
+                let ImageRecord { origin, digest, .. } = image.record;
+                let is_named = |reason: &Reason| matches!(reason, Reason::Named { .. });
+                !image.reasons.iter().any(is_named) && is_same(name, origin, Some(digest))
+            }
+            (Self::Chart(wish), Reason::Chart(chart)) => wish.means(chart),
             _ => false,
         }
     }
@@ -414,6 +430,16 @@ fn wishes(wanted: &Mirror, known: &Known<'_>, problems: &mut Vec<Failure>) -> Ve
             }
             Err(error) => problems.push(not_a_name(&image.name, kind::ADDITIONAL, &error)),
         }
+    }
+    if let Some(helm) = &wanted.helm {
+        let (charts, wrong) = charts::wishes(helm);
+        wishes.extend(charts.into_iter().map(|wish| Wish {
+            name: wish.to_string(),
+            kind: kind::HELM,
+            meaning: Meaning::Chart(wish),
+            hits: 0,
+        }));
+        problems.extend(wrong);
     }
     wishes
 }

@@ -4,7 +4,9 @@ use oc_mirror_model::config::{self, Configuration, Mirror};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::media_type;
-use oc_mirror_model::metadata::{Chain, Doomed, ImageRecord, ImagesetRecord, Leftover, Offer, Reason};
+use oc_mirror_model::metadata::{
+    Chain, ChartUse, Doomed, ImageRecord, ImagesetRecord, Leftover, Offer, Reason,
+};
 use oc_mirror_model::reference::Tag;
 use oc_mirror_model::request::{Destination, kind};
 use rstest::rstest;
@@ -246,6 +248,94 @@ fn images_by_name_and_what_is_about_them() {
     // The other tag of `b` keeps it, and so its signature.
     let selection = select(&section, &chain, true);
     assert_eq!(places(&selection), ["a:sha256-new.sig", "a:sha256-sig.sig", "a:v1", "a:v1", "b:v1"]);
+}
+
+/// An image of charts: `place name version`, several of them after a semicolon.
+fn of_charts(text: &str, charts: &str) -> (ImageRecord, Vec<String>) {
+    let used = |text: &str| {
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        let [place, name, version] = words.try_into().expect("three words");
+        Reason::Chart(Box::new(ChartUse { place, name, version }))
+    };
+    image(text, kind::HELM, charts.split(';').map(used).collect())
+}
+
+/// Charts of a repository, of a registry and of a directory; `side` is used by two of them.
+fn charts() -> Chain {
+    let mut both = of_charts("both:1=both", "https://c.example/stable db 1.5.0");
+    both.0.reasons.push(Reason::Named { origin: "r.example/both:1".to_owned() });
+    chain(vec![
+        vec![
+            of_charts("web:1=web1", "https://c.example/stable web 1.0.0"),
+            of_charts("db:1=db", "https://c.example/stable db 1.5.0"),
+            of_charts("side:1=side", "https://c.example/stable web 1.0.0;https://c.example/stable db 1.5.0"),
+            of_charts("oci:1=oci", "oci://c.example/charts web 1.2.0"),
+            of_charts("app:1=app", "./charts/app app 0.1.0"),
+            both,
+        ],
+        vec![
+            of_charts("web:2=web2", "https://c.example/stable web 1.9.0"),
+            of_charts("web:3=web3", "https://c.example/stable web v2.0.0-rc.1"),
+            image("old:1=old", kind::HELM, Vec::new()),
+        ],
+    ])
+}
+
+#[rstest]
+#[case::exact("repositories: [{name: x, url: 'https://c.example/stable', charts: [{name: web, version: 1.9.0}]}]", &["web:2"])]
+#[case::slash_and_v("repositories: [{name: x, url: 'https://c.example/stable/', charts: [{name: web, version: v1.9.0}]}]", &["web:2"])]
+#[case::before_a_release("repositories: [{name: x, url: 'https://c.example/stable', charts: [{name: web, version: 2.0.0-rc.1}]}]", &["web:3"])]
+#[case::range("repositories: [{name: x, url: 'https://c.example/stable', charts: [{name: web, version: ^1.0}]}]", &["web:1", "web:2"])]
+#[case::all_versions("repositories: [{name: x, url: 'https://c.example/stable', charts: [{name: web}]}]", &["web:1", "web:2", "web:3"])]
+#[case::others_need_it("repositories: [{name: x, url: 'https://c.example/stable', charts: [{name: db}]}]", &["db:1"])]
+#[case::whole_repository("repositories: [{name: x, url: 'https://c.example/stable'}]", &["db:1", "side:1", "web:1", "web:2", "web:3"])]
+#[case::registry("repositories: [{name: x, url: 'oci://c.example/charts', charts: [{name: web, version: 1.x}]}]", &["oci:1"])]
+#[case::local("local: [{name: whatever, path: charts/app/}]", &["app:1"])]
+fn images_of_charts(#[case] section: &str, #[case] expected: &[&str]) {
+    let selection = select(&wanted(&format!("{{helm: {{{section}}}}}")), &charts(), false);
+    assert_eq!(places(&selection), expected, "{selection:#?}");
+    assert_eq!(selection.problems, []);
+}
+
+#[rstest]
+#[case::version(
+    "repositories: [{name: x, url: 'https://c.example/stable', charts: [{name: web, version: 3.0.0}]}]",
+    "https://c.example/stable web 3.0.0: the record has no image of such a chart",
+    "`web 1.0.0`, `web 1.9.0`, `web v2.0.0-rc.1`"
+)]
+#[case::chart(
+    "repositories: [{name: x, url: 'https://c.example/stable', charts: [{name: none}]}]",
+    "https://c.example/stable none: the record has no image of such a chart",
+    "`db 1.5.0`"
+)]
+#[case::place("local: [{path: ./app}]", "./app: the record has no image of such a chart", "`url` or `path`")]
+#[case::no_version(
+    "repositories: [{name: x, url: 'https://c.example/stable', charts: [{name: web, version: newest}]}]",
+    "https://c.example/stable web: `newest` is neither a version nor a range of versions",
+    "`^1.2`"
+)]
+fn charts_that_are_not_there(#[case] section: &str, #[case] message: &str, #[case] hint: &str) {
+    let selection = select(&wanted(&format!("{{helm: {{{section}}}}}")), &charts(), false);
+    assert_eq!((places(&selection), messages(&selection)), (vec![], vec![message.to_owned()]));
+    let problem = &selection.problems[0];
+    assert!(problem.hint.as_ref().is_some_and(|text| text.contains(hint)), "{problem:?}");
+    assert_eq!(problem.exit_code, oc_mirror_model::report::exit::HELM);
+}
+
+#[rstest]
+// Nobody but charts wants it, or nobody says why it is there.
+#[case("side:1", &["side:1"])]
+#[case("old:1", &["old:1"])]
+// A chart needs what somebody has named besides.
+#[case("both:1", &[])]
+fn images_of_charts_by_their_names(#[case] name: &str, #[case] expected: &[&str]) {
+    let section = format!("{{additionalImages: [{{name: 'r.example/{name}'}}]}}");
+    let selection = select(&wanted(&section), &charts(), false);
+    assert_eq!(
+        (places(&selection), selection.warnings.len()),
+        (expected.iter().map(|p| (*p).to_owned()).collect(), usize::from(expected.is_empty()))
+    );
+    assert_eq!(selection.problems, []);
 }
 
 #[test]

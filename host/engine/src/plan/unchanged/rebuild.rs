@@ -6,7 +6,7 @@ use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{ImageEntry, UnchangedImage};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::media_type;
-use oc_mirror_model::metadata::{Chain, ImageRecord, Offer, Reason};
+use oc_mirror_model::metadata::{Chain, ChartUse, ImageRecord, Offer, Reason};
 use oc_mirror_model::reference::Repository;
 use oc_mirror_model::request::{Destination, kind, provenance};
 
@@ -69,13 +69,16 @@ pub(super) fn rebuild(
 fn facts(record: &ImageRecord) -> Attributes {
     let mut facts = Attributes::new();
     let mut offers: Vec<&Offer> = Vec::new();
+    let mut charts: Vec<&ChartUse> = Vec::new();
     let mut named: Vec<&str> = Vec::new();
+    let has_said_all = has_said_all(record);
     for reason in &record.reasons {
         match reason {
             // Who names it by its origin says so with that.
-            Reason::Named { origin } if *origin == record.origin && !is_by_bundles(&record.kind) => {}
+            Reason::Named { origin } if *origin == record.origin && !has_said_all => {}
             Reason::Named { origin } => named.push(origin),
             Reason::Bundle(offer) => offers.push(offer),
+            Reason::Chart(chart) => charts.push(chart),
             Reason::Release { version, architecture, channels } => {
                 facts.insert(provenance::RELEASE.to_owned(), version.clone());
                 facts.insert(provenance::ARCHITECTURE.to_owned(), architecture.clone());
@@ -96,10 +99,17 @@ fn facts(record: &ImageRecord) -> Attributes {
         facts.insert(CATALOG.to_owned(), catalogs.join("\n"));
         facts.insert(provenance::OFFERS.to_owned(), ImageRequest::written_offers(offers));
     }
+    if !charts.is_empty() {
+        facts.insert(provenance::CHARTS.to_owned(), ImageRequest::written_charts(charts));
+    }
     facts
 }
 
-/// Answers whether images of a kind are wanted for the sake of bundles, whatever they are called.
-fn is_by_bundles(kind: &str) -> bool {
-    matches!(kind, kind::BUNDLE | kind::RELATED)
+/// Answers whether an image is wanted for the sake of bundles or charts, whatever it is called.
+fn has_said_all(record: &ImageRecord) -> bool {
+    match record.kind.as_str() {
+        kind::BUNDLE | kind::RELATED => true,
+        kind::HELM => record.reasons.iter().any(|reason| matches!(reason, Reason::Chart(_))),
+        _ => false,
+    }
 }

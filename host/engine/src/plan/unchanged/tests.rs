@@ -5,7 +5,7 @@ use oc_mirror_model::attributes::Attributes;
 use oc_mirror_model::imageset::FORMAT;
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::media_type;
-use oc_mirror_model::metadata::{Offer, Reason};
+use oc_mirror_model::metadata::{ChartUse, Offer, Reason};
 use oc_mirror_model::request::Destination;
 use proptest::prelude::*;
 use rstest::rstest;
@@ -393,8 +393,22 @@ fn what_is_rebuilt_has_the_records_it_is_made_of() {
     let offers = ImageRequest::written_offers(&[offer("r.example/x:v1"), offer("r.example/y:v1")]);
     let release =
         [(provenance::RELEASE, "4.20.1"), (provenance::ARCHITECTURE, "x86_64"), (provenance::CHANNEL, "a b")];
+    let used = |name: &str| ChartUse {
+        place: "https://c.example".to_owned(),
+        name: name.to_owned(),
+        version: "1.0.0".to_owned(),
+    };
+    let charts = ImageRequest::written_charts(&[used("x"), used("y")]);
     let a = image("a", "1");
     let images = [
+        with(image("f", "6"), kind::HELM, &[(provenance::CHARTS, &charts)]),
+        with(
+            image("g", "7"),
+            kind::HELM,
+            &[(provenance::CHARTS, &charts), (provenance::WANTED, "r.example/g:v1")],
+        ),
+        with(image("h", "8"), kind::HELM, &[]),
+        with(image("i", "9"), kind::ADDITIONAL, &[(provenance::CHARTS, &charts)]),
         with(
             image("b", "2"),
             kind::RELATED,
