@@ -1,8 +1,10 @@
 //! `oc-mirror doctor`: what it says of places that are in order, and of those that are not.
 
 use oc_mirror_model::checkup::{Checked, Checkup, Outcome};
-use oc_mirror_testkit::faults::{Action, Bearer, FaultRegistry, Rule};
-use oc_mirror_testkit::{CommandOutput, ImageBuilder, Registry, TestContext};
+
+use oc_mirror_testkit::{
+    Action, Bearer, CommandOutput, FaultRegistry, ImageBuilder, Registry, Rule, TestContext,
+};
 
 use crate::lab::context;
 
@@ -32,7 +34,7 @@ fn one<'a>(checkup: &'a Checkup, subject: &str, what: &str) -> &'a Checked {
 #[test]
 fn places_in_order() {
     let (source, target) = (Registry::start(), Registry::start());
-    source.push(&ImageBuilder::new().layer(b"a").build(), "team/app", "v1");
+    source.push(&ImageBuilder::new().layer(&[("a", "1")]).build(), "team/app", "v1");
     let context = context();
     configure(&context, &[source.reference("team/app", "v1")]);
     let to = format!("docker://{}/mirror", target.host());
@@ -80,7 +82,7 @@ fn certificates_are_looked_at() {
 #[test]
 fn credentials_are_tried() {
     let registry = Registry::start();
-    registry.push(&ImageBuilder::new().layer(b"a").build(), "team/app", "v1");
+    registry.push(&ImageBuilder::new().layer(&[("a", "1")]).build(), "team/app", "v1");
     let front = FaultRegistry::with_bearer(&registry, Bearer::new().credentials("alice", "hunter2"));
     let context = context();
     configure(&context, &[format!("{}/team/app:v1", front.host())]);
@@ -126,7 +128,7 @@ fn credentials_are_tried() {
 #[test]
 fn places_out_of_order() {
     let registry = Registry::start();
-    registry.push(&ImageBuilder::new().layer(b"a").build(), "team/app", "v1");
+    registry.push(&ImageBuilder::new().layer(&[("a", "1")]).build(), "team/app", "v1");
     let late = FaultRegistry::before(&registry);
     let date = Action::SetHeader("Date".to_owned(), "Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
     late.rule(Rule::on("GET", "/v2/").then(date));

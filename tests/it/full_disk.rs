@@ -12,7 +12,7 @@ use oc_mirror_testkit::{Action, FaultRegistry, Image, ImageBuilder, Registry, Ru
 use crate::lab::{Lab, Run, context, join, names_in, run};
 
 /// A file system in memory with a size, in namespaces of its own, so that nobody needs to be root.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     shell: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
@@ -22,7 +22,7 @@ struct SmallDisk {
 impl SmallDisk {
     /// Makes one of this many KiB; nothing, and a word about it, where the kernel does not allow that.
     #[allow(clippy::print_stderr)]
-    fn new(directory: &Path, kib: u64) -> Option<Self> {
+    pub(crate) fn new(directory: &Path, kib: u64) -> Option<Self> {
         fs::create_dir_all(directory).expect("the test's own directory is writable");
         let script = r#"mount -t tmpfs -o "size=$1k" tmpfs "$2" && echo done || exit 1
             while read -r size; do mount -o "remount,size=${size}k" tmpfs "$2" && echo done; done"#;
@@ -55,7 +55,7 @@ impl SmallDisk {
         assert_eq!(line, "done\n", "remounted");
     }
 
-    fn file(&self) -> String {
+    pub(crate) fn file(&self) -> String {
         format!("file://{}", self.at.display())
     }
 

@@ -34,6 +34,7 @@ mod lab;
 mod layouts;
 mod lint;
 mod mirror_to_mirror;
+mod mistakes;
 mod names;
 mod observed;
 mod on_error;

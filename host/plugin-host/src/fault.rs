@@ -103,9 +103,11 @@ pub(crate) fn content_error(error: &ContentError) -> Error {
     match error.kind() {
         Kind::NotFound => Error::NotFound(error.subject().to_owned()),
         Kind::Unauthorized | Kind::Denied => Error::Denied(message),
-        Kind::Throttled { .. } | Kind::Unavailable(_) | Kind::Untrusted(_) | Kind::OutOfTime(_) => {
-            Error::Unavailable(message)
-        }
+        Kind::Throttled { .. }
+        | Kind::Unavailable(_)
+        | Kind::Untrusted(_)
+        | Kind::PlainHttp(_)
+        | Kind::OutOfTime(_) => Error::Unavailable(message),
         Kind::Cancelled => Error::Cancelled,
         Kind::WrongDigest { .. } | Kind::WrongSize { .. } => coded("content.wrong", message),
         Kind::Refused(_) | Kind::ImmutableTag { .. } | Kind::Lost(_) => coded("content.refused", message),

@@ -187,7 +187,7 @@ fn look_at(dir: &Path, found: &mut Checkup) {
     let hint = "an imageset takes its size in its directory, once: `--dry-run` tells it";
     match available {
         ..LEAST => found.note(&subject, "space", Outcome::Failed, message, Some(hint.to_owned())),
-        ..LITTLE => found.note(&subject, "space", Outcome::Warning, message, Some(hint.to_owned())),
+        LEAST..LITTLE => found.note(&subject, "space", Outcome::Warning, message, Some(hint.to_owned())),
         _ => found.note(&subject, "space", Outcome::Ok, message, None),
     }
 }

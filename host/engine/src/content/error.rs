@@ -25,7 +25,7 @@ pub enum ContentErrorKind {
     #[error("not found")]
     NotFound,
     /// Who asks is not known.
-    #[error("authentication is required, and the credentials at hand were not accepted")]
+    #[error("authentication is required, and no credential that is at hand was accepted")]
     Unauthorized,
     /// Who asks may not.
     #[error("access is denied")]
@@ -75,6 +75,9 @@ pub enum ContentErrorKind {
     /// The other side cannot be trusted: its certificate is not accepted, or it has none.
     #[error("{0}")]
     Untrusted(String),
+    /// The other side speaks plain HTTP where TLS is asked for.
+    #[error("{0}")]
+    PlainHttp(String),
     /// The disk failed.
     #[error("{0}")]
     Disk(String),

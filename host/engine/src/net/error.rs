@@ -34,9 +34,7 @@ pub enum NetErrorKind {
     #[error("TLS failed: {0}")]
     Tls(String),
     /// The other side answers in plain HTTP on a port that was asked for TLS.
-    #[error(
-        "the server speaks plain HTTP where HTTPS is expected; if that is intended, switch off TLS verification for it"
-    )]
+    #[error("the server speaks plain HTTP where HTTPS is expected")]
     PlainHttp,
     /// Somebody pointed somewhere where nobody may point.
     #[error("{0}")]

@@ -140,7 +140,8 @@ pub(super) fn of_net(subject: &str, error: &NetError) -> ContentError {
     let text = error.to_string();
     let kind = match error.kind() {
         _ if error.is_temporary() => ContentErrorKind::Unavailable(text),
-        NetErrorKind::Tls(_) | NetErrorKind::PlainHttp => ContentErrorKind::Untrusted(text),
+        NetErrorKind::Tls(_) => ContentErrorKind::Untrusted(text),
+        NetErrorKind::PlainHttp => ContentErrorKind::PlainHttp(text),
         _ => ContentErrorKind::Invalid(text),
     };
     ContentError::new(subject, kind)

@@ -398,7 +398,8 @@ pub(super) fn content_hint(error: &ContentError) -> Option<String> {
             "check the name and the tag; `skopeo inspect docker://NAME` asks the registry the same"
         }
         ContentErrorKind::Unauthorized => {
-            "log in with `podman login`, or name the credentials with --authfile"
+            "log in with `podman login`, or name the credentials with --authfile; `oc-mirror doctor` tells which registries have one \
+             that works"
         }
         ContentErrorKind::Denied => {
             "the account may not do this here; ask for the right to, or use another --authfile"
@@ -413,6 +414,13 @@ pub(super) fn content_hint(error: &ContentError) -> Option<String> {
         ContentErrorKind::Untrusted(_) => {
             "name the certificate to trust with --ca-file; or trust any, and plain HTTP, with --src-tls-verify=false for \
              registries that are read and --dest-tls-verify=false for the one that is published to"
+        }
+        ContentErrorKind::PlainHttp(_) => {
+            "see whether the port is right; if plain HTTP is meant, allow it with --src-tls-verify=false for registries that are \
+             read and --dest-tls-verify=false for the one that is published to, or with `insecure` in registries.conf"
+        }
+        ContentErrorKind::Refused(_) => {
+            "see whether the registry is read-only, full or in maintenance, and what its log says"
         }
         ContentErrorKind::WrongDigest { .. } | ContentErrorKind::WrongSize { .. } => {
             "the content is damaged where it is read from: copy the imageset again, or mend the registry"

@@ -98,6 +98,13 @@ impl Linter<'_> {
         self.find(code, Severity::Warning, path, message.into(), hint.into());
     }
 
+    /// Notes that the range of a channel has versions of that of another one, which is at `place`.
+    fn overlapping(&mut self, path: &str, channel: &str, other: &str, place: &str) {
+        let line = self.line(place);
+        let message = format!("the range of `{channel}` overlaps with that of `{other}` in line {line}");
+        self.note("overlap", path, message, "one of them is enough, unless clusters follow both channels");
+    }
+
     fn note(&mut self, code: &'static str, path: &str, message: impl Into<String>, hint: impl Into<String>) {
         self.find(code, Severity::Note, path, message.into(), hint.into());
     }

@@ -232,6 +232,7 @@ enum Kind {
     Lost(String),
     Invalid(String),
     Untrusted(String),
+    PlainHttp(String),
     Disk(String),
     OutOfTime(Duration),
     Cancelled,

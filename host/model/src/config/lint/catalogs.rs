@@ -90,17 +90,7 @@ impl Linter<'_> {
                 range.zip(other).is_some_and(|(a, b)| overlap(a, b))
             });
             if let Some((before, other)) = before {
-                let line = self.line(&format!("{channels}[{before}]"));
-                let message = format!(
-                    "the range of `{}` overlaps with that of `{}` in line {line}",
-                    channel.name, other.name
-                );
-                self.note(
-                    "overlap",
-                    &path,
-                    message,
-                    "one of them is enough, unless clusters follow both channels",
-                );
+                self.overlapping(&path, &channel.name, &other.name, &format!("{channels}[{before}]"));
             }
         }
     }

@@ -42,17 +42,8 @@ impl Linter<'_> {
                 other.kind == channel.kind && range.zip(other_range).is_some_and(|(a, b)| overlap(a, b))
             });
             if let Some((before, other)) = before {
-                let line = self.line(&format!("mirror.platform.channels[{before}]"));
-                let message = format!(
-                    "the range of `{}` overlaps with that of `{}` in line {line}",
-                    channel.name, other.name
-                );
-                self.note(
-                    "overlap",
-                    &path,
-                    message,
-                    "one of them is enough, unless clusters follow both channels",
-                );
+                let place = format!("mirror.platform.channels[{before}]");
+                self.overlapping(&path, &channel.name, &other.name, &place);
             }
         }
     }
