@@ -151,5 +151,5 @@ fn releases_hang_together() {
     let contains = found["relationships"].as_array().expect("a list").iter();
     let contains = contains.filter(|related| related["relation"] == "contains").count();
     assert!(components > 0 && components == contains, "{components} components, {contains} in the payload");
-    assert_eq!(images.iter().filter(|i| i["release"] == "4.20.1 amd64").count(), components + 1);
+    assert_eq!(images.iter().filter(|i| i["release"] == "4.20.1 x86_64").count(), components + 1);
 }

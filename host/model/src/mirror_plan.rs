@@ -44,6 +44,8 @@ pub struct MirrorPlan {
     /// The plugins of the user's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<PluginReport>,
+    /// Whom update servers were told that asks: a number made at random for this plan.
+    pub client: Uuid,
     /// Where the chain was.
     pub builds_on: Standing,
     /// Where targets were that are copied to.
@@ -311,6 +313,7 @@ pub fn schema() -> Value {
                 "additionalProperties": false,
             },
             "plugins": list("The plugins of the user's", json!({ "type": "object" })),
+            "client": { "type": "string", "format": "uuid", "description": "Whom update servers were told that asks" },
             "buildsOn": standing,
             "targets": list("Where targets were that are copied to", json!({
                 "type": "object",
@@ -344,7 +347,8 @@ pub fn schema() -> Value {
             })),
         },
         "required": [
-            "kind", "format", "createdBy", "created", "workflow", "destinations", "configuration", "buildsOn", "forecast",
+            "kind", "format", "createdBy", "created", "workflow", "destinations", "configuration", "client", "buildsOn",
+            "forecast",
         ],
         "additionalProperties": false,
     })
@@ -366,6 +370,7 @@ mod tests {
             options: Options { since: Some("2".to_owned()), force: true, ..Options::default() },
             configuration: PlannedConfiguration::default(),
             plugins: Vec::new(),
+            client: Uuid::nil(),
             builds_on: Standing::default(),
             targets: vec![TargetStanding { target: "docker://r.example".to_owned(), sequence: 0 }],
             index: None,

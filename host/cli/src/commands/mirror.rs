@@ -379,6 +379,7 @@ async fn wishes(
         signatures,
         guard,
         accept_risks: args.accept_risks.clone(),
+        client: run.agreement.as_ref().map_or_else(Uuid::new_v4, |agreement| agreement.client()),
         artifacts: components::artifacts(origins.clone(), cache, run.retry, run.events.clone()),
         publishers: trusted_publishers_in(workspace.dir()),
         quiet: args.quiet,

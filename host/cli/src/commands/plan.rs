@@ -38,7 +38,7 @@ pub(super) struct Kept {
 pub(crate) fn run(args: &PlanRunArgs) -> Result<u8, CliError> {
     let args = &args.mirror;
     refuse_unplanned(args)?;
-    let planning = Planning { agreement: Arc::new(Agreement::to_take()), kept: None };
+    let planning = Planning { agreement: Arc::new(Agreement::to_take(Uuid::new_v4())), kept: None };
     mirror::run_with(args, Some(planning))
 }
 
@@ -229,6 +229,7 @@ fn made(
             resolved: text(&resolved),
         },
         plugins: report.plugins.clone(),
+        client: agreement.client(),
         builds_on,
         // What is made on a disk is for any target.
         targets: if report.workflow == Workflow::MirrorToMirror { targets } else { Vec::new() },

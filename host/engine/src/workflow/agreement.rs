@@ -12,6 +12,7 @@ use oc_mirror_model::imageset::{Index, QuarantinedImage, RefusedImage};
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::mirror_plan::{MirrorPlan, Standing, TargetStanding};
 use oc_mirror_model::reference::Target;
+use uuid::Uuid;
 
 use super::recording::Answers;
 use super::{WorkflowError, WorkflowErrorKind};
@@ -23,6 +24,7 @@ const MOST_NAMED: usize = 3;
 #[derive(Debug)]
 pub struct Agreement {
     answers: Arc<Answers>,
+    client: Uuid,
     /// What was agreed on; nothing while it is taken down.
     plan: Option<MirrorPlan>,
     taken: Mutex<Taken>,
@@ -51,9 +53,9 @@ pub(super) enum State {
 }
 
 impl Agreement {
-    /// Begins to take down what a dry run does.
-    pub fn to_take() -> Self {
-        Self { answers: Arc::default(), plan: None, taken: Mutex::default() }
+    /// Begins to take down what a dry run does. `client` is whom update servers are told that asks.
+    pub fn to_take(client: Uuid) -> Self {
+        Self { answers: Arc::default(), client, plan: None, taken: Mutex::default() }
     }
 
     /// Holds a run to a plan.
@@ -63,12 +65,17 @@ impl Agreement {
     /// If the answers in it are not in the form of answers.
     pub fn to_keep(mut plan: MirrorPlan) -> serde_json::Result<Self> {
         let answers = Arc::new(Answers::read(&std::mem::take(&mut plan.answers))?);
-        Ok(Self { answers, plan: Some(plan), taken: Mutex::default() })
+        Ok(Self { answers, client: plan.client, plan: Some(plan), taken: Mutex::default() })
     }
 
     /// Returns what the world has answered, and answers.
     pub fn answers(&self) -> &Arc<Answers> {
         &self.answers
+    }
+
+    /// Returns whom update servers are told that asks. Their answers are known by what they were asked.
+    pub fn client(&self) -> Uuid {
+        self.client
     }
 
     /// Returns what was taken down.
@@ -237,7 +244,6 @@ fn files(planned: &Index, found: &Index, said: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use uuid::Uuid;
 
     use super::*;
 
@@ -280,7 +286,8 @@ mod tests {
 
     #[test]
     fn a_chain_that_has_moved_on_is_refused() {
-        let (uid, taking) = (Uuid::nil(), Agreement::to_take());
+        let uid = Uuid::nil();
+        let taking = Agreement::to_take(uid);
         let mut chain = Chain::new(uid);
         assert_eq!(taking.begin(&chain).expect("taken"), State::Open);
         let made = index(&[("r/a:1", "a")]);
@@ -290,6 +297,7 @@ mod tests {
             "kind": "MirrorPlan", "format": 1, "createdBy": "oc-mirror 0.1.0", "created": made.created,
             "workflow": "mirrorToDisk", "destinations": ["file://x"],
             "configuration": { "path": "x", "written": "" },
+            "client": uid,
             "buildsOn": builds_on, "index": made.checked().digest(), "imageset": imageset,
         });
         let plan: MirrorPlan = serde_json::from_value(plan).expect("a plan");
