@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Some(Command::List(args)) => commands::list::run(args),
         Some(Command::Check(args)) => commands::check::run(args),
         Some(Command::Describe(args)) => commands::describe::run(args),
+        Some(Command::Browse(args)) => commands::browse::run(args),
         Some(Command::Lint(args)) => commands::lint::run(args),
         Some(Command::Key(args)) => commands::key::run(args),
         Some(Command::Plugin(args)) => commands::plugin::run(args),

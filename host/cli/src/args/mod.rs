@@ -1,6 +1,7 @@
 //! The command line, as oc-mirror v2 has it, with what this program adds.
 
 mod apply;
+mod browse;
 mod bucket;
 mod check;
 mod cluster_access;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub(crate) use apply::{ApplyArgs, ApplyOptions};
+pub(crate) use browse::BrowseArgs;
 pub(crate) use bucket::BucketArgs;
 pub(crate) use check::{CheckArgs, DescribeArgs};
 use cluster_access::HEADING as CLUSTERS;
@@ -77,6 +79,8 @@ pub(crate) enum Command {
     Clusters(ClustersArgs),
     /// Tell what is wrong with configurations, and what is likely not meant; and write old ones anew
     Lint(LintArgs),
+    /// Choose content and edit a configuration in a browser, and look into imagesets
+    Browse(BrowseArgs),
     /// Print the JSON Schema of a configuration, or of a file about clusters
     Schema(SchemaArgs),
     /// Look into the program itself
@@ -287,7 +291,7 @@ pub(crate) struct MirrorArgs {
 }
 
 /// How registries are reached.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct NetworkArgs {
     /// Read credentials from this file before all others
     #[arg(long, value_name = "FILE", env = "REGISTRY_AUTH_FILE", hide_env_values = true)]
