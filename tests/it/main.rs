@@ -8,6 +8,7 @@ mod archives;
 mod archives_v1;
 mod archives_v2;
 mod blocked;
+mod browse;
 mod buckets;
 mod check;
 mod cluster_api;

@@ -57,13 +57,14 @@ const ALL: &[&str] = &[
 
 /// The packages below `host/`, by directory: their name in code, and which of ours they may depend on. Those they need
 /// for tests only are not in it.
-pub(crate) const PACKAGES: [(&str, &str, &[&str]); 8] = [
+pub(crate) const PACKAGES: [(&str, &str, &[&str]); 9] = [
     ("model", "oc_mirror_model", &[]),
     ("engine", "oc_mirror_engine", &["model"]),
     ("clusters", "oc_mirror_clusters", &["model"]),
+    ("browse", "oc_mirror_browse", &["model", "engine"]),
     ("guest-build", "oc_mirror_guest_build", &[]),
     ("plugin-host", "oc_mirror_plugin_host", &["model", "engine", "guest-build"]),
-    ("cli", "oc_mirror", &["model", "engine", "clusters", "guest-build", "plugin-host"]),
+    ("cli", "oc_mirror", &["model", "engine", "clusters", "browse", "guest-build", "plugin-host"]),
     ("testkit", "oc_mirror_testkit", &[]),
     ("xtask", "xtask", &["testkit"]),
 ];
@@ -72,7 +73,7 @@ pub(crate) const PACKAGES: [(&str, &str, &[&str]); 8] = [
 pub(crate) const ENGINE_FOR_PLUGIN_HOST: [&str; 4] = ["source", "policy", "content", "report"];
 
 /// Packages that are silent: they print nothing and read neither environment nor home.
-pub(crate) const SILENT: [&str; 4] = ["model", "engine", "clusters", "plugin-host"];
+pub(crate) const SILENT: [&str; 5] = ["model", "engine", "clusters", "browse", "plugin-host"];
 
 /// Packages that only one of ours may depend on.
 pub(crate) const CONFINED: [(&str, &str); 4] = [

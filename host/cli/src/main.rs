@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         Some(Command::Describe(args)) => commands::describe::run(args),
         Some(Command::Doctor(args)) => commands::doctor::run(args),
         Some(Command::Report(args)) => commands::report::run(args),
+        Some(Command::Browse(args)) => commands::browse::run(args),
         Some(Command::Lint(args)) => commands::lint::run(args),
         Some(Command::Key(args)) => commands::key::run(args),
         Some(Command::Plugin(args)) => commands::plugin::run(args),

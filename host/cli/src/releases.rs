@@ -82,9 +82,6 @@ impl Servers {
         graphs.chain(data.filter(|_| needs_data)).collect()
     }
 
-    /// Returns the settings.
-    pub(crate) fn settings(&self, api: ApiVersion, platform: &ReleasePlatform, risks: &[String]) -> Value {
-
     /// Returns the settings. `client` is whom servers are told that asks: a number made at random.
     pub(crate) fn settings(
         &self,

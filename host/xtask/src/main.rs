@@ -6,6 +6,7 @@ mod bench;
 mod dependencies;
 mod languages;
 mod moto;
+mod playwright;
 mod quickstart;
 mod run;
 mod setup;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::run::{Tool, on_path, step};
-use crate::{Outcome, languages, moto};
+use crate::{Outcome, languages, moto, playwright};
 
 /// Something a command needs that cargo does not bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,18 +21,21 @@ pub(crate) enum Need {
     ObjectStore,
     /// What makes components of plugins in Python and JavaScript, where these languages are there.
     Languages,
+    /// A browser, and what drives it, for the page of `oc-mirror browse`.
+    Browser,
     /// `cargo fmt` and `cargo clippy`.
     Lints,
 }
 
 /// All there is.
-pub(crate) const ALL: [Need; 7] = [
+pub(crate) const ALL: [Need; 8] = [
     Need::Registry,
     Need::Witnesses,
     Need::Guests,
     Need::Oracle,
     Need::ObjectStore,
     Need::Languages,
+    Need::Browser,
     Need::Lints,
 ];
 
@@ -54,6 +57,11 @@ impl Need {
             ]),
             Self::Oracle => python_packages(Path::new(PYTHON)),
             Self::ObjectStore => absent(&[("python3-venv", moto::makes_environments(Path::new(PYTHON)))]),
+            Self::Browser => absent(&[
+                ("chromium", Path::new("/usr/bin/chromium").is_file()),
+                ("nodejs", on_path("node")),
+                ("npm", on_path("npm")),
+            ]),
             Self::Languages | Self::Lints => Vec::new(),
         }
     }
@@ -93,6 +101,9 @@ pub(crate) fn install(needs: &[Need]) -> Outcome {
         }
         if needs.contains(&Need::Languages) {
             languages::install()?;
+        }
+        if needs.contains(&Need::Browser) {
+            playwright::install()?;
         }
         if needs.contains(&Need::Lints) { install_lints() } else { Ok(()) }
     })

@@ -7,6 +7,7 @@
 mod base;
 mod build;
 mod collect;
+mod details;
 mod fault;
 mod index;
 mod offers;

@@ -5,6 +5,7 @@
 //! | `catalog` | `catalog` | `packages`: name, displayName, defaultChannel, channels with name and head |
 //! | `package` | `catalog`, `package` | the same of one package |
 //! | `channel` | `catalog`, `package`, `channel` | `versions`: name and version of each bundle |
+//! | `details` | `catalog`, `package` | everything about one package, see [`details`] |
 //! | `exist` | `catalogs` | for each its `digest`, or the `problem` |
 //! | `reconcile` | `operators` | see [`reconcile`] |
 //! | `select` | `rules`, `entry` | what the entry of a configuration selects |
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::details;
 use crate::index::{self, Index};
 use crate::read::CatalogImage;
 use crate::reconcile;
@@ -68,7 +70,7 @@ struct LookedUp {
 /// Answers a question.
 pub(crate) fn answer(settings: &Settings, question: &str, arguments: &str) -> Result<String, Error> {
     let answer = match question {
-        "catalog" | "package" | "channel" => about(question, &parse(arguments)?),
+        "catalog" | "package" | "channel" | "details" => about(question, &parse(arguments)?),
         "exist" => exist(&parse(arguments)?),
         "reconcile" => reconcile::answer(settings, parse(arguments)?),
         "select" => selected(&parse(arguments)?),
@@ -95,6 +97,10 @@ fn about(question: &str, asked: &About) -> Result<Value, Error> {
             json!({ "packages": packages })
         }
         "package" => facts(package(&index, asked)?),
+        "details" => {
+            let facts = package(&index, asked)?.clone();
+            details::of(&facts, index, &looked_up.digest)?
+        }
         _ => versions(&mut index, asked)?,
     };
     Ok(merged(head, rest))
@@ -107,7 +113,7 @@ fn merged(mut head: Value, rest: Value) -> Value {
     head
 }
 
-fn facts(package: &PackageFacts) -> Value {
+pub(crate) fn facts(package: &PackageFacts) -> Value {
     let mut channels: Vec<_> = package.channels.iter().collect();
     channels.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     let channels: Vec<Value> = channels

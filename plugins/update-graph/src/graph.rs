@@ -127,8 +127,15 @@ impl Graph {
         edge.map_or(&[], |edge| self.risks_of(edge))
     }
 
+    /// Returns all updates: the places of both releases in [`Graph::nodes`], and the risks.
+    pub fn all_updates(&self) -> impl Iterator<Item = (usize, usize, &[Risk])> {
+        (0..self.nodes.len()).flat_map(move |from| {
+            self.updates(from).iter().map(move |edge| (from, edge.to as usize, self.risks_of(*edge)))
+        })
+    }
+
     /// Returns the releases by ascending version, with their places.
-    pub(crate) fn placed_ascending(&self) -> impl Iterator<Item = (usize, &Node)> {
+    pub fn placed_ascending(&self) -> impl Iterator<Item = (usize, &Node)> {
         self.descending.iter().rev().map(|place| (*place as usize, &self.nodes[*place as usize]))
     }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 
 /// How an object store is reached. Credentials come from where tools of AWS look for them.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct BucketArgs {
     /// Reach the object store at this URL [default: storageConfig.s3.endpoint, else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile's]
     #[arg(long, value_name = "URL")]

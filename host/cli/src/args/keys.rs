@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 const HEADING: &str = "Signatures of imagesets";
 
 /// Which signatures imagesets must have.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// Take only imagesets that this public key has signed; can be given several times [default: working-dir/trust.keys of
     /// the workspace, if it is there]

@@ -1,6 +1,7 @@
 //! The command line, as oc-mirror v2 has it, with what this program adds.
 
 mod apply;
+mod browse;
 mod bucket;
 mod check;
 mod cluster_access;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub(crate) use apply::{ApplyArgs, ApplyOptions};
+pub(crate) use browse::BrowseArgs;
 pub(crate) use bucket::BucketArgs;
 pub(crate) use check::{CheckArgs, DescribeArgs};
 use cluster_access::HEADING as CLUSTERS;
@@ -91,6 +93,8 @@ pub(crate) enum Command {
     Lint(LintArgs),
     /// Look at all that a run needs before it begins: servers, credentials, clocks, space
     Doctor(Box<DoctorArgs>),
+    /// Choose content and edit a configuration in a browser, and look into imagesets
+    Browse(BrowseArgs),
     /// Print the JSON Schema of a configuration, or of a file about clusters
     Schema(SchemaArgs),
     /// Look into the program itself
@@ -301,7 +305,7 @@ pub(crate) struct MirrorArgs {
 }
 
 /// How registries are reached.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct NetworkArgs {
     /// Read credentials from this file before all others
     #[arg(long, value_name = "FILE", env = "REGISTRY_AUTH_FILE", hide_env_values = true)]

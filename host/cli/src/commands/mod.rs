@@ -1,6 +1,7 @@
 //! One module for each command.
 
 pub(crate) mod apply;
+pub(crate) mod browse;
 pub(crate) mod check;
 pub(crate) mod clusters;
 pub(crate) mod debug;

@@ -25,6 +25,7 @@ pub mod imagesets;
 mod judge;
 mod kept;
 mod manifests;
+pub mod measuring;
 mod mirrored;
 pub mod network;
 mod on_error;

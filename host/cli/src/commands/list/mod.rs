@@ -16,6 +16,7 @@ use crate::error::CliError;
 use crate::output;
 
 pub(crate) use questions::{Plugin, Questions, settings as asking};
+pub(crate) use releases::questions as of_releases;
 pub(crate) use updates::check_version;
 
 /// Lists what the arguments ask for.

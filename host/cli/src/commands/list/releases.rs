@@ -54,7 +54,7 @@ pub(super) async fn list(args: &ListReleasesArgs) -> Result<u8, CliError> {
 }
 
 /// Makes the plugin `release` ready to be asked.
-pub(super) async fn questions(network: &NetworkArgs) -> Result<Questions, CliError> {
+pub(crate) async fn questions(network: &NetworkArgs) -> Result<Questions, CliError> {
     let cache = super::cache(None, environment::catalog_cache())?;
     let (settings, grants) = {
         let platform = oc_mirror_model::config::ReleasePlatform::default();
