@@ -3,12 +3,17 @@
 pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod clusters;
+pub(crate) mod complete;
+pub(crate) mod completion;
 pub(crate) mod debug;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod help;
+pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod lint;
 pub(crate) mod list;
+pub(crate) mod man;
 pub(crate) mod mirror;
 pub(crate) mod plugin;
 pub(crate) mod schema;
