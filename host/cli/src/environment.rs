@@ -16,6 +16,11 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Returns the words of the command line, without the program.
+pub(crate) fn words() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 /// Answers whether somebody looks at the standard error who sees what is written over: it is a terminal that can do that, and
 /// not the log of a build machine.
 pub(crate) fn is_interactive() -> bool {

@@ -4,6 +4,7 @@
 
 mod bench;
 mod dependencies;
+mod docs;
 mod languages;
 mod moto;
 mod playwright;
@@ -23,6 +24,7 @@ Commands:
   quickstart      Build, mirror a few images across a pretended air gap, and account for it
   test [STEP]...  Install what is missing, then run all checks and tests, or only the named steps
   setup           Only install what is missing
+  docs [--write]  Compare docs/reference with what the program makes, or write it anew
   wit freeze      Make a release of the contract of plugins, with a guest that is built against it
   bench startup   Measure how long the program and its built-in plugins take to start
   bench updates   Measure how long a question about updates takes
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
         ["quickstart"] => quickstart::run(),
         ["test", steps @ ..] => suite::run(steps),
         ["setup"] => setup::install(&setup::ALL),
+        ["docs"] => docs::run(false),
+        ["docs", "--write"] => docs::run(true),
         ["wit", "freeze"] => wit::freeze(),
         ["bench", "startup"] => bench::startup(),
         ["bench", "updates"] => bench::updates(),

@@ -47,7 +47,13 @@ impl Need {
     fn missing(self) -> Vec<&'static str> {
         match self {
             Self::Registry => absent(&[("docker-registry", on_path("docker-registry"))]),
-            Self::Witnesses => absent(&[("skopeo", on_path("skopeo")), ("openssl", on_path("openssl"))]),
+            Self::Witnesses => absent(&[
+                ("skopeo", on_path("skopeo")),
+                ("openssl", on_path("openssl")),
+                // Whose plugin the program is.
+                ("kubernetes-client", on_path("kubectl")),
+                ("man-db", on_path("man")),
+            ]),
             Self::Guests if has_wasm_target() => Vec::new(),
             Self::Guests => absent(&[
                 ("rustc-web", Path::new("/usr/bin/rustc").is_file()),

@@ -8,6 +8,8 @@ mod cluster_access;
 mod clusters;
 mod delete;
 mod doctor;
+mod help;
+mod init;
 mod keys;
 mod lint;
 mod plan;
@@ -18,7 +20,7 @@ mod serve;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub(crate) use apply::{ApplyArgs, ApplyOptions};
@@ -30,6 +32,8 @@ pub(crate) use cluster_access::{ClusterArgs, Named};
 pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArgs, PlanArgs, PlanFormat};
 pub(crate) use delete::DeleteArgs;
 pub(crate) use doctor::DoctorArgs;
+pub(crate) use help::{CompletionArgs, HelpArgs, ManArgs};
+pub(crate) use init::{Chosen, InitArgs};
 pub(crate) use keys::{KeyArgs, KeyCommand, SignArgs, VerifyArgs};
 pub(crate) use lint::{Deny, LintArgs};
 pub(crate) use plan::{ExecuteArgs, Output, PlanRunArgs};
@@ -38,9 +42,22 @@ pub(crate) use report::{ReportArgs, ReportForm};
 pub(crate) use resources::ResourceArgs;
 pub(crate) use serve::ServeArgs;
 
+/// What the program is called.
+pub(crate) const NAME: &str = "oc-mirror";
+
+/// Where releases of OpenShift are.
+pub(crate) const RELEASES: &str = "quay.io/openshift-release-dev/ocp-release";
+
+/// Returns the definition of all commands, which documents and completions are made of.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Mirror images for OpenShift environments without internet
 #[derive(Debug, Parser)]
-#[command(name = "oc-mirror", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+#[command(name = NAME, version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+// Topics are explained too.
+#[command(disable_help_subcommand = true)]
 #[command(after_help = "\
 Mirror to disk:    oc-mirror -c isc.yaml file://DIR
 Disk to mirror:    oc-mirror --from file://DIR docker://HOST[:PORT][/PREFIX]
@@ -52,7 +69,9 @@ Several registries can be named; what they need is read once for all of them.
 
 Exit codes add up: 1 anything general, 2 a release image, 4 an operator image,
 8 an additional image or one of a custom plugin, 16 a chart or an image of one,
-32 a cluster that could not be told all of it, 64 not ready in the time of --wait")]
+32 a cluster that could not be told all of it, 64 not ready in the time of --wait
+
+oc-mirror help topics lists explanations, of imagesets, sequences and more")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -69,6 +88,8 @@ pub(crate) enum Command {
     Execute(Box<ExecuteArgs>),
     /// Print the version
     Version(VersionArgs),
+    /// Write a configuration to begin with
+    Init(Box<InitArgs>),
     /// List what there is to mirror
     List(ListArgs),
     /// Delete images from a registry, in two phases
@@ -97,6 +118,12 @@ pub(crate) enum Command {
     Browse(BrowseArgs),
     /// Print the JSON Schema of a configuration, or of a file about clusters
     Schema(SchemaArgs),
+    /// Explain a command, or a topic such as sequences; `help topics` lists them
+    Help(HelpArgs),
+    /// Print what a shell loads to complete command lines
+    Completion(CompletionArgs),
+    /// Print pages for man
+    Man(ManArgs),
     /// Look into the program itself
     #[command(hide = true)]
     Debug(DebugArgs),
@@ -489,7 +516,7 @@ pub(crate) struct ListReleasesArgs {
     pub okd: bool,
 
     /// Look in this repository for versions
-    #[arg(long, value_name = "HOST/PATH", default_value = "quay.io/openshift-release-dev/ocp-release")]
+    #[arg(long, value_name = "HOST/PATH", default_value = RELEASES)]
     pub repository: String,
 
     #[command(flatten)]
@@ -664,6 +691,12 @@ pub(crate) enum DebugCommand {
         #[arg(long, value_name = "JSON", requires = "plugin", default_value = "{}")]
         settings: String,
     },
+    /// Write the reference documents of docs/reference
+    Reference {
+        /// Into this directory
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Say what configurations select of catalogs: a JSON object with `rules` and `entry` on each line of the standard
     /// input, an answer on each line of the standard output
     Select {
@@ -679,7 +712,6 @@ pub(crate) enum DebugCommand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

@@ -10,7 +10,7 @@ mod policies;
 use super::list::Questions;
 use crate::args::{DebugArgs, DebugCommand, NetworkArgs};
 use crate::error::CliError;
-use crate::{output, plugins};
+use crate::{output, plugins, reference};
 
 /// Looks into the program.
 pub(crate) fn run(args: &DebugArgs) -> Result<u8, CliError> {
@@ -19,6 +19,7 @@ pub(crate) fn run(args: &DebugArgs) -> Result<u8, CliError> {
         DebugCommand::Policies { ref plugin, times, ref settings } => {
             policies::run(plugin.as_deref(), settings, times)
         }
+        DebugCommand::Reference { ref dir } => write_reference(dir),
         DebugCommand::Select { ref cache, ref network } => select(cache, network),
     }
 }
@@ -39,6 +40,17 @@ fn startup(as_json: bool) -> Result<u8, CliError> {
             output::line(&format!("{}: load {load:.2} ms ({from}), start {instantiate:.2} ms", plugin.name));
         }
         output::line(&format!("all: {:.2} ms", millis(start.total)));
+    }
+    Ok(0)
+}
+
+/// Writes the documents that are made of the program.
+fn write_reference(dir: &Path) -> Result<u8, CliError> {
+    for (name, text) in reference::all() {
+        let path = dir.join(name);
+        let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, text));
+        written
+            .map_err(|error| CliError::caused(format!("`{}` cannot be written", path.display()), &error))?;
     }
     Ok(0)
 }

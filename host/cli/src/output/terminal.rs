@@ -87,6 +87,14 @@ pub(crate) fn size() -> Size {
     }
 }
 
+/// Returns how wide the terminal is that the standard output is, or what is usual for one.
+pub(crate) fn columns_of_output() -> usize {
+    match rustix::termios::tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => USUAL.columns,
+    }
+}
+
 fn screen() -> MutexGuard<'static, Screen> {
     SCREEN.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,6 +5,7 @@
 //! what they are asked, and [`ClusterPlan::of`] puts their answers together.
 
 mod inventory;
+mod outline;
 mod plan;
 pub mod questions;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub use inventory::{
     CatalogKind, ClusterCatalog, ClusterInventory, ClusterRelease, InspectedCluster, InstalledOperator,
     InventoryError, OperatorKind, ReleaseRecord, UnreadCluster, UnreadReason,
 };
+pub use outline::{ClusterOutline, outline};
 pub use plan::{
     ClusterPlan, Gap, OperatorAnswer, OperatorBlock, OperatorHop, OperatorStage, OperatorWay, PlanProblem,
     PlannedCluster, ReleaseAnswer, ReleaseStep, ReleaseWay, UpdateRisk,

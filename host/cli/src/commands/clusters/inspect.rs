@@ -6,18 +6,37 @@ use oc_mirror_model::clusters::{ClusterInventory, InspectedCluster, UnreadCluste
 use oc_mirror_model::report::exit;
 use tokio::task::JoinSet;
 
-use crate::args::{IncludeWhat, InspectArgs};
+use crate::args::{ClusterArgs, IncludeWhat, InspectArgs};
 use crate::error::CliError;
 use crate::{cluster_access, output};
 
-/// Reads clusters side by side, and writes the file.
+/// Reads clusters, and writes the file.
 pub(super) async fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
     let include = Include {
         names: args.include.contains(&IncludeWhat::Names),
         addresses: args.include.contains(&IncludeWhat::Addresses),
         ids: args.include.contains(&IncludeWhat::Ids),
     };
-    let endpoints = cluster_access::locate(&args.clusters)?;
+    let found = gather(&args.clusters, include).await?;
+    let count = (found.clusters.len(), found.unread.len());
+    let text = found.to_yaml();
+    match &args.output {
+        Some(path) => {
+            super::write(path, &text, "the file")?;
+            output::status(&format!("{}: {}", path.display(), written(count)));
+        }
+        None => {
+            output::line(text.trim_end());
+            output::status(&written(count));
+        }
+    }
+    output::status(&content(include));
+    Ok(if count.1 == 0 { exit::OK } else { exit::CLUSTER })
+}
+
+/// Reads clusters side by side. What keeps one from being read is shown, and does not keep the others.
+pub(crate) async fn gather(args: &ClusterArgs, include: Include) -> Result<ClusterInventory, CliError> {
+    let endpoints = cluster_access::locate(args)?;
     let names: Vec<(String, String)> = endpoints
         .iter()
         .zip(1_usize..)
@@ -60,20 +79,7 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
             }
         }
     }
-    let count = (clusters.len(), unread.len());
-    let text = ClusterInventory::new(clusters, unread).to_yaml();
-    match &args.output {
-        Some(path) => {
-            super::write(path, &text, "the file")?;
-            output::status(&format!("{}: {}", path.display(), written(count)));
-        }
-        None => {
-            output::line(text.trim_end());
-            output::status(&written(count));
-        }
-    }
-    output::status(&content(include));
-    Ok(if count.1 == 0 { exit::OK } else { exit::CLUSTER })
+    Ok(ClusterInventory::new(clusters, unread))
 }
 
 async fn read(endpoint: &Endpoint, called: &str, include: Include) -> Result<InspectedCluster, ClusterError> {

@@ -11,6 +11,9 @@ use oc_mirror_engine::fsx;
 use crate::args::{ClustersArgs, ClustersCommand};
 use crate::error::CliError;
 
+pub(crate) use inspect::gather;
+pub(crate) use plan::inventory;
+
 /// Does what the arguments ask for.
 pub(crate) fn run(args: &ClustersArgs) -> Result<u8, CliError> {
     let runtime = super::runtime()?;

@@ -101,7 +101,7 @@ fn configuration(path: &Path) -> Result<(String, ImageSetConfiguration), CliErro
 }
 
 /// Reads what clusters run.
-fn inventory(path: &Path) -> Result<ClusterInventory, CliError> {
+pub(crate) fn inventory(path: &Path) -> Result<ClusterInventory, CliError> {
     let shown = path.display();
     let bytes = environment::read(path, "the file about clusters")?;
     if bytes.len() > MOST_BYTES {

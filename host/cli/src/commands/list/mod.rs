@@ -15,8 +15,10 @@ use crate::args::{Format, ListArgs, ListCommand};
 use crate::error::CliError;
 use crate::output;
 
+pub(crate) use operators::packages_of;
 pub(crate) use questions::{Plugin, Questions, settings as asking};
 pub(crate) use releases::questions as of_releases;
+pub(crate) use releases::releases_of;
 pub(crate) use updates::check_version;
 
 /// Lists what the arguments ask for.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::print;
 use super::questions::Questions;
-use crate::args::ListOperatorsArgs;
+use crate::args::{ListOperatorsArgs, NetworkArgs};
 use crate::environment;
 use crate::error::CliError;
 use crate::output::{self, table};
@@ -25,7 +25,9 @@ pub(super) async fn list(args: &ListOperatorsArgs) -> Result<u8, CliError> {
     match (&args.catalog, &args.version) {
         (Some(catalog), _) => {
             let answer = ask(args, catalog).await?;
-            print(args.output, &answer, || of_catalog(args, &answer))?;
+            print(args.output, &answer, || {
+                in_words(args.package.as_deref(), args.channel.as_deref(), &answer)
+            })?;
             Ok(exit::OK)
         }
         (None, Some(version)) => list_catalogs(args, version).await,
@@ -62,6 +64,20 @@ async fn ask(args: &ListOperatorsArgs, catalog: &str) -> Result<Value, CliError>
     Ok(answer)
 }
 
+/// Lists the packages of a catalog, or the channels of one, for somebody who is asked for packages.
+pub(crate) async fn packages_of(
+    network: &NetworkArgs,
+    catalog: &str,
+    package: Option<&str>,
+) -> Result<String, CliError> {
+    let cache = super::cache(None, environment::catalog_cache())?;
+    let questions = Questions::of_catalogs(cache, network, &[catalog]).await?;
+    let asked = json!({ "catalog": catalog, "package": package, "refresh": false, "now": questions.now });
+    let question = if package.is_some() { "package" } else { "catalog" };
+    let answer = questions.ask(question, &asked).await?;
+    Ok(in_words(package, None, &answer))
+}
+
 fn cache(args: &ListOperatorsArgs) -> Result<PathBuf, CliError> {
     super::cache(args.workspace.as_deref(), environment::catalog_cache())
 }
@@ -94,11 +110,11 @@ async fn list_catalogs(args: &ListOperatorsArgs, version: &str) -> Result<u8, Cl
 }
 
 /// The answer about a catalog, a package or a channel, as oc-mirror v2 prints it.
-fn of_catalog(args: &ListOperatorsArgs, answer: &Value) -> String {
+fn in_words(package: Option<&str>, channel: Option<&str>, answer: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let package = |p: &Value| vec![text(&p["name"]), text(&p["displayName"]), text(&p["defaultChannel"])];
+    let of_package = |p: &Value| vec![text(&p["name"]), text(&p["displayName"]), text(&p["defaultChannel"])];
     const HEAD: [&str; 3] = ["NAME", "DISPLAY NAME", "DEFAULT CHANNEL"];
-    match (&args.package, &args.channel) {
+    match (package, channel) {
         (_, Some(_)) => {
             let versions = answer["versions"].as_array().into_iter().flatten();
             let rows = versions.map(|v| vec![text(&v["version"])]);
@@ -108,11 +124,11 @@ fn of_catalog(args: &ListOperatorsArgs, answer: &Value) -> String {
             let channels = answer["channels"].as_array().into_iter().flatten();
             let rows = channels.map(|c| vec![text(&answer["name"]), text(&c["name"]), text(&c["head"])]);
             let heads = table(&["PACKAGE", "CHANNEL", "HEAD"], rows.collect());
-            format!("{}\n{heads}", table(&HEAD, vec![package(answer)]))
+            format!("{}\n{heads}", table(&HEAD, vec![of_package(answer)]))
         }
         (None, None) => {
             let packages = answer["packages"].as_array().into_iter().flatten();
-            table(&HEAD, packages.map(package).collect())
+            table(&HEAD, packages.map(of_package).collect())
         }
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::print;
 use super::questions::{Plugin, Questions};
-use crate::args::{ListReleasesArgs, NetworkArgs};
+use crate::args::{ListReleasesArgs, NetworkArgs, RELEASES};
 use crate::environment;
 use crate::error::CliError;
 use crate::releases::{self, Servers};
@@ -51,6 +51,20 @@ pub(super) async fn list(args: &ListReleasesArgs) -> Result<u8, CliError> {
         }
     }
     Ok(exit::OK)
+}
+
+/// Lists the channels of a version, or versions, for somebody who is asked for a channel.
+pub(crate) async fn releases_of(network: &NetworkArgs, version: Option<&str>) -> Result<String, CliError> {
+    version.map_or(Ok((0, 0)), super::minor::<u32>)?;
+    let questions = questions(network).await?;
+    let (answer, list) = match version {
+        Some(version) => {
+            let asked = json!({ "version": version, "architecture": "amd64", "okd": false });
+            (questions.ask("channels", &asked).await?, "channels")
+        }
+        None => (questions.ask("versions", &json!({ "repository": RELEASES })).await?, "versions"),
+    };
+    Ok(lines(&answer[list]))
 }
 
 /// Makes the plugin `release` ready to be asked.
