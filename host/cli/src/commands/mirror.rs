@@ -27,7 +27,7 @@ use oc_mirror_model::size::{InvalidSize, Size};
 use uuid::Uuid;
 
 use crate::applying::Applying;
-use crate::args::{self, Format, MirrorArgs};
+use crate::args::{self, Format, MirrorArgs, likely_command};
 use crate::error::CliError;
 use crate::metrics::Metrics;
 use crate::output;
@@ -443,7 +443,9 @@ fn targets(destinations: &[String], forms: &str) -> Result<Vec<Target>, CliError
         if !destination.starts_with("docker://") {
             let is_directory = destination.starts_with("file://");
             let what = if is_directory { "is a second destination" } else { "is not a destination" };
-            return Err(CliError::new(format!("`{destination}` {what}")).hint(forms));
+            let command = if destination.contains("://") { None } else { likely_command(destination) };
+            let hint = command.unwrap_or_else(|| forms.to_owned());
+            return Err(CliError::new(format!("`{destination}` {what}")).hint(hint));
         }
         let target: Target = destination.parse().map_err(|e| CliError::from_error(&e).hint(forms))?;
         if targets.contains(&target) {
