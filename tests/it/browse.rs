@@ -251,6 +251,7 @@ fn it_ends_at_an_interrupt() {
 }
 
 /// What the page is tested with, below `target`; nothing where it is not installed.
+#[allow(clippy::print_stderr)]
 fn playwright() -> Option<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     let modules = workspace_root().join(target).join("playwright/node_modules");

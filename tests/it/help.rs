@@ -19,6 +19,8 @@ use crate::lab::context;
 #[case("help_unknown", &["help", "weather"])]
 #[case("help_unknown_below", &["help", "list", "operator"])]
 #[case("help_nothing_below", &["help", "version", "x"])]
+#[case("help_for_a_misspelt_command", &["lnit", "-c", "isc.yaml"])]
+#[case("help_for_a_command_behind_options", &["-c", "isc.yaml", "lint"])]
 fn topics(#[case] name: &str, #[case] args: &[&str]) {
     insta::assert_snapshot!(name, context().run(args).snapshot());
 }

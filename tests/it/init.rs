@@ -57,6 +57,7 @@ fn by_options(#[case] name: &str, #[case] args: &[&str]) {
 #[case::no_channel("init_no_channel", &["--min-version", "4.20.1"])]
 #[case::no_size("init_no_size", &["--archive-size", "0"])]
 #[case::no_file("init_no_file", &["--clusters", "gone.yaml"])]
+#[case::two_clusters("init_two_ways", &["--clusters", "a.yaml", "--kubeconfig", "b.yaml"])]
 #[case::no_directory("init_no_directory", &["gone/isc.yaml"])]
 fn mistakes(#[case] name: &str, #[case] args: &[&str]) {
     let context = context();

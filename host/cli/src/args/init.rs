@@ -57,11 +57,11 @@ pub(crate) struct InitArgs {
     pub archive_size: Option<u32>,
 
     /// Mirror what a cluster runs, and what its updates need: releases, operators and their catalogs
-    #[arg(long, conflicts_with = "clusters")]
+    #[arg(long)]
     pub from_cluster: bool,
 
     /// Mirror what the clusters in this file of `oc-mirror clusters inspect` run
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from_cluster", "kubeconfig", "context"])]
     pub clusters: Option<PathBuf>,
 
     #[command(flatten)]

@@ -21,6 +21,7 @@ mod serve;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use oc_mirror_model::config::closest;
 use uuid::Uuid;
 
 pub(crate) use apply::{ApplyArgs, ApplyOptions};
@@ -51,6 +52,18 @@ pub(crate) const RELEASES: &str = "quay.io/openshift-release-dev/ocp-release";
 /// Returns the definition of all commands, which documents and completions are made of.
 pub(crate) fn command() -> clap::Command {
     Cli::command()
+}
+
+/// Says which command is likely meant by a word that stands where a destination should.
+pub(crate) fn likely_command(word: &str) -> Option<String> {
+    let command = command();
+    let names =
+        command.get_subcommands().filter(|command| !command.is_hide_set()).map(clap::Command::get_name);
+    let names: Vec<&str> = names.collect();
+    match names.contains(&word) {
+        true => Some(format!("to run the command `{word}`, write it first and its options behind it")),
+        false => closest(word, names.into_iter()),
+    }
 }
 
 /// Mirror images for OpenShift environments without internet

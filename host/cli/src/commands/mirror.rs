@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use super::plan::{self, Around, Kept, Planning};
 use crate::applying::Applying;
-use crate::args::{self, Format, MirrorArgs, Output};
+use crate::args::{self, Format, MirrorArgs, Output, likely_command};
 use crate::error::CliError;
 use crate::metrics::Metrics;
 use crate::output;
@@ -518,7 +518,9 @@ fn targets(destinations: &[String], forms: &str) -> Result<Vec<Target>, CliError
         if !destination.starts_with("docker://") {
             let is_directory = destination.starts_with("file://");
             let what = if is_directory { "is a second destination" } else { "is not a destination" };
-            return Err(CliError::new(format!("`{destination}` {what}")).hint(forms));
+            let command = if destination.contains("://") { None } else { likely_command(destination) };
+            let hint = command.unwrap_or_else(|| forms.to_owned());
+            return Err(CliError::new(format!("`{destination}` {what}")).hint(hint));
         }
         let target: Target = destination.parse().map_err(|e| CliError::from_error(&e).hint(forms))?;
         if targets.contains(&target) {

@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command};
 
-use super::MADE;
+use super::{MADE, escaped};
 use crate::args;
 
 /// What options are below that have no heading of their own.
@@ -42,9 +42,12 @@ fn one(command: &Command, text: &mut String) {
     let about = command.get_long_about().or_else(|| command.get_about());
     text.push_str(&format!("\n## {}\n\n{}\n", name(command), sentences(about.map(ToString::to_string))));
     let usage = command.clone().render_usage().to_string();
-    text.push_str(&format!("\n```text\n{}\n```\n", usage.trim().trim_start_matches("Usage: ")));
+    let usage: Vec<&str> = usage.trim().trim_start_matches("Usage: ").lines().map(str::trim).collect();
+    text.push_str(&format!("\n```text\n{}\n```\n", usage.join("\n")));
     let mut headings: Vec<&str> = Vec::new();
-    let arguments: Vec<&Arg> = command.get_arguments().filter(|arg| !arg.is_hide_set()).collect();
+    // Every command has help, and says so.
+    let is_told = |arg: &&Arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str());
+    let arguments: Vec<&Arg> = command.get_arguments().filter(is_told).collect();
     for arg in &arguments {
         let heading = arg.get_help_heading().unwrap_or(OPTIONS);
         if !headings.contains(&heading) {
@@ -131,10 +134,9 @@ fn sentences(help: Option<String>) -> String {
     let paragraphs =
         help.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
     let ended =
-        paragraphs.filter(|text| !text.is_empty()).map(|text| match text.ends_with(['.', ':', '?', ']']) {
+        paragraphs.filter(|text| !text.is_empty()).map(|text| match text.ends_with(['.', ':', '?']) {
             true => text,
             false => format!("{text}."),
         });
-    // What is in angle brackets or stars would be taken for marks.
-    ended.collect::<Vec<_>>().join(" ").replace('*', "\\*").replace('<', "&lt;")
+    escaped(&ended.collect::<Vec<_>>().join(" "))
 }

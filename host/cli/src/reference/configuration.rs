@@ -3,7 +3,7 @@
 use oc_mirror_model::config::{DocumentKind, schema};
 use serde_json::{Map, Value};
 
-use super::{MADE, table};
+use super::{MADE, escaped, table};
 
 /// The kinds, each with its title and the command that prints its schema.
 const KINDS: [(DocumentKind, &str, &str); 3] = [
@@ -102,7 +102,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 
 fn described(schema: &Value) -> String {
     let text = schema["description"].as_str().unwrap_or_default();
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('<', "&lt;")
+    escaped(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Nothing, false and what is empty go without saying.

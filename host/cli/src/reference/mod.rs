@@ -24,6 +24,15 @@ pub(crate) fn all() -> [(&'static str, String); 4] {
 /// What each document that is only made begins with.
 const MADE: &str = "<!-- Made by `cargo xtask docs --write`; a change here is lost. -->";
 
+/// Marks what would be taken for a tag or for emphasis. What is code is shown as it is.
+fn escaped(text: &str) -> String {
+    let parts = text.split('`').enumerate().map(|(place, part)| match place % 2 {
+        0 => part.replace('*', "\\*").replace('<', "&lt;"),
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
 /// Writes a table. What is in a cell stays in one line.
 fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let line = |cells: &[String]| {
@@ -53,6 +62,11 @@ mod tests {
             stale.is_empty(),
             "docs/reference: {stale:?} are not what the program makes; `cargo xtask docs --write` mends it"
         );
+    }
+
+    #[test]
+    fn code_is_not_marked() {
+        assert_eq!(escaped("*.crt of <host>, `<host>*`"), "\\*.crt of &lt;host>, `<host>*`");
     }
 
     #[test]
