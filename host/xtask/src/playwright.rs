@@ -11,7 +11,8 @@ const ASKED_FOR: [&str; 2] = ["tests/browse/package.json", "tests/browse/package
 
 /// Installs it, unless it is there. Where it cannot be had, the test that needs it says so and is skipped.
 pub(crate) fn install() -> Outcome {
-    let wanted: Vec<String> = ASKED_FOR.iter().map(|file| read(&root().join(file))).collect::<Result<_, _>>()?;
+    let wanted: Vec<String> =
+        ASKED_FOR.iter().map(|file| read(&root().join(file))).collect::<Result<_, _>>()?;
     let wanted = wanted.concat();
     let place = target().join("playwright");
     // Written last, so that it tells of a whole installation.
