@@ -141,7 +141,7 @@ step('the graph of a real channel, and the shortest path through it', async () =
   const way = page.getByRole('status', { name: 'Shortest path' });
   await way.getByRole('listitem').first().waitFor();
   assert.ok((await picture.locator('.edge.on-way').count()) === 1);
-  await picture.locator('.node').nth(40).locator('.hit').click();
+  await picture.locator('.node').nth(40).locator('circle').click();
   await page.getByRole('button', { name: 'Begin with it' }).waitFor();
   await shot('releases-1280-light');
   await page.getByRole('button', { name: 'Add to configuration' }).filter({ visible: true }).click();

@@ -49,6 +49,12 @@ export function Operators({ catalogs, chosen, pick }) {
   };
   useEffect(() => load(false), [catalog]);
 
+  // A package of one catalog is not asked for in another.
+  const change = (/** @type {string} */ to) => {
+    setFound(null);
+    setName('');
+    setCatalog(to);
+  };
   const packages = useMemo(() => matching(found?.packages ?? [], query), [found, query]);
   const all = [...new Set([...catalogs, ...named])];
   const inCatalog = chosen?.operators?.find((/** @type {any} */ one) => one.catalog === catalog);
@@ -58,13 +64,13 @@ export function Operators({ catalogs, chosen, pick }) {
     const reference = typed.trim();
     if (!reference) return;
     setNamed([...named, reference]);
-    setCatalog(reference);
+    change(reference);
     setTyped('');
   };
   return html`<div class="operators">
     <div class="controls">
       ${all.length > 0 && html`<label class="field">Catalog
-        <select value=${catalog} onChange=${(/** @type {any} */ event) => setCatalog(event.target.value)}>
+        <select value=${catalog} onChange=${(/** @type {any} */ event) => change(event.target.value)}>
           ${all.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}
         </select></label>`}
       <form class="field" onSubmit=${add}><label>Another catalog
