@@ -27,8 +27,8 @@ const asked = [];
 const complaints = [];
 browser.on('request', (request) => asked.push(request.url()));
 browser.on('response', (response) => {
-  // Nobody who is let in is refused anything.
-  if (response.status() === 403) complaints.push(`403 for ${response.url()}`);
+  // Whoever is let in is refused nothing, and the page asks for nothing that is not there.
+  if (response.status() >= 400) complaints.push(`${response.status()} for ${response.url()} ${response.request().postData() ?? ''}`);
 });
 browser.on('weberror', (error) => complaints.push(String(error.error())));
 browser.on('console', (message) => {
@@ -66,7 +66,7 @@ step('the token lets in once, and leaves the address', async () => {
 step('a real catalog: a package, its channel as a picture, into the configuration', async () => {
   await page.getByRole('combobox', { name: 'Catalog', exact: true }).selectOption(what.real.catalog);
   await page.locator('#package-count').getByText(`of ${what.real.packages} packages`).waitFor({ timeout: 120_000 });
-  await page.getByLabel('Search packages').fill('prometheus');
+  await page.getByLabel('Search packages').fill('operator');
   const list = page.getByRole('listbox', { name: 'Packages' });
   const first = list.getByRole('option').first();
   await first.waitFor();
@@ -82,10 +82,10 @@ step('a real catalog: a package, its channel as a picture, into the configuratio
   assert.equal(nodes, await details.locator('.versions li').count());
   assert.ok(nodes > 0);
   await details.getByRole('button', { name: 'Add to configuration' }).click();
-  await page.getByText('The configuration has it now.').first().waitFor();
+  await page.getByText('The configuration has it now.').filter({ visible: true }).waitFor();
   const now = await text().inputValue();
   assert.ok(now.includes(`- catalog: ${what.real.catalog}`) && now.includes('# Pinned.'), now);
-  await page.locator('.badge', { hasText: 'in the configuration' }).first().waitFor();
+  await page.locator('.badge', { hasText: 'in the configuration' }).filter({ visible: true }).first().waitFor();
   await shot('operators-1280-light');
 });
 
@@ -141,7 +141,7 @@ step('the graph of a real channel, and the shortest path through it', async () =
   const way = page.getByRole('status', { name: 'Shortest path' });
   await way.getByRole('listitem').first().waitFor();
   assert.ok((await picture.locator('.edge.on-way').count()) === 1);
-  await picture.locator('.node').nth(40).click();
+  await picture.locator('.node').nth(40).locator('circle').click();
   await page.getByRole('button', { name: 'Begin with it' }).waitFor();
   await shot('releases-1280-light');
   await page.getByRole('button', { name: 'Add to configuration' }).filter({ visible: true }).click();
@@ -195,7 +195,7 @@ step('the text is looked at while it is written, findings lead to their place, a
   await text().fill(good);
   await page.waitForFunction(() => !document.querySelector('#finding-count').textContent.includes('error'));
   await page.getByRole('button', { name: 'Save', exact: true }).click();
-  await page.getByText('Saved.', { exact: true }).first().waitFor();
+  await page.getByText('Saved.', { exact: true }).filter({ visible: true }).waitFor();
   assert.equal(readFileSync(what.config, 'utf8'), good);
 });
 
@@ -209,7 +209,28 @@ step('imagesets: what they hold, what takes the room, what was blocked, how the 
   await shot('imageset-1280-light');
   await chain.getByRole('button', { name: '1' }).click();
   await page.getByRole('heading', { name: 'Imageset 1' }).waitFor();
-  await page.getByRole('img', { name: /^What is new in imageset 1/ }).locator('text').getByText('foo').waitFor();
+  const tiles = await page.getByRole('img', { name: /^What is new in imageset 1/ }).locator('title').allTextContents();
+  for (const name of ['foo: ', 'bar: ', 'shared by operators']) {
+    assert.ok(tiles.some((tile) => tile.startsWith(name)), `${name} in ${tiles}`);
+  }
+});
+
+step('areas of a treemap are as the values say, and do not overlap', async () => {
+  const found = await page.evaluate(async () => {
+    const { squarify } = await import('/squarify.js');
+    const values = [500, 300, 120, 60, 15, 4, 1, 0];
+    return squarify(values, (value) => value, { x: 10, y: 20, width: 400, height: 250 });
+  });
+  assert.deepEqual(found.map(({ item }) => item), [500, 300, 120, 60, 15, 4, 1]);
+  for (const { item, box } of found) {
+    assert.ok(Math.abs(box.width * box.height - item * 100) < 0.01, `${item}: ${box.width} by ${box.height}`);
+    assert.ok(box.x >= 10 && box.y >= 20 && box.x + box.width <= 410.001 && box.y + box.height <= 270.001);
+    for (const { item: other, box: beside } of found) {
+      const apart = box.x + box.width <= beside.x + 0.001 || beside.x + beside.width <= box.x + 0.001
+        || box.y + box.height <= beside.y + 0.001 || beside.y + beside.height <= box.y + 0.001;
+      assert.ok(other === item || apart, `${item} and ${other}`);
+    }
+  }
 });
 
 step('narrow and dark', async () => {

@@ -317,10 +317,10 @@ fn the_page_in_a_browser() {
     let mut shop = Shop::new();
     let server = UpdateServer::start();
     shop.lab.context = shop.lab.context.env("UPDATE_URL_OVERRIDE", &server.graph_url());
-    let fbc = fixtures.join("fbc/redhat-openshift-ecosystem__community-operators-prod/v4.21");
+    let fbc = fixtures.join("fbc/redhat-openshift-ecosystem__certified-operators/v4.19");
     let names = names_of(&fbc);
-    let (_, real) = shop.catalog(CatalogBuilder::new().directory(&fbc), "real/index", "v4.21");
-    let (_, large) = shop.catalog(large_catalog(&names, 5000), "large/index", "v4.21");
+    let (_, real) = shop.catalog(CatalogBuilder::new().directory(&fbc), "real/index", "v4.19");
+    let (_, large) = shop.catalog(large_catalog(&names, 5000), "large/index", "v4.19");
     let graphs = fixtures.join("cincinnati/openshift__cincinnati/e2e/tests/testdata");
     let file = graphs.join("134475077ed4eeaedf3c339f12915b9cdaf7d194_stable-4.7_amd64_v1.json");
     let text = std::fs::read(file).expect("a graph");
@@ -333,13 +333,13 @@ fn the_page_in_a_browser() {
         shop.lab.push(&ImageBuilder::new().random_layer(seed, size).build(), name, "v1")
     };
     let images =
-        [image("team/database", 1, 900_000), image("team/web", 2, 400_000), image("team/secret", 3, 10_000)];
-    let want = |images: &[String]| {
-        let images: Vec<Value> = images.iter().map(|name| json!({ "name": name })).collect();
+        [image("team/database", 1, 60_000), image("team/web", 2, 30_000), image("team/secret", 3, 10_000)];
+    let want = |wanted: &[String]| {
+        let wanted: Vec<Value> = wanted.iter().map(|name| json!({ "name": name })).collect();
         shop.lab.configure_mirror(json!({
             "operators": [{ "catalog": usual, "packages": [{ "name": "foo" }, { "name": "bar" }] }],
-            "additionalImages": images,
-            "blockedImages": [{ "name": "team/secret" }],
+            "additionalImages": wanted,
+            "blockedImages": [{ "name": images.last() }],
         }));
     };
     want(&images[1..]);

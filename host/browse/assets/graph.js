@@ -26,6 +26,7 @@ export function Graph({ layout, label, chosen, onChoose, edges, marked, way, sid
   );
   const nodes = useMemo(
     () => html`<g>${layout.nodes.map((node) => html`<g key=${node.id} class=${`node ${flag?.(node.id) ?? ''}`} data-place=${node.id}>
+      <rect class="hit" x=${node.x - 13} y=${node.y - 10} width="26" height=${side === 'below' ? 32 : 20} />
       <circle cx=${node.x} cy=${node.y} r="6" />
       ${side === 'below'
         ? html`<text x=${node.x} y=${node.y + 19} text-anchor="middle">${node.label}</text>`

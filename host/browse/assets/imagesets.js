@@ -28,9 +28,10 @@ export function Failure({ problem }) {
 }
 
 /**
- * @param {{ sets: any[] }} props descriptions, as `oc-mirror describe -o json` prints them
+ * @param {{ sets: any[], whole?: boolean }} props descriptions, as `oc-mirror describe -o json` prints them; `whole` has all images in
+ *   the document, to be printed
  */
-export function ImagesetPage({ sets }) {
+export function ImagesetPage({ sets, whole = false }) {
   const [chosen, setChosen] = useState(sets[sets.length - 1]);
   const map = useMemo(() => tiles(chosen), [chosen]);
   const label = `What is new in imageset ${chosen.sequence}, by size: ${map.map((tile) => `${tile.name} ${size(tile.bytes)}`).join(', ')}`;
@@ -53,7 +54,7 @@ export function ImagesetPage({ sets }) {
     </section>
     <${Refused} set=${chosen} />
     <${Policies} set=${chosen} />
-    <${Images} set=${chosen} />
+    <${Images} set=${chosen} whole=${whole} />
   </div>`;
 }
 
@@ -145,8 +146,8 @@ function Policies({ set }) {
   </section>`;
 }
 
-/** @param {{ set: any }} props */
-function Images({ set }) {
+/** @param {{ set: any, whole: boolean }} props */
+function Images({ set, whole }) {
   const [query, setQuery] = useState('');
   const all = useMemo(() => [
     ...set.images,
@@ -160,9 +161,14 @@ function Images({ set }) {
     <h2 id="images-title">Images</h2>
     <label class="field">Search images <input type="search" value=${query} onInput=${(/** @type {any} */ event) => setQuery(event.target.value)} /></label>
     <p class="quiet" role="status">${number(shown.length)} of ${count(all.length, 'image')}</p>
-    <${List} items=${shown} row=${58} label="Images" empty="No image matches." render=${(/** @type {any} */ image) => html`
+    ${whole ? html`<div class="scroll"><table>
+      <caption>Names, digests, and what they take</caption>
+      <thead><tr><th scope="col">Image</th><th scope="col">Kind</th><th scope="col">Digest</th><th scope="col" class="right">Size</th><th scope="col" class="right">New here</th></tr></thead>
+      <tbody>${shown.map((image) => html`<tr><th scope="row"><code>${image.name}</code></th><td>${image.kind}</td><td><code>${image.digest}</code></td>
+        <td class="right">${image.bytes === undefined ? '' : size(image.bytes)}</td><td class="right">${size(image.newBytes)}</td></tr>`)}</tbody>
+    </table></div>` : html`<${List} items=${shown} row=${58} label="Images" empty="No image matches." render=${(/** @type {any} */ image) => html`
       <span class="name">${image.name}</span>
       <span class="quiet line"><span>${image.kind}</span> <code>${image.digest}</code></span>
-      <span class="quiet line">${image.bytes === undefined ? 'unchanged' : `${size(image.bytes)}, ${size(image.newBytes)} new here`}</span>`} />
+      <span class="quiet line">${image.bytes === undefined ? 'unchanged' : `${size(image.bytes)}, ${size(image.newBytes)} new here`}</span>`} />`}
   </section>`;
 }

@@ -124,7 +124,18 @@ export function layoutChannel(entries, head) {
     label: entry.version ?? entry.name,
     title: entry.name,
   }));
-  return { width: COLUMN * 5, height: entries.length * ROW, nodes, lanes: [], edges, chain };
+  const widest = Math.max(COLUMN * 2, ...nodes.map((node) => node.x), ...edges.map(({ from, to }) => swing(nodes[from], nodes[to])));
+  return { width: widest + 14, height: entries.length * ROW, nodes, lanes: [], edges, chain };
+}
+
+/**
+ * Returns how far to the right the curve of an edge goes; neighbours in a lane are joined by a line.
+ * @param {Node} a
+ * @param {Node} b
+ */
+function swing(a, b) {
+  const apart = Math.abs(a.y - b.y);
+  return a.x === b.x && apart <= ROW ? a.x : Math.min(120, Math.max(a.x, b.x) + 10 + apart / 10);
 }
 
 /**
@@ -136,8 +147,8 @@ export function channelPaths(layout, edges) {
   return edges
     .map(({ from, to }) => {
       const [a, b] = [layout.nodes[from], layout.nodes[to]];
-      if (a.x === b.x && Math.abs(a.y - b.y) <= ROW) return `M${a.x} ${a.y}L${b.x} ${b.y}`;
-      const out = Math.min(layout.width - 8, Math.max(a.x, b.x) + 10 + Math.abs(a.y - b.y) / 10);
+      const out = swing(a, b);
+      if (out === a.x) return `M${a.x} ${a.y}L${b.x} ${b.y}`;
       return `M${a.x} ${a.y}C${out} ${a.y} ${out} ${b.y} ${b.x} ${b.y}`;
     })
     .join('');

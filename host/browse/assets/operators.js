@@ -49,6 +49,12 @@ export function Operators({ catalogs, chosen, pick }) {
   };
   useEffect(() => load(false), [catalog]);
 
+  // A package of one catalog is not asked for in another.
+  const change = (/** @type {string} */ to) => {
+    setFound(null);
+    setName('');
+    setCatalog(to);
+  };
   const packages = useMemo(() => matching(found?.packages ?? [], query), [found, query]);
   const all = [...new Set([...catalogs, ...named])];
   const inCatalog = chosen?.operators?.find((/** @type {any} */ one) => one.catalog === catalog);
@@ -58,13 +64,13 @@ export function Operators({ catalogs, chosen, pick }) {
     const reference = typed.trim();
     if (!reference) return;
     setNamed([...named, reference]);
-    setCatalog(reference);
+    change(reference);
     setTyped('');
   };
   return html`<div class="operators">
     <div class="controls">
       ${all.length > 0 && html`<label class="field">Catalog
-        <select value=${catalog} onChange=${(/** @type {any} */ event) => setCatalog(event.target.value)}>
+        <select value=${catalog} onChange=${(/** @type {any} */ event) => change(event.target.value)}>
           ${all.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}
         </select></label>`}
       <form class="field" onSubmit=${add}><label>Another catalog
@@ -85,7 +91,7 @@ export function Operators({ catalogs, chosen, pick }) {
           <span class="quiet line">${one.displayName ?? ''}${one.displayName ? ', ' : ''}${one.defaultChannel}</span>`} />
         ${found.remembered && html`<p class="quiet">As of ${found.lookedUp}. <button type="button" class="link" onClick=${() => load(true)}>Look it up again</button></p>`}
       </section>
-      <section class="details" aria-label="Package" aria-live="polite">
+      <section class="details" aria-label="Package">
         ${name ? html`<${Package} key=${`${catalog} ${name}`} catalog=${catalog} name=${name} has=${(/** @type {string} */ other) => found.packages.some((/** @type {any} */ one) => one.name === other)}
           wanted=${(inCatalog?.packages ?? []).find((/** @type {any} */ one) => one.name === name)} show=${setName} pick=${pick} />`
         : html`<p class="quiet">Choose a package to see its channels.</p>`}
@@ -145,15 +151,16 @@ function Package({ catalog, name, wanted, has, show, pick }) {
   };
   return html`<article>
     <h2>${details.displayName ?? name}${details.deprecated && html` <span class="badge">deprecated</span>`}</h2>
-    <p class="quiet"><code>${name}</code>, ${count(details.channels.length, 'channel')}, ${count(details.bundles.length, 'version')}</p>
+    <p class="quiet" role="status"><code>${name}</code>, ${count(details.channels.length, 'channel')}, ${count(details.bundles.length, 'version')}</p>
     <form class="picking" onSubmit=${submit}>
       <label class="field">Channel <select value=${channelName} onChange=${(/** @type {any} */ event) => setChannelName(event.target.value)}>
         ${details.channels.map((/** @type {any} */ one) => html`<option key=${one.name} value=${one.name}>${one.name}${one.name === details.defaultChannel ? ' (default)' : ''}${one.deprecated ? ' (deprecated)' : ''}</option>`)}
       </select></label>
-      <${Version} label="From version" value=${min} versions=${versions} empty="the newest only" onChange=${setMin} />
-      <${Version} label="To version" value=${max} versions=${versions} empty="the newest" onChange=${setMax} />
+      <${Version} label="From version" value=${min} versions=${versions} empty="not set" onChange=${setMin} />
+      <${Version} label="To version" value=${max} versions=${versions} empty="not set" onChange=${setMax} />
       <button type="submit" class="primary">${writtenChannel ? 'Change in configuration' : 'Add to configuration'}</button>
     </form>
+    <p class="quiet">Without versions the newest of the channel is mirrored.</p>
     ${channel?.note && html`<p class="quiet">The channel has ${channel.note}.</p>`}
     <h3>Updates in ${channelName}</h3>
     <p class="quiet legend"><span class="line-replaces"></span> replaces <span class="line-skips"></span> skips. The newest is on top.</p>

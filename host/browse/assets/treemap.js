@@ -14,7 +14,7 @@ const HEAD = 20;
 /**
  * Returns the width of an element, and follows it.
  * @param {number} first what it is taken to be before it is known
- * @returns {[import('preact').RefObject<HTMLElement>, number]}
+ * @returns {[import('preact').RefObject<HTMLElement | null>, number]}
  */
 function useWidth(first) {
   const box = useRef(/** @type {HTMLElement | null} */ (null));

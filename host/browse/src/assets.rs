@@ -42,12 +42,18 @@ pub(crate) const MODULES: [(&str, Asset); 17] = [
     ("oc/treemap", script("/treemap.js", include_str!("../assets/treemap.js"))),
 ];
 
+/// The module that reports begin with, in place of `oc/app`.
+pub(crate) const REPORT: (&str, Asset) =
+    ("oc/report", script("/report.js", include_str!("../assets/report.js")));
+
+pub(crate) const STYLE: Asset = Asset {
+    path: "/style.css",
+    media_type: "text/css; charset=utf-8",
+    content: include_str!("../assets/style.css"),
+};
+
 const OTHERS: [Asset; 2] = [
-    Asset {
-        path: "/style.css",
-        media_type: "text/css; charset=utf-8",
-        content: include_str!("../assets/style.css"),
-    },
+    STYLE,
     Asset { path: "/icon.svg", media_type: "image/svg+xml", content: include_str!("../assets/icon.svg") },
 ];
 
@@ -67,8 +73,8 @@ pub(crate) struct Page {
 pub(crate) fn page() -> Page {
     let imports: Map<String, Value> =
         MODULES.iter().map(|(name, asset)| ((*name).to_owned(), asset.path.into())).collect();
-    let map = Value::Object(Map::from_iter([("imports".to_owned(), Value::Object(imports))])).to_string();
-    let hash = STANDARD.encode(Sha256::digest(map.as_bytes()));
+    let map = import_map(imports);
+    let hash = hash(&map);
     Page {
         text: PAGE.replace(PLACE, &format!("<script type=\"importmap\">{map}</script>")),
         policy: format!(
@@ -76,6 +82,41 @@ pub(crate) fn page() -> Page {
              frame-ancestors 'none'"
         ),
     }
+}
+
+/// Writes an import map.
+pub(crate) fn import_map(imports: Map<String, Value>) -> String {
+    Value::Object(Map::from_iter([("imports".to_owned(), Value::Object(imports))])).to_string()
+}
+
+/// Returns what a content security policy calls a text that is in the page itself, without the algorithm.
+pub(crate) fn hash(text: &str) -> String {
+    STANDARD.encode(Sha256::digest(text.as_bytes()))
+}
+
+/// Returns a module and all that it imports, by their names.
+pub(crate) fn with_imports(first: (&'static str, Asset)) -> Vec<(&'static str, Asset)> {
+    let mut found = vec![first];
+    let mut at = 0;
+    while let Some((_, asset)) = found.get(at) {
+        for import in imports(asset.content) {
+            let module = MODULES.iter().find(|(name, _)| *name == import);
+            if let Some(module) = module.filter(|(name, _)| found.iter().all(|(known, _)| known != name)) {
+                found.push(*module);
+            }
+        }
+        at += 1;
+    }
+    found
+}
+
+/// What a module imports; a text that only looks so is no module.
+fn imports(text: &'static str) -> impl Iterator<Item = &'static str> {
+    let after = text.split("from").skip(1).map(str::trim_start);
+    after.filter_map(|rest| {
+        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        rest[1..].split(quote).next()
+    })
 }
 
 /// Finds a file.
@@ -87,15 +128,6 @@ pub(crate) fn find(path: &str) -> Option<Asset> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What a module imports.
-    fn imports(text: &str) -> impl Iterator<Item = &str> {
-        let after = text.split("from").skip(1).map(str::trim_start);
-        after.filter_map(|rest| {
-            let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-            rest[1..].split(quote).next()
-        })
-    }
 
     #[test]
     fn every_module_that_is_imported_is_there() {

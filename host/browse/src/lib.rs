@@ -10,6 +10,7 @@ mod api;
 mod assets;
 mod file;
 mod pick;
+mod report;
 mod server;
 
 use async_trait::async_trait;
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 pub use access::Token;
 pub use file::ConfigFile;
+pub use report::report;
 pub use server::{ServeError, Settings, serve};
 
 /// Whom the page asks.
