@@ -77,7 +77,8 @@ fn tags_that_move_do_not_change_what_was_planned() {
 
     let plan = planned(&lab);
     assert_eq!(plan.imageset.expect("something to do").images[0].root.digest.to_string(), old.digest);
-    assert!(plan.configuration.resolved.contains(&old.digest), "{}", plan.configuration.resolved);
+    let resolved = plan.configuration.expect("a configuration").resolved;
+    assert!(resolved.contains(&old.digest), "{resolved}");
     // Again, and again as a rehearsal, it changes nothing.
     for more in [&["-o", "json"][..], &["-o", "json", "--dry-run"]] {
         let again = execute(&lab, more).expect_code(0);
@@ -110,7 +111,7 @@ fn a_plan_is_data_with_a_schema() {
     let index = plan.imageset.expect("something to do");
     let carried = index.entries.iter().filter(|entry| entry.media_type.is_some()).count();
     assert_eq!(carried, 2 + 2 + 2 + 1, "manifests, configurations, layers of their own, and the shared one");
-    assert_eq!((plan.forecast.fetch.blobs, plan.builds_on.sequence), (5, 0));
+    assert_eq!((plan.forecast.fetch.blobs, plan.builds_on.map(|chain| chain.sequence)), (5, Some(0)));
     // On the standard output there is the same, but for the identity of the chain.
     let printed = lab.context.run(
         &[
@@ -156,7 +157,7 @@ fn a_chain_that_has_moved_on_is_refused() {
     lab.make(&[]).expect(0);
     lab.configure(&[lab.push(&image("b", 2), "team/b", "v1")]);
     plan(&lab, &[&lab.file("disk")]).expect_code(0);
-    assert_eq!(planned(&lab).builds_on.sequence, 1);
+    assert_eq!(planned(&lab).builds_on.map(|chain| chain.sequence), Some(1));
     lab.configure(&[lab.push(&image("c", 3), "team/c", "v1")]);
     lab.make(&[]).expect(0);
     let before = Chunks::of(&lab.path("disk"), 2).bytes();
@@ -211,14 +212,13 @@ fn other_arguments_and_other_files_are_refused() {
         assert_refused(&execute(&lab, &[]), words);
     }
     assert_nothing_made(&lab.path("disk"), 1);
-    // Publishing imagesets is no matter of plans, and neither is a file of another form.
-    let target = format!("docker://{}", lab.target.host());
-    let from = lab.context.run(&["plan", "--from", &lab.file("disk"), &target]);
-    assert_refused(&from, "needs no plan");
+    // A plan has one form.
     let yaml = lab
         .context
         .run(&[&["plan", "-c", "isc.yaml", "-o", "plan.yaml", &lab.file("disk")], FIXED.as_slice()].concat());
     assert_refused(&yaml, "no name for a plan");
+    let lost = lab.context.run(&["plan", "-c", "isc.yaml", "-o", "nowhere/plan.json", &lab.file("disk")]);
+    assert_refused(&lost, "there is no directory `nowhere`");
     // The same arguments once more are no contradiction.
     lab.context.write("plan.json", text);
     execute(&lab, &["--archive-size", "1MiB", &lab.file("disk")]).expect_code(0);
@@ -249,6 +249,55 @@ fn what_is_copied_is_what_was_planned() {
     copy(&lab.path("w"), &lab.path("w-copy"));
     lab.run(&["-c", "isc.yaml", "--workspace", &other, &to]).expect(0);
     assert_refused(&execute(&lab, &[]), "the target is at sequence 2 of this chain");
+}
+
+#[test]
+fn imagesets_are_published_where_and_as_it_was_planned() {
+    let lab = lab();
+    lab.configure(&[lab.push(&image("a", 1), "team/a", "v1")]);
+    lab.make(&[]).expect(0);
+    let publishing = |to: &str, more: &[&str]| {
+        let (from, workspace) = (lab.file("disk"), lab.file("far"));
+        let own = ["plan", "-o", "plan.json", "--from", &from, "--workspace", &workspace, to];
+        lab.context.run(&[own.as_slice(), FIXED.as_slice(), more].concat())
+    };
+    let to = format!("docker://{}/far", lab.target.host());
+    publishing(&to, &[]).expect_code(0);
+    assert_eq!(lab.writes_to_target(), []);
+    let plan = planned(&lab);
+    let set = &plan.targets[0].imagesets[0];
+    assert_eq!((plan.targets.len(), set.sequence, plan.forecast.send.blobs), (1, 1, 3));
+    let schema = lab.context.run(&["schema", "plan"]).expect_code(0);
+    let schema: Value = serde_json::from_str(&schema.raw_stdout).expect("a schema");
+    let value = serde_json::to_value(&plan).expect("plain data");
+    assert!(jsonschema::validator_for(&schema).expect("a schema").is_valid(&value), "{value}");
+    // An imageset that was not there then is not published by the way.
+    let early = read(&lab.path("plan.json"));
+    lab.configure(&[lab.push(&image("b", 2), "team/b", "v1")]);
+    lab.make(&[]).expect(0);
+    assert_refused(&execute(&lab, &[]), "imageset 2 was not among the imagesets");
+    assert_eq!(lab.writes_to_target(), []);
+    publishing(&to, &[]).expect_code(0);
+    execute(&lab, &[]).expect_code(0);
+    lab.assert_published(&image("b", 2), "far/team/b", "v1");
+    // Again, it changes nothing; and what was planned for a target that was empty is not done.
+    lab.target.clear_log();
+    let again = execute(&lab, &["-o", "json"]).expect_code(0);
+    let report: Value = serde_json::from_str(&again.raw_stdout).expect("a report");
+    assert_eq!(report["imagesets"][1]["outcome"], "already published");
+    assert_eq!(lab.writes_to_target(), []);
+    lab.context.write("plan.json", &early);
+    assert_refused(&execute(&lab, &[]), "imageset 2 was not among the imagesets");
+    // A target that has gone on is refused.
+    let other = format!("docker://{}/other", lab.target.host());
+    publishing(&other, &[]).expect_code(0);
+    lab.configure(&[lab.push(&image("c", 3), "team/c", "v1")]);
+    lab.make(&[]).expect(0);
+    let workspace = lab.file("elsewhere");
+    lab.run(&["--from", &lab.file("disk"), "--workspace", &workspace, &other]).expect(0);
+    std::fs::remove_file(lab.path("disk/mirror_seq3_000000.tar")).expect("removed");
+    assert_refused(&execute(&lab, &[]), "was at sequence 0 when it was planned, and is at 3");
+    assert_refused(&publishing(&to, &["--repair"]), "--repair is no part of a plan");
 }
 
 /// Copies a directory.

@@ -39,18 +39,20 @@ pub struct MirrorPlan {
     /// The options that decide what is made.
     #[serde(default, skip_serializing_if = "Options::is_default")]
     pub options: Options,
-    /// The configuration.
-    pub configuration: PlannedConfiguration,
+    /// The configuration. Publishing imagesets needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<PlannedConfiguration>,
     /// The plugins of the user's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<PluginReport>,
     /// Whom update servers were told that asks: a number made at random for this plan.
     pub client: Uuid,
-    /// Where the chain was.
-    pub builds_on: Standing,
-    /// Where targets were that are copied to.
+    /// Where the chain was in the workspace. What is published builds on what is at the targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds_on: Option<Standing>,
+    /// Where targets were, and what of the imagesets each is to have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub targets: Vec<TargetStanding>,
+    pub targets: Vec<TargetPlan>,
     /// The identity of what is made: the SHA-256 of the index. Nothing where there is nothing to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Digest>,
@@ -95,14 +97,41 @@ pub struct Standing {
     pub index: Option<Digest>,
 }
 
-/// Where a chain is at a target.
+/// Where a chain is at a target, and what is published there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TargetStanding {
+pub struct TargetPlan {
     /// The target: `docker://HOST/PREFIX`.
     pub target: String,
     /// Its last sequence there; 0 where it is not there.
     pub sequence: u64,
+    /// The imagesets that were at hand, in their order; none where images are copied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub imagesets: Vec<PlannedImageset>,
+}
+
+/// What is done with an imageset at a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlannedImageset {
+    /// Its place in the chain.
+    pub sequence: u64,
+    /// Its identity: the SHA-256 of its index.
+    pub index: Digest,
+    /// What is done with it.
+    pub step: PublishStep,
+}
+
+/// The ways to deal with an imageset at a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PublishStep {
+    /// It is published.
+    Publish,
+    /// It is there.
+    AlreadyPublished,
+    /// A cumulative imageset brings what it holds.
+    NotNeeded,
 }
 
 /// Options that decide what is made, by what they are called on the command line.
@@ -285,6 +314,26 @@ pub fn schema() -> Value {
         "required": ["uid", "sequence"],
         "additionalProperties": false,
     });
+    let published = json!({
+        "type": "object",
+        "properties": {
+            "sequence": count,
+            "index": digest,
+            "step": { "enum": ["publish", "already-published", "not-needed"] },
+        },
+        "required": ["sequence", "index", "step"],
+        "additionalProperties": false,
+    });
+    let target = json!({
+        "type": "object",
+        "properties": {
+            "target": { "type": "string" },
+            "sequence": count,
+            "imagesets": list("What is done with each imageset at hand", published),
+        },
+        "required": ["target", "sequence"],
+        "additionalProperties": false,
+    });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": KIND,
@@ -295,7 +344,7 @@ pub fn schema() -> Value {
             "format": { "const": FORMAT },
             "createdBy": text("The program that made it, the only version that can keep to it"),
             "created": { "type": "string", "format": "date-time" },
-            "workflow": { "enum": ["mirrorToDisk", "mirrorToMirror"] },
+            "workflow": { "enum": ["mirrorToDisk", "diskToMirror", "mirrorToMirror"] },
             "destinations": list("Where to", json!({ "type": "string" })),
             "workspace": text("The workspace, where it was named"),
             "options": {
@@ -315,12 +364,7 @@ pub fn schema() -> Value {
             "plugins": list("The plugins of the user's", json!({ "type": "object" })),
             "client": { "type": "string", "format": "uuid", "description": "Whom update servers were told that asks" },
             "buildsOn": standing,
-            "targets": list("Where targets were that are copied to", json!({
-                "type": "object",
-                "properties": { "target": { "type": "string" }, "sequence": count },
-                "required": ["target", "sequence"],
-                "additionalProperties": false,
-            })),
+            "targets": list("Where targets were, and what is published there", target),
             "index": digest,
             "imageset": imageset,
             "contents": list("The images by what they are of", json!({ "type": "object" })),
@@ -347,8 +391,7 @@ pub fn schema() -> Value {
             })),
         },
         "required": [
-            "kind", "format", "createdBy", "created", "workflow", "destinations", "configuration", "client", "buildsOn",
-            "forecast",
+            "kind", "format", "createdBy", "created", "workflow", "destinations", "client", "forecast",
         ],
         "additionalProperties": false,
     })
@@ -368,11 +411,15 @@ mod tests {
             destinations: vec!["file:///srv/mirror".to_owned()],
             workspace: Some("file:///srv/work".to_owned()),
             options: Options { since: Some("2".to_owned()), force: true, ..Options::default() },
-            configuration: PlannedConfiguration::default(),
+            configuration: Some(PlannedConfiguration::default()),
             plugins: Vec::new(),
             client: Uuid::nil(),
-            builds_on: Standing::default(),
-            targets: vec![TargetStanding { target: "docker://r.example".to_owned(), sequence: 0 }],
+            builds_on: Some(Standing::default()),
+            targets: vec![TargetPlan {
+                target: "docker://r.example".to_owned(),
+                sequence: 0,
+                imagesets: Vec::new(),
+            }],
             index: None,
             imageset: None,
             contents: Vec::new(),

@@ -13,8 +13,8 @@ Everything is found out as by --dry-run, and nothing is fetched or sent. The fil
 what the world answered: what tags point at, update graphs, lists of charts. It can be read, approved, and executed hours
 later, with the same workspace: oc-mirror execute --plan plan.json
 
-Mirroring to disk and from registry to registry can be planned. What is published from imagesets is settled by these:
-see what would be done with --dry-run. `oc-mirror schema plan` prints the schema of the file.")]
+All three workflows can be planned. Of publishing, a plan says which imagesets go to which targets. `oc-mirror schema
+plan` prints the schema of the file.")]
 pub(crate) struct PlanRunArgs {
     #[command(flatten)]
     pub mirror: MirrorArgs,

@@ -117,7 +117,7 @@ fn mirror(
     let (way, workspace) = way(args, kept.is_some())?;
     let applying = applying(args, &way, dry_run)?;
     let (configured, pinned) = match kept {
-        Some(Kept { configured, created, uid }) => (Some(configured), Some((created, uid))),
+        Some(Kept { configured, created, uid }) => (configured, Some((created, uid))),
         None => (args.config.as_deref().map(|path| configuration(path, args.quiet)).transpose()?, None),
     };
     let workspace = workspace_of(args, workspace, configured.as_ref())?;
@@ -129,10 +129,9 @@ fn mirror(
     if let Some((created, uid)) = pinned {
         run = Run { created, created_is_fixed: true, new_uid: uid, ..run };
     }
-    let around = taking.as_ref().zip(configured.as_ref()).map(|(_, configured)| Around {
+    let around = taking.as_ref().map(|_| Around {
         args,
-        path: configured.path.clone(),
-        written: configured.written.clone(),
+        configuration: configured.as_ref().map(|c| (c.path.clone(), c.written.clone())),
         created: run.created.clone(),
     });
     let network = network::open(&args.network, &run)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use oc_mirror_engine::workflow::{Agreement, Taken};
 use oc_mirror_model::mirror_plan::{FORMAT, InvalidPlan, KIND, MirrorPlan, Options, PlannedConfiguration};
-use oc_mirror_model::report::{RunReport, Workflow};
+use oc_mirror_model::report::RunReport;
 use uuid::Uuid;
 
 use super::mirror::{self, Configured};
@@ -27,10 +27,10 @@ pub(super) struct Planning {
 
 /// What a run gets from a plan, besides its options.
 pub(super) struct Kept {
-    pub(super) configured: Configured,
+    pub(super) configured: Option<Configured>,
     /// The time that the plan takes for the present.
     pub(super) created: String,
-    /// The chain.
+    /// The chain, if it begins with the plan.
     pub(super) uid: Uuid,
 }
 
@@ -38,6 +38,7 @@ pub(super) struct Kept {
 pub(crate) fn run(args: &PlanRunArgs) -> Result<u8, CliError> {
     let args = &args.mirror;
     refuse_unplanned(args)?;
+    check_output(&args.output)?;
     let planning = Planning { agreement: Arc::new(Agreement::to_take(Uuid::new_v4())), kept: None };
     mirror::run_with(args, Some(planning))
 }
@@ -66,15 +67,35 @@ pub(crate) fn execute(args: &mut ExecuteArgs) -> Result<u8, CliError> {
             .hint("leave it out; or make the plan anew with it"));
     }
     apply(args, &plan);
-    let written = plan.configuration.written.clone().into_bytes();
-    let path = PathBuf::from(&plan.configuration.path);
+    let configured = plan.configuration.as_ref().map(|configuration| {
+        let written = configuration.written.clone().into_bytes();
+        mirror::parsed(written, Path::new(&configuration.path), args.quiet)
+    });
     let kept = Kept {
-        configured: mirror::parsed(written, &path, args.quiet)?,
+        configured: configured.transpose()?,
         created: plan.created.clone(),
-        uid: plan.builds_on.uid,
+        uid: plan.builds_on.as_ref().map_or_else(Uuid::new_v4, |builds_on| builds_on.uid),
     };
     let agreement = Agreement::to_keep(plan).map_err(|error| unusable(&shown, &InvalidPlan::Form(error)))?;
     mirror::run_with(args, Some(Planning { agreement: Arc::new(agreement), kept: Some(kept) }))
+}
+
+/// Refuses a file that a plan cannot be written to, before it takes any time to make one.
+fn check_output(output: &Output) -> Result<(), CliError> {
+    let Output::File(file, format) = output else { return Ok(()) };
+    let shown = file.display();
+    if *format == Format::Yaml {
+        return Err(CliError::new(format!("`{shown}` is no name for a plan"))
+            .hint("plans are JSON: name a file that ends in .json"));
+    }
+    match file.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()) {
+        Some(dir) => Err(CliError::new(format!(
+            "`{shown}` cannot be written: there is no directory `{}`",
+            dir.display()
+        ))
+        .hint("name a file in a directory that is there")),
+        None => Ok(()),
+    }
 }
 
 /// Refuses what is no part of a plan.
@@ -84,10 +105,10 @@ fn refuse_unplanned(args: &MirrorArgs) -> Result<(), CliError> {
             "execute the plan without it; `oc-mirror delete` plans and does deletions, and the next run may prune",
         ));
     }
-    let publishes = args.destinations.iter().any(|destination| destination.starts_with("docker://"));
-    if publishes && args.from.is_some() {
-        return Err(CliError::new("what is published from imagesets is settled by these, and needs no plan")
-            .hint("see what would be done with --dry-run, and publish with the same command without it"));
+    if args.repair {
+        return Err(CliError::new("--repair is no part of a plan").hint(
+            "execute the plan without it; a repair sends what the target lacks, which is seen when it is asked for",
+        ));
     }
     Ok(())
 }
@@ -110,18 +131,21 @@ fn unusable(path: &str, error: &InvalidPlan) -> CliError {
 
 /// Answers whether destinations are the same, whichever way directories are written.
 fn is_same_place(given: &[String], planned: &[String]) -> bool {
-    let place = |text: &String| match text.strip_prefix("file://") {
-        Some(dir) => std::path::absolute(dir).map_or_else(|_| text.clone(), |dir| dir.display().to_string()),
-        None => text.clone(),
-    };
-    given.iter().map(place).eq(planned.iter().map(place))
+    given.iter().map(|text| from_root(text)).eq(planned.iter().map(|text| from_root(text)))
+}
+
+/// Names a directory from the root, since a plan may be executed somewhere else.
+fn from_root(place: &str) -> String {
+    let dir = place.strip_prefix("file://").or_else(|| (!place.contains("://")).then_some(place));
+    let absolute = dir.and_then(|dir| std::path::absolute(dir).ok());
+    absolute.map_or_else(|| place.to_owned(), |dir| format!("file://{}", dir.display()))
 }
 
 /// Returns the options that decide what is made.
 pub(super) fn options(args: &MirrorArgs) -> Options {
     let quarantines = args.continue_on_error || args.skip_missing;
     Options {
-        from: args.from.clone(),
+        from: args.from.as_deref().map(from_root),
         online: args.online,
         since: args.since.clone(),
         force: args.force,
@@ -167,8 +191,8 @@ fn apply(args: &mut MirrorArgs, plan: &MirrorPlan) {
 /// What a plan says besides what was taken down of the run.
 pub(super) struct Around<'a> {
     pub(super) args: &'a MirrorArgs,
-    pub(super) path: PathBuf,
-    pub(super) written: Vec<u8>,
+    /// Where the configuration was read, and its text.
+    pub(super) configuration: Option<(PathBuf, Vec<u8>)>,
     pub(super) created: String,
 }
 
@@ -178,8 +202,8 @@ pub(super) fn hand_out(
     agreement: &Agreement,
     report: &RunReport,
 ) -> Result<(), CliError> {
-    let Around { args, path, written, created } = around;
-    let plan = || made(args, (&path, &written), created, agreement, report);
+    let Around { args, configuration, created } = around;
+    let plan = || made(args, configuration, created, agreement, report);
     match &args.output {
         Output::Print(Format::Text) => {
             if !args.quiet {
@@ -188,10 +212,6 @@ pub(super) fn hand_out(
             Ok(())
         }
         Output::Print(format) => output::data(*format, &plan()),
-        Output::File(file, Format::Yaml) => {
-            Err(CliError::new(format!("`{}` is no name for a plan", file.display()))
-                .hint("plans are JSON: name a file that ends in .json"))
-        }
         Output::File(file, _) => {
             let mut text = serde_json::to_vec_pretty(&plan()).expect("plain data serialises");
             text.push(b'\n');
@@ -206,33 +226,32 @@ pub(super) fn hand_out(
 
 fn made(
     args: &MirrorArgs,
-    (path, written): (&Path, &[u8]),
+    configuration: Option<(PathBuf, Vec<u8>)>,
     created: String,
     agreement: &Agreement,
     report: &RunReport,
 ) -> MirrorPlan {
     let Taken { builds_on, targets, imageset, resolved } = agreement.taken();
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let configuration = configuration.map(|(path, written)| PlannedConfiguration {
+        path: std::path::absolute(&path).unwrap_or(path).display().to_string(),
+        written: text(&written),
+        resolved: text(&resolved),
+    });
     MirrorPlan {
         kind: KIND.to_owned(),
         format: FORMAT,
         created_by: PROGRAM.to_owned(),
         created,
         workflow: report.workflow,
-        destinations: args.destinations.clone(),
-        workspace: args.workspace.clone(),
+        destinations: args.destinations.iter().map(|text| from_root(text)).collect(),
+        workspace: args.workspace.as_deref().map(from_root),
         options: options(args),
-        configuration: PlannedConfiguration {
-            path: path.display().to_string(),
-            written: text(written),
-            resolved: text(&resolved),
-        },
+        configuration,
         plugins: report.plugins.clone(),
         client: agreement.client(),
         builds_on,
-        // What is made on a disk is for any target.
-        targets: if report.workflow == Workflow::MirrorToMirror { targets } else { Vec::new() },
+        targets,
         index: imageset.as_ref().map(|index| index.checked().digest()),
         imageset,
         contents: report.contents.clone(),

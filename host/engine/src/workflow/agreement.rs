@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{Index, QuarantinedImage, RefusedImage};
 use oc_mirror_model::metadata::Chain;
-use oc_mirror_model::mirror_plan::{MirrorPlan, Standing, TargetStanding};
+use oc_mirror_model::mirror_plan::{MirrorPlan, PlannedImageset, PublishStep, Standing, TargetPlan};
 use oc_mirror_model::reference::Target;
 use uuid::Uuid;
 
@@ -33,10 +33,10 @@ pub struct Agreement {
 /// What was taken down of a dry run.
 #[derive(Clone, Debug, Default)]
 pub struct Taken {
-    /// Where the chain is.
-    pub builds_on: Standing,
-    /// Where targets are that are copied to.
-    pub targets: Vec<TargetStanding>,
+    /// Where the chain is in the workspace, where that counts.
+    pub builds_on: Option<Standing>,
+    /// Where targets are, and what is published there.
+    pub targets: Vec<TargetPlan>,
     /// What would be made; nothing where there is nothing to do.
     pub imageset: Option<Index>,
     /// The configuration with everything pinned.
@@ -101,40 +101,52 @@ impl Agreement {
     pub(super) fn begin(&self, chain: &Chain) -> Result<State, WorkflowError> {
         let standing = standing(chain);
         let Some(plan) = &self.plan else {
-            self.take(|taken| taken.builds_on = standing);
+            self.take(|taken| taken.builds_on = Some(standing));
             return Ok(State::Open);
         };
-        if plan.builds_on == standing {
+        let builds_on = plan.builds_on.clone().unwrap_or_default();
+        if builds_on == standing {
             return Ok(State::Open);
         }
-        let is_next = standing.uid == plan.builds_on.uid && standing.sequence == plan.builds_on.sequence + 1;
+        let is_next = standing.uid == builds_on.uid && standing.sequence == builds_on.sequence + 1;
         if is_next && plan.index.is_some() && standing.index == plan.index {
             return Ok(State::Done);
         }
-        let (planned, found) = (Box::new(plan.builds_on.clone()), Box::new(standing));
+        let (planned, found) = (Box::new(builds_on), Box::new(standing));
         Err(WorkflowErrorKind::ChainMovedOn { planned, found }.into())
     }
 
-    /// Notes where a chain is at a target, or compares it.
-    pub(super) fn at_target(&self, target: &Target, chain: Option<&Chain>) -> Result<(), WorkflowError> {
-        let standing =
-            TargetStanding { target: target.to_string(), sequence: chain.map_or(0, Chain::sequence) };
+    /// Notes where a chain is at a target and what is published there, or compares it. Nothing is published where images are copied.
+    pub(super) fn at_target(
+        &self,
+        target: &Target,
+        chain: Option<&Chain>,
+        imagesets: Vec<PlannedImageset>,
+    ) -> Result<(), WorkflowError> {
+        let sequence = chain.map_or(0, Chain::sequence);
+        let found = TargetPlan { target: target.to_string(), sequence, imagesets };
         let Some(plan) = &self.plan else {
-            self.take(|taken| taken.targets.push(standing));
+            self.take(|taken| taken.targets.push(found));
             return Ok(());
         };
-        match plan.targets.iter().find(|planned| planned.target == standing.target) {
-            Some(planned) if *planned == standing => Ok(()),
-            Some(planned) => Err(WorkflowErrorKind::TargetMovedOn {
-                target: standing.target,
+        let Some(planned) = plan.targets.iter().find(|planned| planned.target == found.target) else {
+            let difference = format!("it does not publish to {}", found.target);
+            return Err(WorkflowErrorKind::NotAsPlanned { differences: vec![difference] }.into());
+        };
+        let published = published(planned, &found);
+        if !published.is_empty() {
+            return Err(WorkflowErrorKind::NotAsPlanned { differences: published }.into());
+        }
+        // What the plan has done there itself, a run of it that was cut off among it, is no other place.
+        let own = planned.imagesets.iter().filter(|set| set.step == PublishStep::Publish);
+        match planned.sequence == sequence || own.into_iter().any(|set| set.sequence == sequence) {
+            true => Ok(()),
+            false => Err(WorkflowErrorKind::TargetMovedOn {
+                target: found.target,
                 planned: planned.sequence,
-                found: standing.sequence,
+                found: sequence,
             }
             .into()),
-            None => {
-                let difference = format!("it does not publish to {}", standing.target);
-                Err(WorkflowErrorKind::NotAsPlanned { differences: vec![difference] }.into())
-            }
         }
     }
 
@@ -157,6 +169,29 @@ impl Agreement {
             self.take(|taken| taken.resolved = pinned.to_vec());
         }
     }
+}
+
+/// Says which imagesets are not those that were planned to be published, or not in the way.
+fn published(planned: &TargetPlan, found: &TargetPlan) -> Vec<String> {
+    let mut said = Vec::new();
+    for set in &found.imagesets {
+        let sequence = set.sequence;
+        match planned.imagesets.iter().find(|planned| planned.sequence == sequence) {
+            None => said.push(format!("imageset {sequence} was not among the imagesets")),
+            Some(planned) if planned.index != set.index => {
+                said.push(format!("imageset {sequence} is another one now"));
+            }
+            Some(planned)
+                if planned.step == set.step
+                    || (planned.step, set.step) == (PublishStep::Publish, PublishStep::AlreadyPublished) => {}
+            Some(_) => said.push(format!("imageset {sequence} is not to be dealt with as it was planned")),
+        }
+    }
+    let is_gone =
+        |planned: &&PlannedImageset| found.imagesets.iter().all(|set| set.sequence != planned.sequence);
+    let gone = planned.imagesets.iter().filter(is_gone);
+    said.extend(gone.map(|set| format!("imageset {} is no longer among the imagesets", set.sequence)));
+    said
 }
 
 fn standing(chain: &Chain) -> Standing {

@@ -74,7 +74,7 @@ pub async fn mirror_to_mirror(
     }
     if let Some(agreement) = &run.agreement {
         for site in sites.iter().filter(|site| site.outcome.is_ok()) {
-            agreement.at_target(&site.destination.target, site.chain())?;
+            agreement.at_target(&site.destination.target, site.chain(), Vec::new())?;
         }
     }
 

@@ -87,6 +87,14 @@ pub enum WorkflowErrorKind {
         /// Where it is.
         found: u64,
     },
+    /// Archives of predecessors have no identity that a plan could name.
+    #[error("`{path}` holds archives of {maker}, and no plan can be made of them")]
+    NothingToPlan {
+        /// Where.
+        path: String,
+        /// What made them.
+        maker: &'static str,
+    },
     /// What a run would do is not what was planned.
     #[error("this is not what was planned: {}", differences.join("; "))]
     NotAsPlanned {
@@ -302,6 +310,9 @@ impl WorkflowError {
             WorkflowErrorKind::OtherChain { .. } => Some("leave out --uid, or use a new directory".to_owned()),
             WorkflowErrorKind::ChainMovedOn { .. } | WorkflowErrorKind::TargetMovedOn { .. } => {
                 Some("nothing was written; make the plan anew with `oc-mirror plan`".to_owned())
+            }
+            WorkflowErrorKind::NothingToPlan { .. } => {
+                Some("see what would be done with --dry-run, and publish them without a plan".to_owned())
             }
             WorkflowErrorKind::NotAsPlanned { .. } => Some(
                 "nothing was made; see to what is not the same, or make the plan anew with `oc-mirror plan`".to_owned(),

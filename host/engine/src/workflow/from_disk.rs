@@ -12,6 +12,7 @@ use oc_mirror_model::imageset::{Entry, ImageEntry, Index, UnchangedImage};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::media_type;
 use oc_mirror_model::metadata::Chain;
+use oc_mirror_model::mirror_plan::{PlannedImageset, PublishStep};
 use oc_mirror_model::reference::{Repository, Target};
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Totals, Workflow, exit};
 use oc_mirror_model::sequence::{Admission, Refusal, admit};
@@ -163,6 +164,9 @@ pub async fn disk_to_mirror(
         if !run.trusted.is_empty() {
             return Err(WorkflowErrorKind::NeverSigned { path, maker }.into());
         }
+        if run.agreement.is_some() {
+            return Err(WorkflowErrorKind::NothingToPlan { path, maker }.into());
+        }
         if run.repair {
             return Err(WorkflowErrorKind::NothingToRepairBy { path, maker }.into());
         }
@@ -190,11 +194,14 @@ pub async fn disk_to_mirror(
     let publishing = Publishing { run, workspace, readers: &readers, at_hand, uid };
     if let [destination] = destinations {
         let planned = publishing.plan(destination).await?;
+        publishing.agree(&planned)?;
         let mut report = publishing.publish(planned, None).await?;
         report.notes.extend(unverified(&readers));
         return Ok(report);
     }
     let planned = join_all(targets.destinations.iter().map(|d| publishing.plan(d))).await;
+    // Before anything is sent to any of them.
+    planned.iter().flatten().try_for_each(|planned| publishing.agree(planned))?;
     let (sharing, seats) = Sharing::among(targets.destinations.len());
     let seats: Vec<Arc<Seat>> = seats.into_iter().map(Arc::new).collect();
     for (seat, planned) in seats.iter().zip(&planned) {
@@ -277,6 +284,22 @@ impl Publishing<'_> {
         let new: Vec<&ImageEntry> = published.flat_map(|(reader, _)| &reader.index().images).collect();
         let destination = destination.prepared(self.run, chain, &images, &new, &mut report).await?;
         Ok(Planned { destination, report, steps, found })
+    }
+
+    /// Notes what is to be done at a target, or compares it with what was agreed on.
+    fn agree(&self, planned: &Planned) -> Result<(), WorkflowError> {
+        let Some(agreement) = &self.run.agreement else { return Ok(()) };
+        let imagesets = self.readers.iter().zip(&planned.steps).map(|(reader, step)| PlannedImageset {
+            sequence: reader.index().sequence,
+            index: reader.identity().clone(),
+            step: match step {
+                Step::Publish => PublishStep::Publish,
+                Step::AlreadyPublished => PublishStep::AlreadyPublished,
+                Step::PassOver => PublishStep::NotNeeded,
+            },
+        });
+        let chain = planned.found.as_ref().map(|found| &found.chain);
+        agreement.at_target(&planned.destination.target, chain, imagesets.collect())
     }
 
     /// Publishes to one target what was planned; content is read together with whoever has a seat.
