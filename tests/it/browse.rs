@@ -1,13 +1,13 @@
 //! `oc-mirror browse`: who is let in, what is answered and saved, and the page itself in a browser.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use oc_mirror_testkit::{
-    CatalogBuilder, Fbc, ImageBuilder, TestContext, UpdateServer, fixtures, http, workspace_root,
+    CatalogBuilder, Fbc, ImageBuilder, TestContext, UpdateServer, fixtures, http, playwright, workspace_root,
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -248,17 +248,6 @@ fn it_ends_at_an_interrupt() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(page.child.wait().expect("it ended").code(), Some(0));
-}
-
-/// What the page is tested with, below `target`; nothing where it is not installed.
-fn playwright() -> Option<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let modules = workspace_root().join(target).join("playwright/node_modules");
-    if !Path::new("/usr/bin/chromium").is_file() || !modules.join("playwright-core").is_dir() {
-        eprintln!("skipped: no chromium or no playwright-core; `cargo xtask setup` installs them");
-        return None;
-    }
-    Some(modules)
 }
 
 /// The names of the packages of a catalog of the fixtures.

@@ -50,7 +50,10 @@ function App() {
   useEffect(() => {
     // The token is used up; nothing of it is left in the address.
     if (location.search) history.replaceState(null, '', location.pathname + location.hash);
-    const follow = () => setView(viewOf());
+    const follow = () => {
+      setView(viewOf());
+      setNote('');
+    };
     addEventListener('hashchange', follow);
     load().then((found) => {
       if (!viewOf()) setView(found.imagesets && found.catalogs.length === 0 ? 'imageset' : 'operators');

@@ -39,7 +39,7 @@ export function ImagesetPage({ sets, whole = false }) {
     <section aria-labelledby="chain-title">
       <h2 id="chain-title">Chain <code>${chosen.uid}</code></h2>
       <div class="scroll"><${Chain} sets=${sets} chosen=${chosen} onChoose=${setChosen} /></div>
-      <p class="quiet legend"><span class="swatch new"></span> new in the imageset <span class="swatch old"></span> at the target already, from earlier ones</p>
+      <p class="quiet legend"><span class="swatch new"></span> new in the imageset <span class="swatch old"></span> required of earlier ones</p>
     </section>
     <section aria-labelledby="set-title">
       <h2 id="set-title">Imageset ${chosen.sequence}</h2>
