@@ -239,6 +239,7 @@ fn what_cannot_be_shown_is_told_at_once(#[case] args: &[&str], #[case] expected:
 fn it_ends_at_an_interrupt() {
     let context = crate::lab::context();
     let mut page = Page::open(&context, &[]);
+    assert_eq!(page.get("/", &[]).status, 403, "it listens");
     let _open = std::net::TcpStream::connect(&page.host).expect("it listens");
     let kill = Command::new("kill").args(["-INT", &page.child.id().to_string()]).status();
     assert!(kill.is_ok_and(|status| status.success()));
@@ -335,6 +336,7 @@ fn the_page_in_a_browser() {
     want(&images);
     shop.lab.make(&[]).expect(0);
 
+    shop.lab.context.run(&["report", "disk", "-o", "report.html"]).expect_code(0);
     let config = shop.lab.context.write("choice.yaml", WRITTEN);
     let disk = shop.lab.path("disk").display().to_string();
     let args = [
@@ -363,6 +365,7 @@ fn the_page_in_a_browser() {
         "graph": { "channel": "stable-4.7", "releases": graph["nodes"].as_array().map(Vec::len) },
         "largeGraph": { "channel": "large", "releases": 1085 },
         "blocked": images[2],
+        "report": shop.lab.path("report.html"),
     });
     let what = shop.lab.context.write("what.json", what.to_string());
     let script = workspace_root().join("tests/browse/page.mjs");

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use oc_mirror_testkit::{Image, ImageBuilder};
+use oc_mirror_testkit::{Image, ImageBuilder, LogLine, Registry};
 
 use crate::lab::{Lab, names_in, read};
 
@@ -43,6 +43,139 @@ fn mirror_to_disk_writes_only_the_mapping() {
     assert!(!lab.source.log().iter().any(|line| line.method == "GET" && line.path.contains(layer.as_str())));
     // What was only planned leaves no trace in the chain.
     assert_eq!(lab.make(&[]).expect(0).outcomes(), [(1, "made")]);
+}
+
+/// An image with a layer that others have too.
+fn sharing(number: u64) -> Image {
+    ImageBuilder::new()
+        .from(&ImageBuilder::new().random_layer(99, 30_000).build())
+        .random_layer(number, 5_000)
+        .build()
+}
+
+/// The requests for blobs that a registry has answered.
+fn blobs_fetched(registry: &Registry) -> Vec<LogLine> {
+    let log = registry.log().into_iter();
+    log.filter(|line| line.method == "GET" && line.path.contains("/blobs/sha256:")).collect()
+}
+
+#[test]
+fn what_is_said_to_be_fetched_is_fetched_and_no_more() {
+    let lab = Lab::new();
+    let references: Vec<String> =
+        (1..=3).map(|number| lab.push(&sharing(number), &format!("team/app-{number}"), "v1")).collect();
+    // The second time some of it was shipped.
+    for (sequence, count, new) in [(1, 2, 2 + 3), (2, 3, 1 + 1)] {
+        lab.configure(&references[..count]);
+        // One after the other, images learn from each other what the registry cannot do.
+        let args = ["--archive-size", "30KiB", "--parallel-images", "1", "--parallel-layers", "1"];
+        let planned = lab.make(&[&args[..], &["--dry-run"]].concat()).expect(0);
+        let forecast = planned.report().forecast.clone().expect("a dry run says what would be done");
+        lab.source.clear_log();
+        let made = lab.make(&args).expect(0);
+        let fetched = blobs_fetched(&lab.source);
+        assert_eq!(forecast.fetch.blobs, fetched.len() as u64, "{fetched:?}");
+        assert_eq!(forecast.fetch.bytes, fetched.iter().map(|line| line.bytes).sum::<u64>());
+        let place = lab.source.host();
+        assert_eq!(forecast.fetch_from[&place], forecast.fetch);
+        // The first one tries TLS, which this registry does not speak and has not logged.
+        assert_eq!(forecast.requests[&place], 1 + lab.source.log().len() as u64, "{:?}", lab.source.log());
+        let (planned, set) = (&planned.report().imagesets[0], &made.report().imagesets[0]);
+        assert_eq!((planned.sequence, planned.bytes), (sequence, set.bytes));
+        assert_eq!(forecast.chunks.len(), set.chunks.len());
+        assert_eq!(forecast.fetch.blobs, new, "configurations and layers");
+        assert_eq!(forecast.shipped.blobs, if sequence == 1 { 0 } else { 5 });
+        assert!(!forecast.space.is_empty() && forecast.space.iter().all(|room| room.available > room.needed));
+    }
+    // Each image has a line, and those of which something is new have one in the other list too.
+    let lines = |name: &str| {
+        let text = String::from_utf8(read(&lab.path("disk/working-dir/dry-run").join(name))).expect("text");
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(lines("mapping.txt").len(), 3);
+    assert_eq!(lines("missing.txt"), [format!("docker://{}=file://team/app-3:v1", references[2])]);
+    lab.make(&["--dry-run"]).expect(0);
+    assert!(!lab.path("disk/working-dir/dry-run/missing.txt").exists(), "nothing is missing any more");
+}
+
+#[test]
+fn what_a_run_that_was_cut_off_has_left_is_not_fetched_again() {
+    let lab = Lab::new();
+    let kept = lab.push(&sharing(1), "team/app-1", "v1");
+    lab.configure(&[kept.clone(), lab.source.reference("team/not-there", "v1")]);
+    // What can be had is brought, and no imageset made.
+    lab.make(&[]).expect(8);
+    lab.configure(&[kept]);
+    let forecast = lab.make(&["--dry-run"]).expect(0).report().forecast.clone().expect("a forecast");
+    assert_eq!((forecast.fetch.blobs, forecast.at_hand.blobs), (0, 3), "{forecast:?}");
+    lab.source.clear_log();
+    lab.make(&[]).expect(0);
+    assert_eq!(blobs_fetched(&lab.source), []);
+}
+
+#[test]
+fn what_is_said_to_be_sent_is_sent_and_no_more() {
+    let lab = Lab::new();
+    let references: Vec<String> =
+        (1..=3).map(|number| lab.push(&sharing(number), &format!("team/app-{number}"), "v1")).collect();
+    lab.configure(&references[..1]);
+    lab.make(&[]).expect(0);
+    let workspace = lab.file("far");
+    let publish =
+        |more: &[&str]| lab.publish("disk", &[&["--workspace", workspace.as_str()], more].concat()).expect(0);
+    publish(&[]);
+    lab.configure(&references);
+    lab.make(&[]).expect(0);
+    lab.target.clear_log();
+    let planned = publish(&["--dry-run"]);
+    assert_eq!(lab.writes_to_target(), []);
+    let forecast = planned.report().forecast.clone().expect("a forecast");
+    let published = publish(&[]);
+    let totals = &published.report().totals;
+    // Two configurations and two layers; the layer that all have is mounted, and the first image stays as it is.
+    assert_eq!((forecast.send.blobs, totals.blobs), (4, 4));
+    assert_eq!(forecast.send.bytes, totals.blob_bytes);
+    assert_eq!(planned.report().totals.mounted_blobs, totals.mounted_blobs);
+    let line = |number: u64| {
+        format!(
+            "docker://{}=docker://{}/team/app-{number}:v1",
+            references[number as usize - 1],
+            lab.target.host()
+        )
+    };
+    let missing = String::from_utf8(read(&lab.path("far/working-dir/dry-run/missing.txt"))).expect("text");
+    assert_eq!(missing.lines().collect::<Vec<_>>(), [line(2), line(3)]);
+
+    // From registry to registry it is what is fetched as well.
+    let to = format!("docker://{}/other", lab.target.host());
+    let direct = ["-c", "isc.yaml", "--workspace", &lab.file("w"), &to].map(str::to_owned);
+    let planned = lab.run(&[&direct[..], &["--dry-run".to_owned()]].concat()).expect(0);
+    let forecast = planned.report().forecast.clone().expect("a forecast");
+    lab.source.clear_log();
+    let totals = lab.run(&direct).expect(0).report().totals.clone();
+    assert_eq!((forecast.send.blobs, forecast.send.bytes), (totals.blobs, totals.blob_bytes));
+    assert_eq!(forecast.fetch.blobs, blobs_fetched(&lab.source).len() as u64);
+    assert_eq!(forecast.fetch, forecast.send);
+}
+
+#[test]
+fn people_see_what_a_run_will_cost() {
+    let lab = Lab::new();
+    let references = [lab.push(&image(), "team/app", "v1"), lab.push(&image(), "team/blocked", "v1")];
+    lab.configure_mirror(serde_json::json!({
+        "additionalImages": references.iter().map(|name| serde_json::json!({ "name": name })).collect::<Vec<_>>(),
+        "blockedImages": [{ "name": references[1] }],
+    }));
+    let args = ["-c", "isc.yaml", "--src-tls-verify=false", "--dry-run", "file://disk"];
+    let shown = lab.context.run(&args).expect_code(0).stdout;
+    for words in
+        ["would be mirrored to disk", "to fetch: 2 blobs", "already shipped: 0 blobs", "chunks: 1 of "]
+    {
+        assert!(shown.contains(words), "`{words}` in\n{shown}");
+    }
+    for words in ["blocked: 1 image by block (", "space: ", " free\n", "requests: "] {
+        assert!(shown.contains(words), "`{words}` in\n{shown}");
+    }
 }
 
 #[test]

@@ -152,6 +152,26 @@ fn charts_of_a_repository() {
 }
 
 #[test]
+fn a_plan_keeps_to_the_charts_that_there_were() {
+    let mut c = Charts::new();
+    c.lab.context = c.lab.context.env("SOURCE_DATE_EPOCH", "1700000000");
+    c.lab.configure_mirror(json!({ "helm": { "repositories": [{
+        "name": "team", "url": c.url(), "charts": [{ "name": "web" }],
+    }] } }));
+    let (disk, uid) = (c.lab.file("disk"), crate::lab::UID);
+    let args = ["plan", "-c", "isc.yaml", "-o", "plan.json", "--src-tls-verify=false", "--uid", uid, &disk];
+    c.lab.context.run(&args).expect_code(0);
+    c.lab.make_in("reference", &["--uid", uid]).expect(0);
+    // A newer version comes out, and the tag of the image moves.
+    let host = c.lab.source.host();
+    publish(&c.server, &[("web", "3.0.0", &chart("web", "3.0.0", &host, &[]))]);
+    c.lab.push(&image("other"), "team/web", "2.0.0");
+    c.lab.context.run(&["execute", "--plan", "plan.json", "--src-tls-verify=false"]).expect_code(0);
+    let made = |directory: &str| Chunks::of(&c.lab.path(directory), 1).bytes();
+    assert!(made("disk") == made("reference"));
+}
+
+#[test]
 fn nothing_is_shipped_twice() {
     let c = Charts::new();
     c.lab.configure_mirror(json!({ "helm": { "repositories": [{

@@ -59,6 +59,30 @@ fn fetched(lab: &Lab, image: &Image) -> Vec<usize> {
 }
 
 #[test]
+fn a_plan_that_content_speaks_against_is_not_kept_to() {
+    let lab = Lab::new();
+    let [plain_name, shell_name] = two(&lab);
+    let plan = |images: &[&str]| {
+        configure(&lab, images, &[deny_file()]);
+        let (disk, fixed) = (lab.file("disk"), "--src-tls-verify=false");
+        lab.context.run(&["plan", "-c", "isc.yaml", "-o", "plan.json", fixed, &disk]).expect_code(0);
+        lab.context.run(&["execute", "--plan", "plan.json", fixed])
+    };
+    // What only content shows is taken for granted, and is so here.
+    plan(&[&plain_name]).expect_code(0);
+    let audit = &Chunks::of(&lab.path("disk"), 1).index()["policies"][0];
+    assert_eq!((&audit["asked"], &audit["allowed"]), (&json!(1), &json!(1)));
+    let third = ImageBuilder::new().layer(&[("app", "third")]).build();
+    let third_name = lab.push(&third, "team/third", "v1");
+    let refused = plan(&[&plain_name, &third_name, &shell_name]);
+    assert_eq!(refused.code, 1, "{}", refused.snapshot());
+    let words = format!("`{shell_name}` is refused now");
+    assert!(refused.raw_stderr.contains(&words), "{}", refused.snapshot());
+    let left = crate::lab::names_in(&lab.path("disk"));
+    assert!(left.iter().all(|name| !name.starts_with("mirror_seq2")), "{left:?}");
+}
+
+#[test]
 fn content_is_judged_where_it_was_fetched() {
     let mut lab = Lab::new();
     let [plain_name, shell_name] = two(&lab);

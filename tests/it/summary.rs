@@ -25,7 +25,11 @@ fn show(lab: &Lab, name: &str, args: &[&str]) -> CommandOutput {
 #[test]
 fn two_sequences_from_end_to_end() {
     let mut lab = Lab::new();
-    lab.context = crate::lab::context().filter(r"\b\d+(\.\d+)? (B|KiB)\b", "[SIZE]");
+    lab.context = crate::lab::context()
+        .filter(r"\b\d+(\.\d+)? (B|KiB)\b", "[SIZE]")
+        .filter(r"\b\d+(\.\d+)? [KMGT]iB free\b", "[SIZE] free")
+        // What a registry cannot do is learned by requests that go side by side.
+        .filter(r"(requests: \S+) \d+", "$1 [COUNT]");
     let first = lab.push(&app(1), "team/one", "v1");
     let blocked = lab.push(&app(2), "team/redis", "v1");
     let entries = [json!({ "name": first }), json!({ "name": blocked })];

@@ -18,7 +18,7 @@ export function Chain({ sets, chosen, onChoose }) {
       <th scope="col" class="right">Images</th><th scope="col" class="right">As they were</th><th scope="col" class="right">Blocked</th>
     </tr></thead>
     <tbody>${sets.map((set) => html`<tr key=${set.index} class=${set === chosen ? 'chosen' : ''}>
-      <th scope="row">${onChoose && sets.length > 1
+      <th scope="row">${onChoose
         ? html`<button type="button" class="link" aria-pressed=${set === chosen ? 'true' : 'false'} onClick=${() => onChoose(set)}>${set.sequence}</button>`
         : set.sequence}</th>
       <td>${set.created.slice(0, 16).replace('T', ' ')}</td>

@@ -40,11 +40,13 @@ use error::CliError;
 
 fn main() -> ExitCode {
     memory::settle();
-    let cli = match Cli::try_parse() {
+    let Cli { mut command, mirror } = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let outcome = match &cli.command {
+    let outcome = match &mut command {
+        Some(Command::Plan(args)) => commands::plan::run(args),
+        Some(Command::Execute(args)) => commands::plan::execute(args),
         Some(Command::Version(args)) => commands::version::run(args),
         Some(Command::Apply(args)) => commands::apply::run(args),
         Some(Command::Clusters(args)) => commands::clusters::run(args),
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Some(Command::List(args)) => commands::list::run(args),
         Some(Command::Check(args)) => commands::check::run(args),
         Some(Command::Describe(args)) => commands::describe::run(args),
+        Some(Command::Report(args)) => commands::report::run(args),
         Some(Command::Browse(args)) => commands::browse::run(args),
         Some(Command::Lint(args)) => commands::lint::run(args),
         Some(Command::Key(args)) => commands::key::run(args),
@@ -59,7 +62,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => commands::serve::run(args),
         Some(Command::Delete(args)) => commands::delete::run(args),
         Some(Command::Debug(args)) => commands::debug::run(args),
-        None => commands::mirror::run(&cli.mirror),
+        None => commands::mirror::run(&mirror),
     };
     let outcome = outcome.and_then(|code| match output::terminal::failure() {
         // What was asked for is not all there.

@@ -23,6 +23,7 @@ use oc_mirror_plugin_host::{
     Grants, Host, HostSettings, LoadError, LoadErrorKind, PluginSpec, SettingsProblem,
 };
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::components::{self, Component, Finder};
 use crate::error::CliError;
@@ -42,6 +43,8 @@ pub(crate) struct Lent {
     pub guard: Option<Arc<Guard>>,
     /// Risks of updates that the user accepts.
     pub accept_risks: Vec<String>,
+    /// Whom update servers are told that asks.
+    pub client: Uuid,
     /// What fetches plugins.
     pub artifacts: PluginArtifacts,
     /// The file of the keys that count for plugins whose entry names none, if it is there.
@@ -82,6 +85,7 @@ pub(crate) async fn wishes(
         text,
         directory,
         accept_risks: &lent.accept_risks,
+        client: lent.client,
         http: &*lent.http,
         found,
     };
@@ -226,6 +230,7 @@ struct Loader<'a> {
     text: &'a str,
     directory: &'a Path,
     accept_risks: &'a [String],
+    client: Uuid,
     http: &'a dyn HttpFetch,
     /// The plugins of the user's, sources before policies.
     found: Vec<Found>,
@@ -240,7 +245,7 @@ impl Loader<'_> {
         let mut sources = Vec::new();
         if let Some(platform) = mirror.platform.as_ref().filter(|platform| !platform.asks_for_nothing()) {
             let servers = Servers::of(platform)?;
-            let settings = servers.settings(configuration.api, platform, self.accept_risks);
+            let settings = servers.settings(configuration.api, platform, self.accept_risks, self.client);
             sources
                 .push(self.source(builtin(self.host, releases::NAME, settings, &servers.grants())?).await?);
         }

@@ -66,13 +66,19 @@ impl Servers {
             .collect()
     }
 
-    /// Returns the settings.
-    pub(crate) fn settings(&self, api: ApiVersion, platform: &ReleasePlatform, risks: &[String]) -> Value {
+    /// Returns the settings. `client` is whom servers are told that asks: a number made at random.
+    pub(crate) fn settings(
+        &self,
+        api: ApiVersion,
+        platform: &ReleasePlatform,
+        risks: &[String],
+        client: Uuid,
+    ) -> Value {
         json!({
             "rules": rules(api),
             "platform": platform,
             "servers": { "ocp": self.ocp, "okd": self.okd, "graphData": self.graph_data },
-            "client": Uuid::new_v4().to_string(),
+            "client": client.to_string(),
             "acceptRisks": risks,
         })
     }

@@ -134,6 +134,7 @@ fn run() -> Run {
         retry: Retry::default(),
         on_error: OnError::Finish,
         image_timeout: None,
+        agreement: None,
         companions: CarryCompanions::None,
         resources: Default::default(),
         events: Arc::new(Silence),

@@ -9,6 +9,7 @@ use crate::audit::PolicyAudit;
 use crate::cluster_report::ClusterReport;
 use crate::deletion::DeletionReport;
 use crate::digest::Digest;
+use crate::forecast::Forecast;
 use crate::imageset::RefusedImage;
 use crate::request::Destination;
 
@@ -101,6 +102,9 @@ pub struct RunReport {
     pub unsigned: Vec<String>,
     /// Images that a policy refused.
     pub refused: Vec<RefusedImage>,
+    /// Of a dry run, what the run itself would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
     /// What each policy said, in the order of the configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PolicyAudit>,
@@ -164,6 +168,7 @@ impl RunReport {
             contents: Vec::new(),
             unsigned: Vec::new(),
             refused: Vec::new(),
+            forecast: None,
             policies: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),

@@ -9,7 +9,9 @@ mod clusters;
 mod delete;
 mod keys;
 mod lint;
+mod plan;
 mod plugin;
+mod report;
 mod resources;
 mod serve;
 
@@ -28,7 +30,9 @@ pub(crate) use clusters::{ClustersArgs, ClustersCommand, IncludeWhat, InspectArg
 pub(crate) use delete::DeleteArgs;
 pub(crate) use keys::{KeyArgs, KeyCommand, SignArgs, VerifyArgs};
 pub(crate) use lint::{Deny, LintArgs};
+pub(crate) use plan::{ExecuteArgs, Output, PlanRunArgs};
 pub(crate) use plugin::{PluginArgs, PluginCommand, PluginKind, PluginLanguage, PluginRunArgs};
+pub(crate) use report::{ReportArgs, ReportForm};
 pub(crate) use resources::ResourceArgs;
 pub(crate) use serve::ServeArgs;
 
@@ -57,6 +61,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write down what a run would do, for a person to approve and `execute` to do
+    Plan(Box<PlanRunArgs>),
+    /// Do what a plan says, exactly
+    Execute(Box<ExecuteArgs>),
     /// Print the version
     Version(VersionArgs),
     /// List what there is to mirror
@@ -67,6 +75,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Print what imagesets hold
     Describe(DescribeArgs),
+    /// List the images of imagesets for other programs, as JSON, SPDX or CycloneDX
+    Report(ReportArgs),
     /// Make keys that sign imagesets, and tell of them
     Key(KeyArgs),
     /// Make plugins, look into them, and test them
@@ -245,9 +255,9 @@ pub(crate) struct MirrorArgs {
     #[arg(long, value_name = "DURATION")]
     pub image_timeout: Option<String>,
 
-    /// How to print the result
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    pub output: Format,
+    /// How to print the result: text, json or yaml; or a file to write it to, whose name ends in .json or .yaml
+    #[arg(short, long, value_name = "FORMAT|FILE", default_value = "text")]
+    pub output: Output,
 
     /// How to tell how far it has come
     #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressMode::Auto)]
@@ -415,6 +425,8 @@ pub(crate) enum SchemaKind {
     Clusters,
     /// ClusterPlan, as `clusters plan` prints it
     ClusterPlan,
+    /// MirrorPlan, as `plan` writes it
+    Plan,
     /// A line of what --progress json writes
     Progress,
 }

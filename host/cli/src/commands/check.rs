@@ -174,6 +174,7 @@ pub(super) fn settings(
         dry_run: true,
         on_error: OnError::Finish,
         image_timeout: None,
+        agreement: None,
         companions: CarryCompanions::All,
         parallelism: Parallelism::default(),
         retry: Retry { times: retry_times, delay: delay.filter(|delay| !delay.is_zero()) },

@@ -301,6 +301,7 @@ fn settings(args: &DeleteArgs, progress: &Progress) -> Result<Run, CliError> {
         dry_run: args.dry_run,
         on_error: OnError::Finish,
         image_timeout: None,
+        agreement: None,
         companions: CarryCompanions::All,
         parallelism: Parallelism { images: args.parallel_images.into(), ..Parallelism::default() },
         retry: Retry { times: args.retry_times, delay: delay.filter(|delay| !delay.is_zero()) },

@@ -12,6 +12,7 @@ use oc_mirror_engine::workflow::from_disk::Destination;
 use oc_mirror_engine::workflow::images::Origins;
 use oc_mirror_engine::workflow::imagesets::Imagesets;
 use oc_mirror_engine::workflow::network::Network;
+use oc_mirror_engine::workflow::recording::{remembered, remembered_http};
 use oc_mirror_engine::workflow::stock::Stock;
 use oc_mirror_engine::workflow::to_disk::{ChunkLimit, ToDisk, mirror_to_disk};
 use oc_mirror_engine::workflow::{
@@ -26,8 +27,9 @@ use oc_mirror_model::report::{Failure, RunReport, Workflow, exit};
 use oc_mirror_model::size::{InvalidSize, Size};
 use uuid::Uuid;
 
+use super::plan::{self, Around, Kept, Planning};
 use crate::applying::Applying;
-use crate::args::{self, Format, MirrorArgs};
+use crate::args::{self, Format, MirrorArgs, Output};
 use crate::error::CliError;
 use crate::metrics::Metrics;
 use crate::output;
@@ -83,10 +85,15 @@ pub(crate) struct Configured {
 
 /// Runs the workflow that the arguments ask for.
 pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
+    run_with(args, None)
+}
+
+/// The same, with a plan that is made of it, or that it is held to.
+pub(super) fn run_with(args: &MirrorArgs, planning: Option<Planning>) -> Result<u8, CliError> {
     let progress = Progress::start(args.progress, args.quiet);
     let metrics =
         args.metrics_file.as_deref().map(|file| Metrics::start(file, progress.look())).transpose()?;
-    let outcome = mirror(args, progress, metrics.as_ref());
+    let outcome = mirror(args, planning, progress, metrics.as_ref());
     if let Some(metrics) = metrics {
         let code = outcome.as_ref().map_or_else(CliError::exit_code, |code| *code);
         if let Err(error) = metrics.finish(code) {
@@ -96,16 +103,37 @@ pub(crate) fn run(args: &MirrorArgs) -> Result<u8, CliError> {
     outcome
 }
 
-fn mirror(args: &MirrorArgs, progress: Progress, metrics: Option<&Metrics>) -> Result<u8, CliError> {
-    let (way, workspace) = way(args)?;
-    let applying = applying(args, &way)?;
-    let configured = args.config.as_deref().map(|path| configuration(path, args.quiet)).transpose()?;
+fn mirror(
+    args: &MirrorArgs,
+    planning: Option<Planning>,
+    progress: Progress,
+    metrics: Option<&Metrics>,
+) -> Result<u8, CliError> {
+    let (agreement, kept) = planning.map(|planning| (planning.agreement, planning.kept)).unzip();
+    let kept = kept.flatten();
+    // A plan is what a dry run finds out.
+    let taking = agreement.clone().filter(|_| kept.is_none());
+    let dry_run = args.dry_run || taking.is_some();
+    let (way, workspace) = way(args, kept.is_some())?;
+    let applying = applying(args, &way, dry_run)?;
+    let (configured, pinned) = match kept {
+        Some(Kept { configured, created, uid }) => (configured, Some((created, uid))),
+        None => (args.config.as_deref().map(|path| configuration(path, args.quiet)).transpose()?, None),
+    };
     let workspace = workspace_of(args, workspace, configured.as_ref())?;
     note_accepted(args);
     let trusted = keys::trusted(&args.verify, Some(&workspace))?;
     let workspace = Workspace::open(&workspace)?;
     logging::start(workspace.dir(), &args.log)?;
-    let run = settings(args, progress.events(), trusted)?;
+    let mut run = Run { dry_run, agreement, ..settings(args, progress.events(), trusted)? };
+    if let Some((created, uid)) = pinned {
+        run = Run { created, created_is_fixed: true, new_uid: uid, ..run };
+    }
+    let around = taking.as_ref().map(|_| Around {
+        args,
+        configuration: configured.as_ref().map(|c| (c.path.clone(), c.written.clone())),
+        created: run.created.clone(),
+    });
     let network = network::open(&args.network, &run)?;
     if let Some(metrics) = metrics {
         metrics.of(way.workflow().as_str(), &network);
@@ -119,19 +147,26 @@ fn mirror(args: &MirrorArgs, progress: Progress, metrics: Option<&Metrics>) -> R
         }
     };
     let runtime = super::runtime()?;
-    let executing = execute(args, &way, configured, &workspace, (run, network), &progress);
+    let executing = execute(args, &way, configured, &workspace, (run, network.clone()), &progress);
     let mut report = match runtime.block_on(executing) {
         Ok(report) => report,
         Err(error) => {
             // Whatever is still at work on the disk can be cut off at any point, and nobody wants to wait for it.
             runtime.shutdown_background();
             // The result of an earlier run must not be taken for that of this one.
-            let kept = workspace.keep_report(&failed(way.workflow(), args.dry_run, &error));
+            let kept = workspace.keep_report(&failed(way.workflow(), dry_run, &error));
             return Err(kept.map_or_else(CliError::from, |()| error));
         }
     };
     // Clusters are told by themselves, and questions may be asked.
     progress.finish();
+    if let Some(forecast) = &mut report.forecast {
+        // What was asked to find all of this out, the run itself asks again.
+        for (registry, stats) in network.traffic() {
+            *forecast.requests.entry(registry.to_string()).or_default() += stats.requests;
+        }
+        forecast.requests.retain(|_, requests| *requests > 0);
+    }
     workspace.keep_report(&report)?;
     if let (Some(applying), Way::FromDisk { targets, .. } | Way::Direct { targets }) = (applying, &way)
         && let [target] = targets.as_slice()
@@ -142,17 +177,30 @@ fn mirror(args: &MirrorArgs, progress: Progress, metrics: Option<&Metrics>) -> R
     if let Some(metrics) = metrics {
         metrics.note(&report);
     }
-    match args.output {
+    match args.output.printed() {
         Format::Text if !args.quiet => {
             output::report(&report);
             cluster_output::print_results(&report.clusters);
         }
         Format::Text => {}
+        // The data is the plan.
+        _ if around.is_some() => {}
         // Asked for as data, the result is no chatter that --quiet would silence.
         format => output::data(format, &report)?,
     }
     output::failures(&report);
     cluster_output::failures(&report.clusters);
+    match (around, taking, &args.output) {
+        (Some(around), Some(agreement), _) if report.failures.is_empty() => {
+            plan::hand_out(around, &agreement, &report)?;
+        }
+        // What cannot be had cannot be planned; that was told.
+        (Some(_), ..) => {}
+        (None, _, Output::File(file, format)) => {
+            super::report::write(file, output::text(*format, &report)?.as_bytes())?
+        }
+        (None, _, Output::Print(_)) => {}
+    }
     tell(ProgressEvent::Result { path: workspace.last_result().display().to_string() });
     Ok(report.exit_code())
 }
@@ -171,7 +219,7 @@ fn failed(workflow: Workflow, dry_run: bool, error: &CliError) -> RunReport {
 }
 
 /// Finds the clusters that are told in the end, and what is wrong with them before anything is moved.
-fn applying(args: &MirrorArgs, way: &Way) -> Result<Option<Applying>, CliError> {
+fn applying(args: &MirrorArgs, way: &Way, dry_run: bool) -> Result<Option<Applying>, CliError> {
     if !args.apply {
         return match args.apply_options.given() {
             Some(given) => Err(CliError::new(format!("{given} for telling clusters"))
@@ -190,7 +238,7 @@ fn applying(args: &MirrorArgs, way: &Way) -> Result<Option<Applying>, CliError> 
             "publish without it, then use `oc-mirror apply --workspace file://DIR --target docker://HOST`",
         ));
     }
-    if args.dry_run {
+    if dry_run {
         return Err(CliError::new("--dry-run publishes nothing that clusters could be told of").hint(
             "leave out --apply; `oc-mirror apply --dry-run` shows what would change with the resources of a workspace",
         ));
@@ -229,6 +277,7 @@ async fn execute(
                 let to = to_disk(args, dir, None, &configured)?;
                 let stock = given.stock(from.as_ref(), &mut configured).await?;
                 let origins = stock::origins(stock.as_ref(), &network, args.online);
+                let origins = as_planned(origins, &run, workspace)?;
                 let wishes = wishes(args, &run, configured, (&network, &origins), workspace, stock).await?;
                 Ok(mirror_to_disk(&run, &wishes, origins, workspace, &to).await?)
             }
@@ -239,6 +288,7 @@ async fn execute(
                 let to = to_disk(args, &workspace.outgoing(), Some(bucket), &configured)?;
                 let stock = given.stock(from.as_ref(), &mut configured).await?;
                 let origins = stock::origins(stock.as_ref(), &network, args.online);
+                let origins = as_planned(origins, &run, workspace)?;
                 let wishes = wishes(args, &run, configured, (&network, &origins), workspace, stock).await?;
                 Ok(mirror_to_disk(&run, &wishes, origins, workspace, &to).await?)
             }
@@ -253,9 +303,9 @@ async fn execute(
             Way::Direct { targets } => {
                 let configured = configured.ok_or_else(no_configuration)?;
                 let destinations = destinations(args, &network, targets)?;
-                let origins: Arc<dyn Origins> = network.clone();
+                let origins = as_planned(network.clone(), &run, workspace)?;
                 let wishes = wishes(args, &run, configured, (&network, &origins), workspace, None).await?;
-                Ok(direct::mirror_to_mirror(&run, &wishes, network.clone(), workspace, &destinations).await?)
+                Ok(direct::mirror_to_mirror(&run, &wishes, origins, workspace, &destinations).await?)
             }
         }
     };
@@ -266,6 +316,19 @@ async fn execute(
             Err(error.hint("nothing was committed; the same command goes on where this one stopped"))
         }
     }
+}
+
+/// Returns where images are found, as a plan says, or noting what one has to say.
+fn as_planned(
+    origins: Arc<dyn Origins>,
+    run: &Run,
+    workspace: &Workspace,
+) -> Result<Arc<dyn Origins>, CliError> {
+    let Some(agreement) = &run.agreement else { return Ok(origins) };
+    let scratch = workspace.scratch_path().map_err(|error| {
+        CliError::caused(format!("the workspace `{}` cannot be used", workspace.dir().display()), &error)
+    })?;
+    Ok(remembered(origins, agreement.answers(), &scratch))
 }
 
 fn no_configuration() -> CliError {
@@ -302,6 +365,10 @@ async fn wishes(
     let credentials = helm_repositories::credentials(configured.configuration.mirror.helm.as_ref())?;
     let http = network.fetch(credentials).map_err(|error| CliError::from_error(&error))?;
     let http = stock::http(stock.as_ref(), http, args.online);
+    let http = match &run.agreement {
+        Some(agreement) => remembered_http(http, agreement.answers()),
+        None => http,
+    };
     let ignore = args.ignore_release_signature;
     let signatures = signatures::open(ignore, run, http.clone(), network, Some(workspace), stock)?;
     let guard = signatures::guard(&args.guard, http.clone())?;
@@ -311,6 +378,7 @@ async fn wishes(
         signatures,
         guard,
         accept_risks: args.accept_risks.clone(),
+        client: run.agreement.as_ref().map_or_else(Uuid::new_v4, |agreement| agreement.client()),
         artifacts: components::artifacts(origins.clone(), cache, run.retry, run.events.clone()),
         publishers: trusted_publishers_in(workspace.dir()),
         quiet: args.quiet,
@@ -354,7 +422,8 @@ fn nested(args: &MirrorArgs) -> Option<usize> {
 }
 
 /// Decides which way to go, and where the workspace is unless the user says.
-fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
+fn way(args: &MirrorArgs, has_configuration: bool) -> Result<(Way, Option<PathBuf>), CliError> {
+    let has_configuration = has_configuration || args.config.is_some();
     const FORMS: &str = "a destination is file://DIR, s3://BUCKET[/PREFIX] or docker://HOST[:PORT][/PREFIX]; see oc-mirror --help";
     let destination =
         args.destinations.first().ok_or_else(|| CliError::new("no destination is given").hint(FORMS))?;
@@ -372,12 +441,17 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
     check_keys(args, is_bucket || destination.starts_with("file://"))?;
     if is_bucket {
         let bucket = destination.parse().map_err(|e: InvalidBucket| CliError::from_error(&e).hint(FORMS))?;
-        let from = source_of(args, |from| matches!(from, From::Bucket(from) if *from == bucket))?;
+        let from =
+            source_of(args, has_configuration, |from| matches!(from, From::Bucket(from) if *from == bucket))?;
         return Ok((Way::ToBucket { bucket, from }, None));
     }
     if let Some(dir) = destination.strip_prefix("file://") {
         let dir = directory(dir, destination)?;
-        let from = source_of(args, |from| matches!(from, From::Path(from) if is_same_place(from, &dir)))?;
+        let from = source_of(
+            args,
+            has_configuration,
+            |from| matches!(from, From::Path(from) if is_same_place(from, &dir)),
+        )?;
         return Ok((Way::ToDisk { dir: dir.clone(), from }, Some(dir)));
     }
     let targets = targets(&args.destinations, FORMS)?;
@@ -410,7 +484,7 @@ fn way(args: &MirrorArgs) -> Result<(Way, Option<PathBuf>), CliError> {
             let home = if from.is_file() { from.parent().map(Path::to_owned) } else { Some(from.clone()) };
             Ok((Way::FromDisk { from: From::Path(from), targets }, home))
         }
-        None if args.config.is_none() => {
+        None if !has_configuration => {
             Err(CliError::new("it is not said what to publish")
                 .hint("name imagesets with --from file://DIR, or a configuration with --config FILE and --workspace file://DIR"))
         }
@@ -457,9 +531,13 @@ fn targets(destinations: &[String], forms: &str) -> Result<Vec<Target>, CliError
 }
 
 /// Reads what an imageset is made of instead of what registries have, which is not where it is to be itself.
-fn source_of(args: &MirrorArgs, is_same: impl Fn(&From) -> bool) -> Result<Option<From>, CliError> {
+fn source_of(
+    args: &MirrorArgs,
+    has_configuration: bool,
+    is_same: impl Fn(&From) -> bool,
+) -> Result<Option<From>, CliError> {
     let Some(from) = &args.from else { return Ok(None) };
-    if args.config.is_none() {
+    if !has_configuration {
         return Err(CliError::new("it is not said what to take from there").hint(
             "name a configuration with --config FILE, or a registry to publish to instead of `file://`",
         ));
@@ -573,7 +651,11 @@ fn note_accepted(args: &MirrorArgs) {
 }
 
 pub(crate) fn configuration(path: &Path, quiet: bool) -> Result<Configured, CliError> {
-    let written = environment::read(path, "the configuration")?;
+    parsed(environment::read(path, "the configuration")?, path, quiet)
+}
+
+/// Reads the text of a configuration that was at `path`.
+pub(super) fn parsed(written: Vec<u8>, path: &Path, quiet: bool) -> Result<Configured, CliError> {
     let shown = path.display().to_string();
     let text = std::str::from_utf8(&written).map_err(|error| {
         CliError::caused(format!("the configuration `{shown}` is not text"), &error).hint("save it as UTF-8")
@@ -642,7 +724,7 @@ fn settings(args: &MirrorArgs, events: SharedEvents, trusted: TrustedKeys) -> Re
     }
     let created = environment::created()?;
     Ok(Run {
-        program: concat!("oc-mirror ", env!("CARGO_PKG_VERSION")).to_owned(),
+        program: plan::PROGRAM.to_owned(),
         created: created.text,
         created_is_fixed: created.is_fixed,
         new_uid: args.uid.unwrap_or_else(Uuid::new_v4),
@@ -676,5 +758,6 @@ fn settings(args: &MirrorArgs, events: SharedEvents, trusted: TrustedKeys) -> Re
         },
         events,
         cancelled: Arc::new(AtomicBool::new(false)),
+        agreement: None,
     })
 }

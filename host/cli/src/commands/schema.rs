@@ -2,7 +2,7 @@
 
 use oc_mirror_model::clusters;
 use oc_mirror_model::config::{DocumentKind, schema};
-use oc_mirror_model::progress;
+use oc_mirror_model::{mirror_plan, progress};
 
 use crate::args::{SchemaArgs, SchemaKind};
 use crate::error::CliError;
@@ -16,6 +16,7 @@ pub(crate) fn run(args: &SchemaArgs) -> Result<u8, CliError> {
         SchemaKind::Delete => schema(DocumentKind::Delete),
         SchemaKind::Clusters => clusters::inventory_schema(),
         SchemaKind::ClusterPlan => clusters::plan_schema(),
+        SchemaKind::Plan => mirror_plan::schema(),
         SchemaKind::Progress => progress::schema(),
     };
     output::line(&serde_json::to_string_pretty(&schema).expect("a JSON value serialises"));

@@ -48,13 +48,18 @@ pub(crate) fn said(text: &str) {
 
 /// Prints a value for programs: as YAML where that is asked for, else as JSON.
 pub(crate) fn data(format: Format, value: &impl Serialize) -> Result<(), CliError> {
+    line(text(format, value)?.trim_end());
+    Ok(())
+}
+
+/// Writes a value for programs, with a line break at its end: as YAML where that is asked for, else as JSON.
+pub(crate) fn text(format: Format, value: &impl Serialize) -> Result<String, CliError> {
     let text = match format {
         Format::Yaml => serde_saphyr::to_string(value)
             .map_err(|error| CliError::caused("the answer cannot be written as YAML", &error))?,
         Format::Json | Format::Text => serde_json::to_string_pretty(value).expect("plain data serialises"),
     };
-    line(text.trim_end());
-    Ok(())
+    Ok(format!("{}\n", text.trim_end()))
 }
 
 /// Prints a line of data.

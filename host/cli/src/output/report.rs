@@ -1,6 +1,7 @@
 //! What became of a run, for people.
 
 use oc_mirror_model::deletion::{DeletedImage, DeletionReport, Outcome};
+use oc_mirror_model::forecast::{Amount, Forecast};
 use oc_mirror_model::report::{ContentReport, RunReport, TargetReport, Totals, Workflow};
 
 use super::{clean, columns, line, size};
@@ -68,6 +69,9 @@ pub(crate) fn report(report: &RunReport) {
             ));
         }
     }
+    if let Some(expected) = &report.forecast {
+        forecast(expected, report.workflow).iter().for_each(|text| line(text));
+    }
     let totals = &report.totals;
     let sent = report.workflow != Workflow::MirrorToDisk && !report.dry_run;
     if sent && *totals != Totals::default() {
@@ -103,6 +107,63 @@ pub(crate) fn report(report: &RunReport) {
         texts.iter().take(MOST_NAMED).for_each(|text| line(&format!("{what}: {}", clean(text))));
         more(texts.len(), what);
     }
+}
+
+/// Says what a run would move, need and ask for.
+fn forecast(forecast: &Forecast, workflow: Workflow) -> Vec<String> {
+    let amount = |amount: &Amount| match amount.blobs {
+        1 => format!("1 blob, {}", size(amount.bytes)),
+        count => format!("{count} blobs, {}", size(amount.bytes)),
+    };
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    if workflow != Workflow::DiskToMirror {
+        let from: Vec<String> = forecast
+            .fetch_from
+            .iter()
+            .take(MOST_NAMED)
+            .map(|(place, part)| format!("{} {}", clean(place), size(part.bytes)))
+            .collect();
+        let from = if from.is_empty() { String::new() } else { format!(" ({})", from.join(", ")) };
+        rows.push(("to fetch", format!("{}{from}", amount(&forecast.fetch))));
+        if forecast.at_hand.blobs > 0 {
+            rows.push(("at hand", amount(&forecast.at_hand)));
+        }
+    }
+    if workflow == Workflow::MirrorToDisk {
+        rows.push(("already shipped", amount(&forecast.shipped)));
+    } else {
+        rows.push(("to send", amount(&forecast.send)));
+        rows.push(("at the target", amount(&forecast.at_target)));
+    }
+    for blocked in &forecast.blocked {
+        let images = match blocked.images {
+            1 => "1 image".to_owned(),
+            count => format!("{count} images"),
+        };
+        rows.push(("blocked", format!("{images} by {} ({})", blocked.policy, blocked.code)));
+    }
+    match forecast.chunks.as_slice() {
+        [] => {}
+        [only] => rows.push(("chunks", format!("1 of {}", size(*only)))),
+        several => {
+            let largest = several.iter().max().copied().unwrap_or_default();
+            rows.push(("chunks", format!("{}, the largest of {}", several.len(), size(largest))));
+        }
+    }
+    for room in &forecast.space {
+        let free = format!("{} needed in {}, {} free", size(room.needed), room.path, size(room.available));
+        rows.push(("space", free));
+    }
+    let requests: Vec<String> = forecast
+        .requests
+        .iter()
+        .take(MOST_NAMED)
+        .map(|(registry, count)| format!("{} {count}", clean(registry)))
+        .collect();
+    if !requests.is_empty() {
+        rows.push(("requests", requests.join(", ")));
+    }
+    rows.into_iter().map(|(name, text)| format!("{name}: {text}")).collect()
 }
 
 /// Says how many others there are of what is shown in part.
@@ -295,6 +356,33 @@ mod tests {
         ];
         assert_eq!(contents(&groups), expected);
         assert!(contents(&groups[..1]).is_empty());
+    }
+
+    #[test]
+    fn what_would_be_done_is_told() {
+        let expected = Forecast {
+            fetch: Amount { blobs: 2, bytes: 3 << 20 },
+            fetch_from: [("quay.io".to_owned(), Amount { blobs: 2, bytes: 3 << 20 })].into(),
+            shipped: Amount { blobs: 1, bytes: 10 },
+            blocked: vec![oc_mirror_model::forecast::Blocked {
+                policy: "block".to_owned(),
+                code: "block.name".to_owned(),
+                images: 3,
+            }],
+            chunks: vec![1 << 20, 2 << 20],
+            requests: [("quay.io".to_owned(), 14)].into(),
+            ..Forecast::default()
+        };
+        let lines = [
+            "to fetch: 2 blobs, 3.0 MiB (quay.io 3.0 MiB)",
+            "already shipped: 1 blob, 10 B",
+            "blocked: 3 images by block (block.name)",
+            "chunks: 2, the largest of 2.0 MiB",
+            "requests: quay.io 14",
+        ];
+        assert_eq!(forecast(&expected, Workflow::MirrorToDisk), lines);
+        let sent = forecast(&expected, Workflow::DiskToMirror);
+        assert_eq!(&sent[..2], ["to send: 0 blobs, 0 B", "at the target: 0 blobs, 0 B"]);
     }
 
     #[test]

@@ -26,8 +26,9 @@ pub use documents::layout_documents;
 pub use error::{ArchiveError, ArchiveErrorKind, ChunkProblem};
 pub use files::{ImagesetChunks, ImagesetFiles, find_imagesets, group_chunks, remove};
 pub use keys::{KeyError, KeyFile, PublicKey, SigningKey, SigningKeys, TrustedKeys};
-pub use prepare::{interrupted, room_needed};
+pub use prepare::{chunk_sizes, interrupted, room_needed};
 pub use reader::Reader;
+pub use salvage::left_in;
 pub use writer::Writer;
 
 #[cfg(test)]

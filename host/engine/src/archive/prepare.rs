@@ -117,8 +117,13 @@ pub fn room_needed(dir: &Path, index: &Index) -> Result<u64, ArchiveError> {
 
 /// Returns the bytes of all chunks of an imageset.
 fn length_of(index: &Index) -> u64 {
+    chunk_sizes(index).into_iter().fold(0, u64::saturating_add)
+}
+
+/// Returns the bytes of each chunk of an imageset.
+pub fn chunk_sizes(index: &Index) -> Vec<u64> {
     let first = first_lens(index, index.len_bytes());
-    first.iter().zip(&index.chunks).fold(0, |sum: u64, (first, chunk)| sum.saturating_add(first + chunk.size))
+    first.iter().zip(&index.chunks).map(|(first, chunk)| first.saturating_add(chunk.size)).collect()
 }
 
 /// What bears the final names of this sequence.

@@ -327,6 +327,10 @@ impl ContentRead for Reader {
         format!("imageset {}", self.inner.index.sequence)
     }
 
+    fn is_at_hand(&self, blob: &Descriptor) -> bool {
+        self.holds(&blob.digest)
+    }
+
     async fn manifest(
         &self,
         repository: &Repository,

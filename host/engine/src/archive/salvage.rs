@@ -9,7 +9,7 @@
 //! was copied as soon as the copy is durable. A file system that cannot give back parts of a file has to have room for both; if
 //! it has not, what was left is removed, and fetched again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -343,6 +343,20 @@ impl Set {
         }
         Ok(true)
     }
+}
+
+/// Returns what runs that did not seal their imagesets have finished in a directory, as far as their journals say so. Nothing
+/// is changed.
+pub fn left_in(dir: &Path) -> Result<HashSet<Digest>, ArchiveError> {
+    let mut left = HashSet::new();
+    if !dir.is_dir() {
+        return Ok(left);
+    }
+    let unsealed = journals_in(dir)?.into_iter().map(|(sequence, _)| (sequence, dir.to_owned()));
+    for (sequence, dir) in unsealed.chain(left_dirs(dir)?) {
+        left.extend(Set::open(&dir, sequence)?.into_iter().flat_map(|set| set.there.into_keys()));
+    }
+    Ok(left)
 }
 
 /// Removes all that was set aside in a directory.

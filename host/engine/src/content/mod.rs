@@ -75,6 +75,11 @@ pub trait ContentRead: Send + Sync {
         None
     }
 
+    /// Answers whether reading a blob takes nothing from any network, as far as that is known without looking for long.
+    fn is_at_hand(&self, _blob: &Descriptor) -> bool {
+        false
+    }
+
     /// Lists tags of a repository, at most so many; nothing where that takes more than asking one place.
     async fn some_tags(
         &self,

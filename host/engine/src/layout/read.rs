@@ -65,6 +65,10 @@ impl ContentRead for Layout {
         .await
     }
 
+    fn is_at_hand(&self, blob: &Descriptor) -> bool {
+        self.inner.blob_file(&blob.digest).is_ok_and(|file| file.is_some())
+    }
+
     async fn find(
         &self,
         repository: &Repository,

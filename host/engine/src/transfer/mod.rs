@@ -1,11 +1,12 @@
 //! Moves content: [`publish`] puts images into a registry, [`shared`] into several that read once, [`fetch`] brings
-//! blobs into an imageset.
+//! blobs into an imageset; [`imagined`] moves nothing and finds out what would be.
 //!
 //! This room sees the traits of [`crate::content`] only, so registry to imageset, imageset to registry and
 //! registry to registry are the same code.
 
 pub mod fetch;
 mod image_time;
+pub mod imagined;
 mod known;
 pub mod publish;
 mod referrers;

@@ -17,8 +17,10 @@ use super::charts;
 use super::companions::of_image;
 use super::contents::contents;
 use super::deletion;
+use super::forecast::{self, Rehearsal};
 use super::from_disk::{Destination, add_totals, note_reads};
 use super::images::{Origin, Origins, RunImages};
+use super::judge::expected;
 use super::on_error::{do_without, published_without, quarantined};
 use super::origins::Sources;
 use super::prepare::{Prepared, Request, Without, file_records, image_reports};
@@ -32,8 +34,9 @@ use crate::content::{BlobStream, ContentError, ContentRead};
 use crate::metadata::Stored;
 use crate::plan::imageset::{Extras, advance, is_unchanged};
 use crate::plan::names::Names;
-use crate::report::Event;
+use crate::report::{Event, Silence};
 use crate::transfer::ImageTime;
+use crate::transfer::imagined::{Asked, Unread};
 use crate::transfer::publish::{Place, PublishImage, Publisher, Supply};
 use crate::transfer::shared::{Seat, Sharing};
 
@@ -59,11 +62,20 @@ pub async fn mirror_to_mirror(
     let uid = workspace.uid().await?.unwrap_or(run.new_uid);
     let (chain, local) = workspace.load_record(uid).await?;
     report.uid = Some(uid);
+    if let Some(agreement) = &run.agreement {
+        // What was copied has no identity by which it could be known to be what the plan made.
+        agreement.begin(&chain)?;
+    }
     let targets = Targets::of(destinations);
     let mut sites: Vec<Site> =
         join_all(targets.destinations.iter().map(|d| Site::open(d, run, &chain))).await;
     if sites.iter().all(|site| site.outcome.is_err()) {
         return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
+    }
+    if let Some(agreement) = &run.agreement {
+        for site in sites.iter().filter(|site| site.outcome.is_ok()) {
+            agreement.at_target(&site.destination.target, site.chain(), Vec::new())?;
+        }
     }
 
     let scratch = workspace.scratch()?;
@@ -91,10 +103,17 @@ pub async fn mirror_to_mirror(
         prepared.note_mirrors(&mut report.images);
         if run.dry_run {
             request.note_unasked(&mut report);
+            if let Some(agreement) = &run.agreement {
+                let mut planned = index(run, &chain, &prepared, &report);
+                // What policies say of content is not known yet; of a plan it is taken to be nothing.
+                planned.policies = expected(&wishes.policies, &report.policies, prepared.subjects.len());
+                agreement.settle(Some(&planned))?;
+                agreement.note_resolved(&(wishes.pinned)(&prepared.entries, &prepared.plugin_state));
+            }
+            let asked = Arc::new(Asked::default());
             for site in sites.iter_mut() {
+                site.rehearse(run, workspace, &prepared, &asked).await?;
                 let Ok(own) = &mut site.outcome else { continue };
-                let name = format!("{}/mapping.txt", site.destination.kept_in("dry-run"));
-                workspace.write(&name, site.destination.mapping(&prepared.entries).as_bytes())?;
                 own.imagesets.push(line(chain.sequence() + 1, "planned"));
                 if run.prune && report.failures.is_empty() {
                     let index = index(run, &chain, &prepared, &report);
@@ -103,6 +122,12 @@ pub async fn mirror_to_mirror(
                     deletion::prune(run, &site.destination, workspace, &after, own).await?;
                 }
             }
+            let mut forecast = forecast::of_copy(&asked);
+            forecast.block(&report.refused);
+            let blobs = prepared.entries.iter().map(|image| image.blobs.len()).sum::<usize>();
+            let need = Need::of_workspace(workspace.dir(), prepared.entries.len(), blobs + chain.blobs.len());
+            forecast.space = space::rooms(&[need])?;
+            report.forecast = Some(forecast);
             return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
         }
         if run.on_error == OnError::Stop && !report.failures.is_empty() {
@@ -113,6 +138,12 @@ pub async fn mirror_to_mirror(
             if !request.judge_content(&mut prepared, &mut without, &mut report).await {
                 continue;
             }
+        }
+        if run.keeps_plan() {
+            if !report.failures.is_empty() {
+                return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
+            }
+            run.settle(Some(&index(run, &chain, &prepared, &report)))?;
         }
         let blobs = prepared.entries.iter().map(|image| image.blobs.len()).sum::<usize>() + chain.blobs.len();
         space::check(&[Need::of_workspace(workspace.dir(), prepared.entries.len(), blobs)])?;
@@ -219,6 +250,37 @@ impl Site {
         let moved = own.totals.blobs + own.totals.mounted_blobs + own.totals.manifests;
         let entries = placed(&index.images, &self.destination);
         moved == 0 && last.is_some() && is_unchanged(&entries, &file_records(prepared), last)
+    }
+
+    /// Finds out what would be copied there, of which nothing is.
+    async fn rehearse(
+        &mut self,
+        run: &Run,
+        workspace: &Workspace,
+        prepared: &Prepared,
+        asked: &Arc<Asked>,
+    ) -> Result<(), WorkflowError> {
+        let Ok(own) = &mut self.outcome else { return Ok(()) };
+        let mut rehearsal = Rehearsal::at(&self.destination);
+        let supply = FromOrigins { sources: prepared.sources.clone(), images: prepared.images.clone() };
+        let supply = Arc::new(Unread::new(Arc::new(supply), asked.clone()));
+        let chain = self.remote.as_ref().map(|r| &r.chain);
+        let known = self.destination.known(chain);
+        let (endpoint, parallelism) = (rehearsal.destination.endpoint.clone(), run.parallelism);
+        // What happens in thought is no step of the run.
+        let publisher = Publisher::new(endpoint, supply, known, parallelism, run.retry, Arc::new(Silence))
+            .stopping(run.on_error == OnError::Stop);
+        let is_doubtful = workspace.was_cut_off(&self.destination.target);
+        let publisher = if is_doubtful { publisher } else { publisher.trusting_the_record() };
+        let items = Some(prepared.entries.len() as u64);
+        run.events.event(Event::Phase { name: "asking the target", items, bytes: None });
+        let failures = publish(&publisher, &rehearsal.destination, &prepared.entries, &[]).await;
+        own.failures.extend(failures);
+        add_totals(&mut own.totals, publisher.totals());
+        rehearsal.note(&prepared.entries);
+        rehearsal.keep_mapping(workspace, &prepared.entries)?;
+        own.forecast = Some(rehearsal.forecast());
+        Ok(())
     }
 
     async fn copy(&mut self, run: &Run, workspace: &Workspace, prepared: &Prepared, supply: Arc<dyn Supply>) {
@@ -424,7 +486,7 @@ fn index(run: &Run, chain: &Chain, prepared: &Prepared, report: &RunReport) -> I
         sequence: chain.sequence() + 1,
         base: chain.sequence(),
         previous: None,
-        created: run.created.clone(),
+        created: created(run),
         created_by: run.program.clone(),
         chunks: Vec::new(),
         entries: Vec::new(),
@@ -437,6 +499,12 @@ fn index(run: &Run, chain: &Chain, prepared: &Prepared, report: &RunReport) -> I
         signed_by: Vec::new(),
         quarantined: quarantined(report),
     }
+}
+
+/// Returns the time of the sequence: that of the plan, where there is one.
+fn created(run: &Run) -> String {
+    let planned = run.agreement.as_ref().and_then(|agreement| agreement.created());
+    planned.map_or_else(|| run.created.clone(), str::to_owned)
 }
 
 fn line(sequence: u64, outcome: &str) -> ImagesetReport {

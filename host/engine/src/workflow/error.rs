@@ -1,11 +1,13 @@
 //! [`WorkflowError`]: why a run could not be done, with a hint and an exit code.
 
+use oc_mirror_model::mirror_plan::Standing;
 use oc_mirror_model::reference::InvalidReference;
 use oc_mirror_model::report::exit;
 use oc_mirror_model::sequence::Refusal;
 use uuid::Uuid;
 
 use super::preflight::Unfit;
+use super::recording::NoLongerThere;
 use super::stock::NotInStock;
 use super::to_disk::ChunkLimit;
 use crate::archive::ArchiveError;
@@ -66,6 +68,38 @@ pub enum WorkflowErrorKind {
         since: u64,
         /// What there is.
         last: u64,
+    },
+    /// The chain is not where a plan builds on it.
+    #[error("the plan builds on {}, and the workspace {}", told(planned), moved(planned, found))]
+    ChainMovedOn {
+        /// Where the plan has it.
+        planned: Box<Standing>,
+        /// Where it is.
+        found: Box<Standing>,
+    },
+    /// A target is not where a plan has it.
+    #[error("`{target}` was at sequence {planned} when it was planned, and is at {found}")]
+    TargetMovedOn {
+        /// The target.
+        target: String,
+        /// Where the plan has it.
+        planned: u64,
+        /// Where it is.
+        found: u64,
+    },
+    /// Archives of predecessors have no identity that a plan could name.
+    #[error("`{path}` holds archives of {maker}, and no plan can be made of them")]
+    NothingToPlan {
+        /// Where.
+        path: String,
+        /// What made them.
+        maker: &'static str,
+    },
+    /// What a run would do is not what was planned.
+    #[error("this is not what was planned: {}", differences.join("; "))]
+    NotAsPlanned {
+        /// What is not the same.
+        differences: Vec<String>,
     },
     /// The directory holds no imageset.
     #[error("there is no imageset in `{path}`")]
@@ -274,6 +308,15 @@ impl WorkflowError {
             }
             WorkflowErrorKind::Locked { .. } => Some("wait for the other run to end, or use another workspace".to_owned()),
             WorkflowErrorKind::OtherChain { .. } => Some("leave out --uid, or use a new directory".to_owned()),
+            WorkflowErrorKind::ChainMovedOn { .. } | WorkflowErrorKind::TargetMovedOn { .. } => {
+                Some("nothing was written; make the plan anew with `oc-mirror plan`".to_owned())
+            }
+            WorkflowErrorKind::NothingToPlan { .. } => {
+                Some("see what would be done with --dry-run, and publish them without a plan".to_owned())
+            }
+            WorkflowErrorKind::NotAsPlanned { .. } => Some(
+                "nothing was made; see to what is not the same, or make the plan anew with `oc-mirror plan`".to_owned(),
+            ),
             WorkflowErrorKind::NothingSelected => {
                 Some("list images under `mirror.additionalImages`, or add a plugin under `mirror.plugins`".to_owned())
             }
@@ -370,6 +413,23 @@ impl WorkflowError {
     }
 }
 
+/// Names a place in a chain.
+fn told(standing: &Standing) -> String {
+    match standing.sequence {
+        0 => format!("the beginning of chain {}", standing.uid),
+        sequence => format!("sequence {sequence} of chain {}", standing.uid),
+    }
+}
+
+/// Says where a chain is instead of where it was planned to be.
+fn moved(planned: &Standing, found: &Standing) -> String {
+    match planned.uid == found.uid && planned.sequence == found.sequence {
+        true => "has another imageset of that sequence".to_owned(),
+        false if planned.uid == found.uid => format!("is at sequence {}", found.sequence),
+        false => format!("is at {}", told(found)),
+    }
+}
+
 /// Returns what to do about an error that comes from an object store.
 fn fault_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     Fault::among(error)?.hint().map(str::to_owned)
@@ -383,6 +443,9 @@ pub(super) fn content_hint(error: &ContentError) -> Option<String> {
     }
     if let Some(missing) = cause.and_then(|cause| cause.downcast_ref::<NotInStock>()) {
         return Some(missing.hint().to_owned());
+    }
+    if cause.is_some_and(|cause| cause.is::<NoLongerThere>()) {
+        return Some("nothing was made; make the plan anew with `oc-mirror plan`".to_owned());
     }
     if cause.is_some_and(|cause| cause.is::<Blocked>()) {
         return Some("remove `blocked` there, or name a mirror to read from in its place".to_owned());

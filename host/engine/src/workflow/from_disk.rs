@@ -12,6 +12,7 @@ use oc_mirror_model::imageset::{Entry, ImageEntry, Index, UnchangedImage};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::media_type;
 use oc_mirror_model::metadata::Chain;
+use oc_mirror_model::mirror_plan::{PlannedImageset, PublishStep};
 use oc_mirror_model::reference::{Repository, Target};
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Totals, Workflow, exit};
 use oc_mirror_model::sequence::{Admission, Refusal, admit};
@@ -21,6 +22,7 @@ use super::charts;
 use super::companions::referrers_of;
 use super::contents::contents;
 use super::deletion;
+use super::forecast::Rehearsal;
 use super::from_predecessor;
 use super::imagesets::Imagesets;
 use super::on_error::{note_made_without, published_without};
@@ -41,8 +43,9 @@ use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
 use crate::plan::names::Names;
 use crate::plan::unchanged::{Asked, AtHand, There, ask, whole};
-use crate::report::Event;
+use crate::report::{Event, SharedEvents, Silence};
 use crate::transfer::ImageTime;
+use crate::transfer::imagined::Unread;
 use crate::transfer::publish::{Endpoint, Place, PublishImage, Publisher, Supply};
 use crate::transfer::shared::{Reads, Seat, Sharing};
 
@@ -161,6 +164,9 @@ pub async fn disk_to_mirror(
         if !run.trusted.is_empty() {
             return Err(WorkflowErrorKind::NeverSigned { path, maker }.into());
         }
+        if run.agreement.is_some() {
+            return Err(WorkflowErrorKind::NothingToPlan { path, maker }.into());
+        }
         if run.repair {
             return Err(WorkflowErrorKind::NothingToRepairBy { path, maker }.into());
         }
@@ -188,11 +194,14 @@ pub async fn disk_to_mirror(
     let publishing = Publishing { run, workspace, readers: &readers, at_hand, uid };
     if let [destination] = destinations {
         let planned = publishing.plan(destination).await?;
+        publishing.agree(&planned)?;
         let mut report = publishing.publish(planned, None).await?;
         report.notes.extend(unverified(&readers));
         return Ok(report);
     }
     let planned = join_all(targets.destinations.iter().map(|d| publishing.plan(d))).await;
+    // Before anything is sent to any of them.
+    planned.iter().flatten().try_for_each(|planned| publishing.agree(planned))?;
     let (sharing, seats) = Sharing::among(targets.destinations.len());
     let seats: Vec<Arc<Seat>> = seats.into_iter().map(Arc::new).collect();
     for (seat, planned) in seats.iter().zip(&planned) {
@@ -277,6 +286,22 @@ impl Publishing<'_> {
         Ok(Planned { destination, report, steps, found })
     }
 
+    /// Notes what is to be done at a target, or compares it with what was agreed on.
+    fn agree(&self, planned: &Planned) -> Result<(), WorkflowError> {
+        let Some(agreement) = &self.run.agreement else { return Ok(()) };
+        let imagesets = self.readers.iter().zip(&planned.steps).map(|(reader, step)| PlannedImageset {
+            sequence: reader.index().sequence,
+            index: reader.identity().clone(),
+            step: match step {
+                Step::Publish => PublishStep::Publish,
+                Step::AlreadyPublished => PublishStep::AlreadyPublished,
+                Step::PassOver => PublishStep::NotNeeded,
+            },
+        });
+        let chain = planned.found.as_ref().map(|found| &found.chain);
+        agreement.at_target(&planned.destination.target, chain, imagesets.collect())
+    }
+
     /// Publishes to one target what was planned; content is read together with whoever has a seat.
     async fn publish(&self, planned: Planned, seat: Option<Arc<Seat>>) -> Result<RunReport, WorkflowError> {
         let (run, workspace) = (self.run, self.workspace);
@@ -285,6 +310,7 @@ impl Publishing<'_> {
         let mut remarks = Remarks::default();
         // Only a dry run has to imagine it: what follows builds on it.
         let mut imagined = found.as_ref().map(|f| f.chain.clone()).filter(|_| run.dry_run);
+        let mut rehearsal = Rehearsal::at(destination);
         for (reader, step) in self.readers.iter().zip(steps) {
             let index = reader.index();
             let known = imagined.as_ref().or(found.as_ref().map(|f| &f.chain));
@@ -313,13 +339,21 @@ impl Publishing<'_> {
                     }
                 }
                 Step::Publish if run.dry_run => {
-                    let name = format!("{}/mapping.txt", destination.kept_in("dry-run"));
-                    workspace.write(&name, destination.mapping(&images).as_bytes())?;
                     line.outcome = "planned".to_owned();
                     let before = before(index, imagined.as_ref());
                     let asked = ask(index, &self.there(index, Some(&before), destination));
-                    let missing = asked.lost.iter().map(|image| lost(index, image, destination));
-                    report.failures.extend(missing.map(|missing| missing.failure));
+                    let missing: Vec<Missing> =
+                        asked.lost.iter().map(|image| lost(index, image, destination)).collect();
+                    self.rehearse(
+                        reader,
+                        &asked.index.images,
+                        &missing,
+                        &before,
+                        &mut rehearsal,
+                        &mut report,
+                    )
+                    .await;
+                    rehearsal.keep_mapping(workspace, &images)?;
                     let identity = Some(reader.identity());
                     imagined = Some(advance(
                         before.clone(),
@@ -374,6 +408,13 @@ impl Publishing<'_> {
             }
             report.imagesets.push(line);
         }
+        if run.dry_run {
+            let images = self.readers.iter().map(|r| r.index().image_count()).sum();
+            let mut forecast = rehearsal.forecast();
+            forecast.space = space::rooms(&[Need::of_workspace(workspace.dir(), images, 0)])?;
+            forecast.block(&report.refused);
+            report.forecast = Some(forecast);
+        }
         remarks.tell(&mut report);
         if let Some(chain) = imagined.or(found.map(|f| f.chain)).filter(|_| run.prune) {
             deletion::prune(run, destination, workspace, &chain, &mut report).await?;
@@ -420,6 +461,59 @@ impl Publishing<'_> {
         Ok(true)
     }
 
+    /// Finds out what publishing an imageset would send to a target with this record, which gets nothing of it.
+    async fn rehearse(
+        &self,
+        reader: &Reader,
+        images: &[ImageEntry],
+        missing: &[Missing],
+        before: &Chain,
+        rehearsal: &mut Rehearsal,
+        report: &mut RunReport,
+    ) {
+        let destination = &rehearsal.destination;
+        let supply = Arc::new(Unread::new(self.supply(reader), Arc::default()));
+        // What happens in thought is no step of the run.
+        let publisher = self.publisher(reader.index(), destination, Some(before), supply, Arc::new(Silence));
+        let is_doubtful = self.workspace.was_cut_off(&destination.target);
+        let publisher = if is_doubtful { publisher } else { publisher.trusting_the_record() };
+        self.run.events.event(Event::Phase {
+            name: "asking the target",
+            items: Some(images.len() as u64),
+            bytes: None,
+        });
+        report.failures.extend(publish(&publisher, destination, images, missing).await);
+        add_totals(&mut report.totals, publisher.totals());
+        rehearsal.note(images);
+    }
+
+    /// Returns where the content of an imageset can be had.
+    fn supply(&self, reader: &Reader) -> Arc<dyn Supply> {
+        let others = self.readers.iter().filter(|other| other.identity() != reader.identity());
+        let others = others.map(|other| Arc::new(other.clone())).collect();
+        Arc::new(FromImageset { reader: Arc::new(reader.clone()), others })
+    }
+
+    /// Returns what publishes an imageset at a target with this record.
+    fn publisher(
+        &self,
+        index: &Index,
+        destination: &Destination,
+        chain: Option<&Chain>,
+        supply: Arc<dyn Supply>,
+        events: SharedEvents,
+    ) -> Publisher {
+        let run = self.run;
+        let mut known = destination.known(chain);
+        for required in &index.required {
+            let places = required.repositories.iter().map(|r| destination.place(r));
+            known.entry(required.descriptor.digest.clone()).or_default().extend(places);
+        }
+        let (parallelism, retry) = (run.parallelism, run.retry);
+        Publisher::new(destination.endpoint.clone(), supply, known, parallelism, retry, events)
+            .stopping(run.on_error == OnError::Stop)
+    }
+
     async fn publish_one(
         &self,
         reader: &Reader,
@@ -431,25 +525,12 @@ impl Publishing<'_> {
         let (run, index) = (self.run, reader.index());
         let doubted = run.repair.then(|| thorough(destination, found.map(|f| &f.chain)));
         let destination = doubted.as_ref().unwrap_or(destination);
-        let mut known = destination.known(found.map(|f| &f.chain));
-        for required in &index.required {
-            let places = required.repositories.iter().map(|r| destination.place(r));
-            known.entry(required.descriptor.digest.clone()).or_default().extend(places);
-        }
-        let others = self.readers.iter().filter(|other| other.identity() != reader.identity());
-        let others = others.map(|other| Arc::new(other.clone())).collect();
-        let supply: Arc<dyn Supply> = Arc::new(FromImageset { reader: Arc::new(reader.clone()), others });
+        let supply = self.supply(reader);
         let supply = seat.map_or_else(|| supply.clone(), |seat| seat.supply(supply.clone()));
-        let publisher = Publisher::new(
-            destination.endpoint.clone(),
-            supply,
-            known,
-            run.parallelism,
-            run.retry,
-            run.events.clone(),
-        )
-        .stopping(run.on_error == OnError::Stop)
-        .within(ImageTime::of(run.image_timeout, images));
+        let chain = found.map(|f| &f.chain);
+        let publisher = self
+            .publisher(index, destination, chain, supply, run.events.clone())
+            .within(ImageTime::of(run.image_timeout, images));
         // What was published before and is repaired begins nothing that could be cut off.
         let is_again = found.is_some_and(|f| f.chain.imageset(index.sequence).is_some());
         let is_doubtful = is_again || self.workspace.begin_publishing(&destination.target)? || run.repair;

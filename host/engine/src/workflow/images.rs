@@ -336,6 +336,11 @@ impl ContentRead for Extended {
             None => self.base.read.blob(&self.base.repository, blob, offset).await,
         }
     }
+
+    fn is_at_hand(&self, blob: &Descriptor) -> bool {
+        let is_kept = || self.kept.as_ref().is_some_and(|kept| kept.read(blob).is_some());
+        self.layout.is_at_hand(blob) || is_kept() || self.base.read.is_at_hand(blob)
+    }
 }
 
 /// One opened manifest or index.

@@ -3,6 +3,7 @@
 //! A workflow gets everything as values: plugins, places, clock and identity. It commits last, so that running
 //! the same command again repairs whatever broke off.
 
+mod agreement;
 mod alone;
 mod aside;
 mod charts;
@@ -14,6 +15,7 @@ pub mod deletion;
 pub mod describing;
 pub mod direct;
 mod error;
+mod forecast;
 pub mod from_disk;
 mod from_predecessor;
 mod guard;
@@ -52,11 +54,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use oc_mirror_model::imageset::ImageEntry;
+use oc_mirror_model::imageset::{ImageEntry, Index};
 use oc_mirror_model::report::PluginReport;
 use serde_json::Value;
 use uuid::Uuid;
 
+pub use agreement::{Agreement, Taken};
 pub use error::{WorkflowError, WorkflowErrorKind};
 pub use guard::Guard;
 pub use on_error::OnError;
@@ -108,6 +111,20 @@ pub struct Run {
     pub events: SharedEvents,
     /// Set when the run is to stop.
     pub cancelled: Arc<AtomicBool>,
+    /// The plan that is taken down of a dry run, or that the run is held to.
+    pub agreement: Option<Arc<Agreement>>,
+}
+
+impl Run {
+    /// Answers whether the run is held to a plan.
+    fn keeps_plan(&self) -> bool {
+        self.agreement.as_ref().is_some_and(|agreement| agreement.is_kept())
+    }
+
+    /// Notes what is going to be made, or compares it with the plan; nothing: nothing is.
+    fn settle(&self, index: Option<&Index>) -> Result<(), WorkflowError> {
+        self.agreement.as_ref().map_or(Ok(()), |agreement| agreement.settle(index))
+    }
 }
 
 /// What a run does about signatures, attestations, bills of materials and other referrers of the images it mirrors.

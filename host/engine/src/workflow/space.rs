@@ -1,7 +1,9 @@
-//! Room on disks, looked at before anything is written: [`check`]. What is on one file system is counted together.
+//! Room on disks, looked at before anything is written: [`check`] and [`rooms`]. What is on one file system is counted together.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+
+use oc_mirror_model::forecast::Room;
 
 use super::{WorkflowError, WorkflowErrorKind};
 use crate::fsx;
@@ -32,25 +34,38 @@ impl<'a> Need<'a> {
     }
 }
 
-/// Refuses to begin what a disk has no room for.
-pub(super) fn check(needs: &[Need<'_>]) -> Result<(), WorkflowError> {
+/// Returns how much room there is, and how much is needed, on each file system.
+pub(super) fn rooms(needs: &[Need<'_>]) -> Result<Vec<Room>, WorkflowError> {
     let mut by_device: BTreeMap<u64, Vec<&Need<'_>>> = BTreeMap::new();
     for need in needs {
         let (device, _) = fsx::device(need.dir).map_err(|source| unknown(need.dir, source))?;
         by_device.entry(device).or_default().push(need);
     }
+    let mut rooms = Vec::new();
     for needs in by_device.values() {
         let needed = needs.iter().fold(0_u64, |sum, need| sum.saturating_add(need.bytes));
         let available = fsx::device(needs[0].dir).and_then(|(_, there)| fsx::available_space(&there));
         let available = available.map_err(|source| unknown(needs[0].dir, source))?;
-        if needed > available {
-            let what: Vec<&str> = needs.iter().map(|need| need.what).collect();
-            let path = needs[0].dir.display().to_string();
-            let kind = WorkflowErrorKind::NoRoom { path, what: what.join(", "), needed, available };
-            return Err(kind.into());
-        }
+        let what: Vec<&str> = needs.iter().map(|need| need.what).collect();
+        let path = needs[0].dir.display().to_string();
+        rooms.push(Room { path, what: what.join(", "), needed, available });
     }
-    Ok(())
+    Ok(rooms)
+}
+
+/// Refuses to begin what a disk has no room for.
+pub(super) fn check(needs: &[Need<'_>]) -> Result<(), WorkflowError> {
+    refuse_small(&rooms(needs)?)
+}
+
+/// Refuses to begin where one of these is too small.
+pub(super) fn refuse_small(rooms: &[Room]) -> Result<(), WorkflowError> {
+    match rooms.iter().find(|room| room.needed > room.available).cloned() {
+        Some(Room { path, what, needed, available }) => {
+            Err(WorkflowErrorKind::NoRoom { path, what, needed, available }.into())
+        }
+        None => Ok(()),
+    }
 }
 
 fn unknown(dir: &Path, source: std::io::Error) -> WorkflowError {

@@ -471,6 +471,10 @@ impl ContentRead for Together {
         }
     }
 
+    fn is_at_hand(&self, blob: &Descriptor) -> bool {
+        self.readers.iter().any(|reader| reader.holds(&blob.digest))
+    }
+
     async fn manifest(
         &self,
         repository: &Repository,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use oc_mirror_model::forecast::Forecast;
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, TargetReport};
 
 use super::from_disk::{Destination, add_totals};
@@ -59,6 +60,7 @@ impl Targets {
         report.failures.extend(own.failures);
         report.quarantined.extend(own.quarantined);
         report.pruned = own.pruned;
+        add_forecast(&mut report, own.forecast);
         add_totals(&mut report.totals, own.totals);
         Ok(report)
     }
@@ -106,6 +108,7 @@ fn add(report: &mut RunReport, directory: Option<&str>, target: String, own: Run
         own.quarantined.iter().partition(|failure| failure.exit_code == 0);
     report.quarantined.extend(only_new(made_without.into_iter().cloned().collect(), &report.quarantined));
     report.quarantined.extend(left_out.into_iter().map(there));
+    add_forecast(report, own.forecast);
     add_totals(&mut report.totals, own.totals.clone());
     report.targets.push(TargetReport {
         target,
@@ -116,6 +119,14 @@ fn add(report: &mut RunReport, directory: Option<&str>, target: String, own: Run
         quarantined: own.quarantined,
         totals: own.totals,
     });
+}
+
+/// Adds what would be done at one target to what would be done once for all of them.
+fn add_forecast(report: &mut RunReport, own: Option<Forecast>) {
+    match (&mut report.forecast, own) {
+        (Some(all), Some(own)) => all.add_target(own),
+        (none, own) => *none = own.or(none.take()),
+    }
 }
 
 /// Turns what stopped the run at one target into a failure of that target.

@@ -6,15 +6,18 @@ use std::sync::Arc;
 use oc_mirror_model::Size;
 use oc_mirror_model::audit::PolicyAudit;
 use oc_mirror_model::digest::Digest;
+use oc_mirror_model::forecast::Room;
 use oc_mirror_model::imageset::{Entry, FORMAT, ImageEntry, Index};
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use uuid::Uuid;
 
+use super::agreement::State;
 use super::aside::Aside;
 use super::companions::of_image;
 use super::contents::contents;
+use super::forecast;
 use super::images::{Origin, Origins};
 use super::imagesets::Imagesets;
 use super::judge::expected;
@@ -116,6 +119,14 @@ pub async fn mirror_to_disk(
     let (chain, found) = settle_outgoing(run, workspace, to, (chain, found), &mut report).await?;
     report.uid = Some(chain.uid);
     let last = chain.sequence();
+    if let Some(agreement) = &run.agreement
+        && agreement.begin(&chain)? == State::Done
+    {
+        report.notes.push(format!("imageset {last} is what the plan makes: it is there"));
+        let nothing = imageset_report(last, last, None, Vec::new(), 0, &Content::default(), "nothing new");
+        report.imagesets.push(nothing);
+        return Ok(report);
+    }
     let base = to.since.unwrap_or(last);
     if base > last {
         return Err(WorkflowErrorKind::NoSuchSequence { since: base, last }.into());
@@ -163,10 +174,11 @@ pub async fn mirror_to_disk(
                 (has_nothing_new && !to.force).then_some(nothing),
             );
         }
-        if has_failed && (run.on_error == OnError::Stop || content.has_nothing_new()) {
+        if has_failed && (run.on_error == OnError::Stop || content.has_nothing_new() || run.keeps_plan()) {
             return Ok(report);
         }
         if has_nothing_new && !to.force {
+            run.settle(None)?;
             if !request.judge_content(&mut prepared, &mut without, &mut report).await {
                 continue;
             }
@@ -509,6 +521,7 @@ impl Making<'_> {
         let split = self.split(prepared);
         let files = files(self.wishes, prepared, &split.images, pinned, self.scratch)?;
         let index = Arc::new(self.plan(content, split, report, account, &files)?);
+        self.run.settle(Some(&index))?;
         self.check_room(&index, content)?;
         for file in &files {
             match file {
@@ -603,10 +616,14 @@ impl Making<'_> {
 
     /// Looks whether the disks are large enough for what is going to be written.
     fn check_room(&self, index: &Index, content: &Content) -> Result<(), WorkflowError> {
+        space::refuse_small(&self.rooms(index, content)?)
+    }
+
+    fn rooms(&self, index: &Index, content: &Content) -> Result<Vec<Room>, WorkflowError> {
         let new = usize::try_from(content.manifests + content.blobs).unwrap_or(usize::MAX);
         let blobs = self.chain.blobs.len().saturating_add(new);
         let bytes = archive::room_needed(&self.to.dir, index)?;
-        space::check(&[
+        space::rooms(&[
             Need { dir: &self.to.dir, bytes, what: "the imageset" },
             Need::of_workspace(self.workspace.dir(), index.image_count(), blobs),
         ])
@@ -620,25 +637,41 @@ impl Making<'_> {
         mut report: RunReport,
         nothing: Option<ImagesetReport>,
     ) -> Result<RunReport, WorkflowError> {
-        let lines = mapping(&prepared.entries, |image| {
-            format!("file://{}:{}", image.destination.repository, image.destination.tag)
-        });
-        self.workspace.write("dry-run/mapping.txt", lines.as_bytes())?;
+        let is_new = |digest: &Digest| self.chain.was_carried_by(digest, self.base).is_none();
+        self.keep_mapping(&prepared.entries, is_new)?;
+        let left = archive::left_in(&self.to.dir)?;
+        let (images, sources, read) = (&prepared.entries, &prepared.sources, &prepared.images);
+        let mut forecast =
+            forecast::of_imageset(&forecast::Content { images, sources, read, left: &left }, is_new);
+        forecast.block(&report.refused);
         if let Some(nothing) = nothing {
+            self.run.settle(None)?;
             report.imagesets.push(nothing);
+            report.forecast = Some(forecast);
             return Ok(report);
         }
+        let mut bytes = content.bytes;
         if report.failures.is_empty() {
             let pinned = (self.wishes.pinned)(&prepared.entries, &prepared.plugin_state);
+            if let Some(agreement) = &self.run.agreement {
+                agreement.note_resolved(&pinned);
+            }
             let pinned = File::new(self.scratch, PINNED, pinned)?;
             let split = self.split(&mut prepared);
             let files = files(self.wishes, &prepared, &split.images, pinned, self.scratch)?;
-            let index = self.plan(content, split, &report, report.policies.clone(), &files)?;
-            if let Err(error) = self.check_room(&index, content) {
+            // What policies say of content is not known yet; of a plan it is taken to be nothing.
+            let account = expected(&self.wishes.policies, &report.policies, prepared.subjects.len());
+            let index = self.plan(content, split, &report, account, &files)?;
+            self.run.settle(Some(&index))?;
+            forecast.space = self.rooms(&index, content)?;
+            if let Err(error) = space::refuse_small(&forecast.space) {
                 report.warnings.push(chain_of(&error));
             }
+            forecast.chunks = archive::chunk_sizes(&index);
+            bytes = forecast.chunks.iter().sum();
         }
-        let (sequence, bytes) = (self.chain.sequence() + 1, content.bytes);
+        report.forecast = Some(forecast);
+        let sequence = self.chain.sequence() + 1;
         report.imagesets.push(imageset_report(
             sequence,
             self.base,
@@ -649,6 +682,23 @@ impl Making<'_> {
             "planned",
         ));
         Ok(report)
+    }
+
+    /// Writes which image would be what in an imageset, and of which of them it would carry something.
+    fn keep_mapping(
+        &self,
+        images: &[ImageEntry],
+        is_new: impl Fn(&Digest) -> bool,
+    ) -> Result<(), WorkflowError> {
+        let lines = |images: &[ImageEntry]| {
+            mapping(images, |image| {
+                format!("file://{}:{}", image.destination.repository, image.destination.tag)
+            })
+        };
+        let has_new =
+            |image: &&ImageEntry| image.manifests.iter().chain(&image.blobs).any(|d| is_new(&d.digest));
+        let missing: Vec<ImageEntry> = images.iter().filter(has_new).cloned().collect();
+        forecast::keep(self.workspace, "dry-run", &lines(images), &lines(&missing))
     }
 
     fn lay_out(&self, mut draft: Index) -> Result<Index, WorkflowError> {
@@ -678,10 +728,14 @@ impl Making<'_> {
     ) -> Result<Index, WorkflowError> {
         let (run, chain) = (self.run, self.chain);
         let sequence = chain.sequence() + 1;
+        let planned = run.agreement.as_ref().and_then(|agreement| agreement.created()).map(str::to_owned);
         // A run that goes on where another one was cut off keeps that one's time, or nothing would match.
-        let created = archive::interrupted(&self.to.dir, sequence)?
-            .filter(|pending| !run.created_is_fixed && pending.uid == chain.uid)
-            .map_or_else(|| run.created.clone(), |pending| pending.created);
+        let created = match planned {
+            Some(planned) => planned,
+            None => archive::interrupted(&self.to.dir, sequence)?
+                .filter(|pending| !run.created_is_fixed && pending.uid == chain.uid)
+                .map_or_else(|| run.created.clone(), |pending| pending.created),
+        };
         Ok(Index {
             format: FORMAT,
             uid: chain.uid,

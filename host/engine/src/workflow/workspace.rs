@@ -227,23 +227,24 @@ impl Workspace {
         published_in(&self.dir)
     }
 
+    /// Answers whether publishing to a target began and did not come to its end.
+    pub(super) fn was_cut_off(&self, target: &Target) -> bool {
+        self.dir.join(publishing(target)).exists()
+    }
+
     /// Notes that publishing to a target begins. Answers whether it began before and did not come to its end: then there may be
     /// more at the target than any record says.
     pub fn begin_publishing(&self, target: &Target) -> Result<bool, WorkflowError> {
-        let name = publishing(target);
-        let was_cut_off = self.dir.join(&name).exists();
+        let was_cut_off = self.was_cut_off(target);
         if !was_cut_off {
-            self.write(&name, b"")?;
+            self.write(&publishing(target), b"")?;
         }
         Ok(was_cut_off)
     }
 
     /// Notes that all that was published to a target is in its record.
     pub fn end_publishing(&self, target: &Target) -> Result<(), WorkflowError> {
-        let path = self.dir.join(publishing(target));
-        fsx::remove_if_there(&path).map_err(|source| {
-            WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into()
-        })
+        self.remove(&publishing(target))
     }
 
     /// Notes that a sequence was published.
@@ -354,6 +355,14 @@ impl Workspace {
         self.write_below(&self.dir, name, bytes)
     }
 
+    /// Removes a file of the workspace, if it is there.
+    pub(super) fn remove(&self, name: &str) -> Result<(), WorkflowError> {
+        let path = self.dir.join(name);
+        fsx::remove_if_there(&path).map_err(|source| {
+            WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into()
+        })
+    }
+
     /// Writes a file below a directory of the workspace, replacing it in one step.
     pub fn write_below(&self, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), WorkflowError> {
         replace(&dir.join(name), |file| file.write_all(bytes))
@@ -387,12 +396,18 @@ impl Workspace {
         self.dir.join(LAST_RESULT)
     }
 
+    /// Returns where files of a run under way are, from the root. Whoever is lent the directory names it so, and what is in there
+    /// is recognised by that.
+    pub fn scratch_path(&self) -> io::Result<PathBuf> {
+        std::path::absolute(self.dir.join("scratch"))
+    }
+
     /// Makes an empty directory for files of this run; what an earlier run left there is removed.
     pub fn scratch(&self) -> Result<Scratch, WorkflowError> {
-        let path = self.dir.join("scratch");
-        let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
-        // Whoever is lent the directory names it from the root, and what is in there is recognised by that.
-        let path = std::path::absolute(&path).map_err(failed)?;
+        let path = self.scratch_path().map_err(|source| WorkflowErrorKind::Workspace {
+            path: self.dir.display().to_string(),
+            source,
+        })?;
         let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
         match std::fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error).into()),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use oc_mirror_model::clusters::{ClusterInventory, ClusterPlan, OperatorAnswer, ReleaseAnswer, questions};
 use oc_mirror_model::config::{self, Configuration, ImageSetConfiguration, Patched};
 use oc_mirror_model::report::exit;
+use uuid::Uuid;
 
 use super::tables;
 use crate::args::{Format, PlanArgs, PlanFormat};
@@ -131,7 +132,7 @@ async fn ask_releases(
     let servers = Servers::of(&platform)?;
     let plugin = Plugin {
         name: releases::NAME,
-        settings: servers.settings(configuration.api, &platform, &args.accept_risks),
+        settings: servers.settings(configuration.api, &platform, &args.accept_risks, Uuid::new_v4()),
         grants: servers.grants(),
         exit_code: exit::RELEASE,
     };

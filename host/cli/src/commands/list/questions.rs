@@ -96,6 +96,7 @@ pub(crate) fn settings(created: String) -> Run {
         retry: Retry::default(),
         on_error: OnError::Finish,
         image_timeout: None,
+        agreement: None,
         companions: CarryCompanions::None,
         prune: false,
         repair: false,

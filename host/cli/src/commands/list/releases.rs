@@ -2,6 +2,7 @@
 
 use oc_mirror_model::report::exit;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::print;
 use super::questions::{Plugin, Questions};
@@ -59,7 +60,7 @@ pub(crate) async fn questions(network: &NetworkArgs) -> Result<Questions, CliErr
         let platform = oc_mirror_model::config::ReleasePlatform::default();
         let servers = Servers::of(&platform)?;
         let api = oc_mirror_model::config::ApiVersion::V2Alpha1;
-        (servers.settings(api, &platform, &[]), servers.grants())
+        (servers.settings(api, &platform, &[], Uuid::new_v4()), servers.grants())
     };
     let plugin = Plugin { name: releases::NAME, settings, grants, exit_code: exit::RELEASE };
     Questions::prepare(cache, network, plugin).await

@@ -84,6 +84,7 @@ fn run() -> Run {
         retry: Retry::default(),
         on_error: OnError::Finish,
         image_timeout: None,
+        agreement: None,
         companions: CarryCompanions::All,
         prune: false,
         repair: false,

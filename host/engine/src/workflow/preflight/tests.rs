@@ -92,6 +92,7 @@ fn run(dry_run: bool) -> Run {
         retry: Retry::default(),
         on_error: OnError::Finish,
         image_timeout: None,
+        agreement: None,
         companions: CarryCompanions::All,
         events: Arc::new(crate::report::Silence),
         cancelled: Arc::default(),

@@ -20,7 +20,10 @@ use super::stream::{lacking, recorded, replayed};
 use crate::content::{BlobStream, ContentError, ContentErrorKind, ContentRead};
 
 /// Returns the layout that a source is in, if it was made by the run itself.
-fn own<'a>(source: &'a Source, scratch: &Path) -> Option<&'a oc_mirror_model::reference::LayoutReference> {
+pub(super) fn own<'a>(
+    source: &'a Source,
+    scratch: &Path,
+) -> Option<&'a oc_mirror_model::reference::LayoutReference> {
     match source {
         Source::Layout(layout) if layout.path.starts_with(scratch) => Some(layout),
         _ => None,
@@ -28,14 +31,14 @@ fn own<'a>(source: &'a Source, scratch: &Path) -> Option<&'a oc_mirror_model::re
 }
 
 /// Returns the name of the place that a source is in.
-fn place_of(source: &Source) -> String {
+pub(super) fn place_of(source: &Source) -> String {
     match source {
         Source::Registry(reference) => reference.registry.to_string(),
         Source::Layout(layout) => format!("oci:{}", layout.path.display()),
     }
 }
 
-fn manifest_call(at: &str, repository: &Repository, selector: &Selector) -> Call {
+pub(super) fn manifest_call(at: &str, repository: &Repository, selector: &Selector) -> Call {
     Call::Manifest { at: at.to_owned(), repository: repository.to_string(), reference: selector.to_string() }
 }
 
@@ -44,23 +47,23 @@ fn blob_call(at: &str, repository: &Repository, digest: &Digest, offset: u64) ->
     Call::Blob { at, repository, digest, offset }
 }
 
-fn find_call(at: &str, repository: &Repository, selector: &Selector) -> Call {
+pub(super) fn find_call(at: &str, repository: &Repository, selector: &Selector) -> Call {
     Call::Find { at: at.to_owned(), repository: repository.to_string(), reference: selector.to_string() }
 }
 
-fn some_tags_call(at: &str, repository: &Repository, limit: usize) -> Call {
+pub(super) fn some_tags_call(at: &str, repository: &Repository, limit: usize) -> Call {
     Call::SomeTags { at: at.to_owned(), repository: repository.to_string(), limit }
 }
 
-fn list_referrers_call(at: &str, repository: &Repository, digest: &Digest) -> Call {
+pub(super) fn list_referrers_call(at: &str, repository: &Repository, digest: &Digest) -> Call {
     Call::ListReferrers { at: at.to_owned(), repository: repository.to_string(), digest: digest.clone() }
 }
 
-fn tags_call(repository: &Reference, after: Option<&str>, limit: usize) -> Call {
+pub(super) fn tags_call(repository: &Reference, after: Option<&str>, limit: usize) -> Call {
     Call::Tags { repository: repository.name(), after: after.map(str::to_owned), limit }
 }
 
-fn referrers_call(source: &Source, digest: &Digest, artifact_type: Option<&str>) -> Call {
+pub(super) fn referrers_call(source: &Source, digest: &Digest, artifact_type: Option<&str>) -> Call {
     let (source, artifact_type) = (source.to_string(), artifact_type.map(str::to_owned));
     Call::Referrers { source, digest: digest.clone(), artifact_type }
 }

@@ -17,10 +17,10 @@ use crate::source::{HttpError, HttpFetch, HttpRequest, HttpResponse};
 /// What an answer has besides its body.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Head {
-    status: u16,
-    headers: Vec<(String, String)>,
-    final_url: String,
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) final_url: String,
 }
 
 /// The form of [`HttpError`].
@@ -33,10 +33,10 @@ enum Fault {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Failed(#[serde(with = "Fault")] HttpError);
+pub(super) struct Failed(#[serde(with = "Fault")] pub(super) HttpError);
 
 /// Names a request: its address, and the hash of all that an answer may depend on.
-fn call_of(request: &HttpRequest) -> Call {
+pub(super) fn call_of(request: &HttpRequest) -> Call {
     let mut hasher = Algorithm::Sha256.hasher();
     let mut add = |part: &[u8]| {
         // With its length before it, no part runs into the next one.
@@ -55,7 +55,7 @@ fn call_of(request: &HttpRequest) -> Call {
 }
 
 /// Leaves out what may be secret in a URL: user information, query and fragment.
-fn shown(url: &str) -> String {
+pub(super) fn shown(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else { return "(no URL)".to_owned() };
     let _ = url.set_username("");
     let _ = url.set_password(None);
