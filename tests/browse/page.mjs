@@ -272,8 +272,26 @@ step('everything can be named and reached', async () => {
   assert.ok(focused.has('DIVPackages') && focused.has('TEXTAREAText of the configuration'), [...focused].join(' '));
 });
 
+step('a report is one page, which needs nothing else', async () => {
+  const report = await browser.newPage();
+  const urls = [];
+  report.on('request', (request) => urls.push(request.url()));
+  await report.goto(`file://${what.report}`);
+  await report.getByRole('heading', { name: 'What these imagesets hold' }).waitFor();
+  await report.getByRole('img', { name: /^What is new in imageset 2/ }).waitFor();
+  const images = report.getByRole('table', { name: 'Names, digests, and what they take' });
+  assert.ok((await images.getByText(/^sha256:[0-9a-f]{64}$/).count()) >= 1);
+  assert.ok((await report.getByRole('table', { name: '1 image refused by policies' }).textContent()).includes(what.blocked));
+  assert.deepEqual(urls.filter((url) => !url.startsWith('data:')), [`file://${what.report}`]);
+  for (const colorScheme of ['light', 'dark']) {
+    await report.emulateMedia({ colorScheme });
+    await report.screenshot({ path: join(what.shots, `report-${colorScheme}.png`), fullPage: true });
+  }
+  await report.close();
+});
+
 step('no request has left this machine, and nothing was complained about', async () => {
-  const away = asked.filter((url) => !['127.0.0.1', 'localhost'].includes(new URL(url).hostname) && !url.startsWith('data:') && !url.startsWith('blob:'));
+  const away = asked.filter((url) => !['127.0.0.1', 'localhost'].includes(new URL(url).hostname) && !/^(data|blob|file):/.test(url));
   assert.deepEqual(away, []);
   assert.ok(asked.length > 20);
   assert.deepEqual(complaints, []);

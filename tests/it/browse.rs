@@ -1,13 +1,13 @@
 //! `oc-mirror browse`: who is let in, what is answered and saved, and the page itself in a browser.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use oc_mirror_testkit::{
-    CatalogBuilder, Fbc, ImageBuilder, TestContext, UpdateServer, fixtures, http, workspace_root,
+    CatalogBuilder, Fbc, ImageBuilder, TestContext, UpdateServer, fixtures, http, playwright, workspace_root,
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -239,6 +239,7 @@ fn what_cannot_be_shown_is_told_at_once(#[case] args: &[&str], #[case] expected:
 fn it_ends_at_an_interrupt() {
     let context = crate::lab::context();
     let mut page = Page::open(&context, &[]);
+    assert_eq!(page.get("/", &[]).status, 403, "it listens");
     let _open = std::net::TcpStream::connect(&page.host).expect("it listens");
     let kill = Command::new("kill").args(["-INT", &page.child.id().to_string()]).status();
     assert!(kill.is_ok_and(|status| status.success()));
@@ -248,18 +249,6 @@ fn it_ends_at_an_interrupt() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(page.child.wait().expect("it ended").code(), Some(0));
-}
-
-/// What the page is tested with, below `target`; nothing where it is not installed.
-#[allow(clippy::print_stderr)]
-fn playwright() -> Option<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let modules = workspace_root().join(target).join("playwright/node_modules");
-    if !Path::new("/usr/bin/chromium").is_file() || !modules.join("playwright-core").is_dir() {
-        eprintln!("skipped: no chromium or no playwright-core; `cargo xtask setup` installs them");
-        return None;
-    }
-    Some(modules)
 }
 
 /// The names of the packages of a catalog of the fixtures.
@@ -347,6 +336,7 @@ fn the_page_in_a_browser() {
     want(&images);
     shop.lab.make(&[]).expect(0);
 
+    shop.lab.context.run(&["report", "disk", "-o", "report.html"]).expect_code(0);
     let config = shop.lab.context.write("choice.yaml", WRITTEN);
     let disk = shop.lab.path("disk").display().to_string();
     let args = [
@@ -375,6 +365,7 @@ fn the_page_in_a_browser() {
         "graph": { "channel": "stable-4.7", "releases": graph["nodes"].as_array().map(Vec::len) },
         "largeGraph": { "channel": "large", "releases": 1085 },
         "blocked": images[2],
+        "report": shop.lab.path("report.html"),
     });
     let what = shop.lab.context.write("what.json", what.to_string());
     let script = workspace_root().join("tests/browse/page.mjs");

@@ -87,6 +87,12 @@ fn a_file_says_its_form_by_its_name() {
         let document: Value = serde_json::from_slice(&read(&file)).expect("JSON");
         assert!(document.pointer(key).is_some(), "{key} in {document}");
     }
+    report(&lab, "disk", "out.html");
+    let page = String::from_utf8(read(&lab.path("out.html"))).expect("text");
+    for part in ["default-src 'none'", &image("a").digest, "data:text/javascript;base64,"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("src=\"") && !page.contains("href=\""), "it needs nothing else");
     let refused = |args: &[&str], words: &str| {
         let output = lab.context.run(args);
         assert_eq!(output.code, 1, "{}", output.snapshot());

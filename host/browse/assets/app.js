@@ -37,6 +37,9 @@ function App() {
   const [refused, setRefused] = useState(/** @type {any} */ (null));
   const [undo, setUndo] = useState(/** @type {string[]} */ ([]));
   const current = useRef('');
+  // What was looked at stays as it was left; what never was asks nobody for anything.
+  const visited = useRef(new Set());
+  visited.current.add(view);
   current.current = text;
 
   const load = () => get('/api/state').then((found) => {
@@ -50,7 +53,10 @@ function App() {
   useEffect(() => {
     // The token is used up; nothing of it is left in the address.
     if (location.search) history.replaceState(null, '', location.pathname + location.hash);
-    const follow = () => setView(viewOf());
+    const follow = () => {
+      setView(viewOf());
+      setNote('');
+    };
     addEventListener('hashchange', follow);
     load().then((found) => {
       if (!viewOf()) setView(found.imagesets && found.catalogs.length === 0 ? 'imageset' : 'operators');
@@ -119,8 +125,8 @@ function App() {
       <main id="main" tabindex="-1" aria-label=${title}>
         ${(note || refused) && html`<div class="narrow">${refused ? html`<${Failure} problem=${refused} />` : html`<p role="status" class="told">${note} <a href="#/configuration">Look at it</a></p>`}</div>`}
         <h1 class=${view === 'configuration' ? 'nothing' : ''}>${title}</h1>
-        <div hidden=${view !== 'operators'}><${Operators} catalogs=${state.catalogs} chosen=${chosen} pick=${pick} /></div>
-        <div hidden=${view !== 'releases'}><${Releases} chosen=${chosen} pick=${pick} /></div>
+        ${visited.current.has('operators') && html`<div hidden=${view !== 'operators'}><${Operators} catalogs=${state.catalogs} chosen=${chosen} pick=${pick} /></div>`}
+        ${visited.current.has('releases') && html`<div hidden=${view !== 'releases'}><${Releases} chosen=${chosen} pick=${pick} /></div>`}
         ${view === 'imageset' && html`<${Imagesets} />`}
       </main>
       <aside aria-label="Configuration"><${Configuration} text=${text} file=${file} findings=${findings} isChanged=${isChanged} note=${note} problem=${refused}

@@ -8,7 +8,7 @@ import { html } from 'oc/html';
  * A picture of a layout with its edges. A click on a node chooses it; for those who use keys there is a list of the same beside it.
  * @param {{
  *   layout: import('oc/layout').Layout, label: string, chosen: number | null, onChoose: (place: number) => void,
- *   edges: { d: string, class: string }[], marked: { d: string, class: string }[], way: Set<number>,
+ *   edges: { d: string, class: string, opacity?: number }[], marked: { d: string, class: string }[], way: Set<number>,
  *   side?: 'below' | 'right', flag?: (place: number) => string,
  * }} props `edges` are always drawn; `marked` lie above them; `way` are places that are marked
  */
@@ -20,7 +20,7 @@ export function Graph({ layout, label, chosen, onChoose, edges, marked, way, sid
         <line class="lane" x1="0" x2=${layout.width} y1=${lane.y} y2=${lane.y} />
         <text class="lane-name" x="4" y=${lane.y + 5}>${lane.label}</text>
       </g>`)}
-      ${edges.map((edge) => html`<path key=${edge.class} class=${`edge ${edge.class}`} d=${edge.d} />`)}
+      ${edges.map((edge) => html`<path key=${edge.class} class=${`edge ${edge.class}`} style=${{ strokeOpacity: edge.opacity }} d=${edge.d} />`)}
     </g>`,
     [layout, edges],
   );

@@ -36,10 +36,10 @@ export function ImagesetPage({ sets, whole = false }) {
   const map = useMemo(() => tiles(chosen), [chosen]);
   const label = `What is new in imageset ${chosen.sequence}, by size: ${map.map((tile) => `${tile.name} ${size(tile.bytes)}`).join(', ')}`;
   return html`<div class="imageset">
-    <section aria-labelledby="chain-title">
-      <h2 id="chain-title">Chain <code>${chosen.uid}</code></h2>
-      <div class="scroll"><${Chain} sets=${sets} chosen=${chosen} onChoose=${setChosen} /></div>
-      <p class="quiet legend"><span class="swatch new"></span> new in the imageset <span class="swatch old"></span> at the target already, from earlier ones</p>
+    <section aria-label="Chains">
+      ${[...new Set(sets.map((set) => set.uid))].map((uid) => html`<h2 key=${uid}>Chain <code>${uid}</code></h2>
+        <div class="scroll"><${Chain} sets=${sets.filter((set) => set.uid === uid)} chosen=${chosen} onChoose=${sets.length > 1 ? setChosen : undefined} /></div>`)}
+      <p class="quiet legend"><span class="swatch new"></span> new in the imageset <span class="swatch old"></span> required of earlier ones</p>
     </section>
     <section aria-labelledby="set-title">
       <h2 id="set-title">Imageset ${chosen.sequence}</h2>

@@ -73,7 +73,7 @@ export function paths(layout, edges) {
     const to = layout.nodes[edge[1]];
     if (!from || !to) continue;
     if (from.y === to.y) {
-      const rise = Math.min(LANE * 0.72, Math.abs(to.x - from.x) / 4 + 6);
+      const rise = 4 + LANE * 0.85 * (1 - Math.exp(-Math.abs(to.x - from.x) / 500));
       parts.push(`M${from.x} ${from.y}Q${(from.x + to.x) / 2} ${from.y - rise} ${to.x} ${to.y}`);
     } else {
       parts.push(`M${from.x} ${from.y}L${to.x} ${to.y}`);

@@ -51,6 +51,7 @@ export function Operators({ catalogs, chosen, pick }) {
 
   // A package of one catalog is not asked for in another.
   const change = (/** @type {string} */ to) => {
+    if (to === catalog) return;
     setFound(null);
     setName('');
     setCatalog(to);

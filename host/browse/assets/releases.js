@@ -12,6 +12,14 @@ import { List } from 'oc/list';
 
 const ARCHITECTURES = ['amd64', 'arm64', 'ppc64le', 's390x', 'multi'];
 
+/**
+ * Returns how opaque each of as many lines is.
+ * @param {number} lines
+ */
+function faint(lines) {
+  return Math.max(0.035, Math.min(0.5, 12 / Math.sqrt(lines + 1) / 4));
+}
+
 /** @param {{ chosen: any, pick: (pick: object) => void }} props */
 export function Releases({ chosen, pick }) {
   const [version, setVersion] = useState('');
@@ -76,8 +84,9 @@ function ChannelGraph({ graph, written, pick }) {
 
   const layout = useMemo(() => layoutReleases(graph.nodes), [graph]);
   const edges = useMemo(() => [
-    { class: 'all', d: paths(layout, graph.edges) },
-    { class: 'risky', d: paths(layout, graph.conditional) },
+    // The more there are, the fainter is each, so that what is dense can be told from what is not.
+    { class: 'all', d: paths(layout, graph.edges), opacity: faint(graph.edges.length) },
+    { class: 'risky', d: paths(layout, graph.conditional), opacity: 2 * faint(graph.conditional.length) },
   ], [layout]);
   const places = useMemo(() => new Map(graph.nodes.map((/** @type {any} */ node, /** @type {number} */ place) => [node.version, place])), [graph]);
   const marked = useMemo(() => {
@@ -122,6 +131,7 @@ function ChannelGraph({ graph, written, pick }) {
       <button type="button" disabled=${!min || !max} onClick=${find}>Find the shortest path</button>
       <button type="submit" class="primary">${written ? 'Change in configuration' : 'Add to configuration'}</button>
     </form>
+    <p class="quiet">Without versions the newest of the channel is mirrored.</p>
     ${problem && html`<${Failure} problem=${problem} />`}
     ${way && html`<${Way} way=${way} />`}
     <div class="columns wide">
@@ -149,7 +159,7 @@ function ChannelGraph({ graph, written, pick }) {
 /** @param {{ label: string, value: string, nodes: any[], onChange: (value: string) => void }} props */
 function Ends({ label, value, nodes, onChange }) {
   return html`<label class="field">${label}
-    <input value=${value} size="12" list="release-versions" placeholder="the newest" onInput=${(/** @type {any} */ event) => onChange(event.target.value.trim())} />
+    <input value=${value} size="12" list="release-versions" placeholder="not set" onInput=${(/** @type {any} */ event) => onChange(event.target.value.trim())} />
     ${label.startsWith('From') && html`<datalist id="release-versions">${[...nodes].reverse().map((node) => html`<option key=${node.version} value=${node.version} />`)}</datalist>`}
   </label>`;
 }

@@ -10,7 +10,7 @@ const data = document.getElementById('data');
 if (page && data) {
   const { made, program, sets } = JSON.parse(data.textContent ?? '');
   render(html`<main class="report">
-    <h1>Imagesets of chain <code>${sets[0].uid}</code></h1>
+    <h1>What these imagesets hold</h1>
     <p class="quiet">Made ${made} by ${program}.</p>
     <${ImagesetPage} sets=${sets} whole=${true} />
   </main>`, page);

@@ -26,6 +26,7 @@ mod layout;
 mod line;
 #[cfg(feature = "registries")]
 mod moto;
+mod playwright;
 mod plugin_tools;
 mod push;
 #[cfg(feature = "registries")]
@@ -58,6 +59,7 @@ pub use kube::{Allowed, KubeServer};
 pub use line::BreakingLine;
 #[cfg(feature = "registries")]
 pub use moto::Moto;
+pub use playwright::playwright;
 pub use plugin_tools::path_with_plugin_tool;
 pub use push::{PlainHost, PushTarget};
 #[cfg(feature = "registries")]

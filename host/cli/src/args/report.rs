@@ -10,6 +10,7 @@ use super::{BucketArgs, NetworkArgs, VerifyArgs};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 -o takes a form, which is printed, or a file, whose name says the form:
+  html       FILE.html       a page to hand over, which needs nothing else: contents, sizes, signatures, what was blocked
   json       FILE.json       what is known of each image, and what belongs to what
   spdx       FILE.spdx.json  SPDX 2.3
   cyclonedx  FILE.cdx.json   CycloneDX 1.6
@@ -22,7 +23,7 @@ pub(crate) struct ReportArgs {
     #[arg(value_name = "WHAT")]
     pub what: String,
 
-    /// What to make: json, spdx or cyclonedx, or a file whose name ends in .json, .spdx.json or .cdx.json
+    /// What to make: html, json, spdx or cyclonedx, or a file whose name ends in .html, .json, .spdx.json or .cdx.json
     #[arg(short, long, value_name = "FORM|FILE", default_value = "json")]
     pub output: ReportOutput,
 
@@ -43,6 +44,7 @@ pub(crate) struct ReportArgs {
 /// The forms of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReportForm {
+    Html,
     Json,
     Spdx,
     Cyclonedx,
@@ -50,7 +52,8 @@ pub(crate) enum ReportForm {
 
 impl ReportForm {
     /// Each form with its word and how names of files with it end. An ending that is the end of another one comes after it.
-    const ALL: [(Self, &'static str, &'static str); 3] = [
+    const ALL: [(Self, &'static str, &'static str); 4] = [
+        (Self::Html, "html", ".html"),
         (Self::Spdx, "spdx", ".spdx.json"),
         (Self::Cyclonedx, "cyclonedx", ".cdx.json"),
         (Self::Json, "json", ".json"),
@@ -97,6 +100,7 @@ mod tests {
         assert_eq!(of("spdx"), Ok(ReportOutput { form: ReportForm::Spdx, file: None }));
         assert_eq!(of("out/a.spdx.json"), file(ReportForm::Spdx, "out/a.spdx.json"));
         assert_eq!(of("a.cdx.json"), file(ReportForm::Cyclonedx, "a.cdx.json"));
+        assert_eq!(of("a.html"), file(ReportForm::Html, "a.html"));
         assert_eq!(of("A.JSON"), file(ReportForm::Json, "A.JSON"));
         assert!(of("a.txt").is_err_and(|error| error.contains(".spdx.json")));
     }

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use oc_mirror_browse::report as page;
 use oc_mirror_engine::fsx;
 use oc_mirror_engine::report::Silence;
-use oc_mirror_engine::workflow::describing::take_inventory;
-use oc_mirror_model::inventory::{cyclonedx, spdx};
+use oc_mirror_engine::workflow::describing::{describe_imagesets, take_inventory};
+use oc_mirror_model::inventory::{Inventory, cyclonedx, spdx};
 use oc_mirror_model::report::exit;
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::error::CliError;
 use crate::output;
 use crate::{environment, keys, network};
 
-/// Lists the images of imagesets in a form that other programs read.
+/// Says what imagesets hold, in a form that others read.
 pub(crate) fn run(args: &ReportArgs) -> Result<u8, CliError> {
     let what = What::parse(&args.what)?;
     let trusted = keys::trusted(&args.verify, what.workspace(args.workspace.as_deref())?.as_deref())?;
@@ -27,19 +28,20 @@ pub(crate) fn run(args: &ReportArgs) -> Result<u8, CliError> {
             .hint("name the imagesets that it was published from")
     })?;
     let created = environment::created()?.text;
+    let document: fn(&Inventory) -> Value = match args.output.form {
+        ReportForm::Html => {
+            let described = super::runtime()?.block_on(async { describe_imagesets(&from, &trusted).await });
+            put(args, &page(&described.map_err(explained)?, &run.program, &created))?;
+            return Ok(exit::OK);
+        }
+        ReportForm::Json => |found| serde_json::to_value(found).expect("plain data serialises"),
+        ReportForm::Spdx => spdx::document,
+        ReportForm::Cyclonedx => cyclonedx::document,
+    };
     let found = super::runtime()?
         .block_on(async { take_inventory(&from, &trusted, &created, &run.program).await })
         .map_err(explained)?;
-    let document = match args.output.form {
-        ReportForm::Json => serde_json::to_value(&found).expect("plain data serialises"),
-        ReportForm::Spdx => spdx::document(&found),
-        ReportForm::Cyclonedx => cyclonedx::document(&found),
-    };
-    let text = text_of(&document);
-    match &args.output.file {
-        None => output::line(text.trim_end()),
-        Some(file) => write(file, text.as_bytes())?,
-    }
+    put(args, &text_of(&document(&found)))?;
     if !found.elsewhere.is_empty() {
         let (images, whose) = match found.elsewhere.len() {
             1 => ("1 image is".to_owned(), "its name is"),
@@ -48,6 +50,15 @@ pub(crate) fn run(args: &ReportArgs) -> Result<u8, CliError> {
         output::warning(&format!("{images} described by an imageset that is not here: only {whose} known"));
     }
     Ok(exit::OK)
+}
+
+/// Prints a report, or writes it to its file.
+fn put(args: &ReportArgs, text: &str) -> Result<(), CliError> {
+    match &args.output.file {
+        None => output::line(text.trim_end()),
+        Some(file) => write(file, text.as_bytes())?,
+    }
+    Ok(())
 }
 
 fn text_of(document: &Value) -> String {
