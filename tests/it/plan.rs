@@ -252,6 +252,28 @@ fn what_is_copied_is_what_was_planned() {
 }
 
 #[test]
+fn what_could_not_be_had_when_it_was_planned_is_left_out() {
+    let lab = lab();
+    let missing = lab.source.reference("team/late", "v1");
+    lab.configure(&[lab.push(&image("a", 1), "team/a", "v1"), missing.clone()]);
+    let disk = lab.file("disk");
+    // What is not there cannot be planned, unless it may be left out.
+    let failed = plan(&lab, &[&disk]);
+    assert_eq!(failed.code, 8, "{}", failed.snapshot());
+    assert!(!lab.path("plan.json").exists());
+    let leaving_out = ["--on-error", "quarantine", "--uid", UID];
+    assert_eq!(plan(&lab, &[&[disk.as_str()], leaving_out.as_slice()].concat()).code, 8);
+    lab.make_in("reference", &leaving_out).expect(8);
+    let index = planned(&lab).imageset.expect("something to do");
+    assert_eq!(index.quarantined[0].origin, missing);
+    // Once it is there, it is left out all the same.
+    lab.push(&image("late", 2), "team/late", "v1");
+    assert_eq!(execute(&lab, &[]).code, 8);
+    let made = |directory: &str| Chunks::of(&lab.path(directory), 1).bytes();
+    assert!(made("disk") == made("reference"));
+}
+
+#[test]
 fn imagesets_are_published_where_and_as_it_was_planned() {
     let lab = lab();
     lab.configure(&[lab.push(&image("a", 1), "team/a", "v1")]);
