@@ -85,6 +85,7 @@ fn an_archive_arrives_where_v2_would_have_put_it() {
     let run = publish(&lab, "disk", &["--dry-run"]).expect(0);
     assert_eq!(run.outcomes(), [(1, "planned")]);
     assert!(lab.target.repositories().is_empty(), "a dry run sends nothing");
+    let forecast = run.report().forecast.clone().expect("a dry run says what would be done");
     let mapping = String::from_utf8(read(&lab.path("disk/working-dir/dry-run/mapping.txt"))).expect("text");
     let host = lab.target.host();
     for (from, to) in [
@@ -99,6 +100,8 @@ fn an_archive_arrives_where_v2_would_have_put_it() {
 
     let run = publish(&lab, "disk", &[]).expect(0);
     assert_eq!(run.outcomes(), [(1, "published")]);
+    let totals = &run.report().totals;
+    assert_eq!((forecast.send.blobs, forecast.send.bytes), (totals.blobs, totals.blob_bytes));
     lab.assert_published(&tagged, "far/team/app", "v1");
     lab.assert_published(&pinned, "far/team/pinned", &digest_tag(&pinned));
     lab.assert_published(&both, "far/renamed/list", "v9");

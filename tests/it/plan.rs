@@ -241,14 +241,40 @@ fn what_is_copied_is_what_was_planned() {
     assert_eq!(report["totals"]["blobs"], told.forecast.send.blobs);
     assert_eq!(report["totals"]["blobBytes"], told.forecast.send.bytes);
     lab.assert_published(&old, "far/team/app", "v1");
-    // The chain has moved on by that.
-    assert_refused(&execute(&lab, &[]), "the workspace is at sequence 1");
+    // Again, it changes nothing.
+    lab.target.clear_log();
+    let again = execute(&lab, &["-o", "json"]).expect_code(0);
+    let report: Value = serde_json::from_str(&again.raw_stdout).expect("a report");
+    assert_eq!(report["imagesets"][0]["outcome"], "nothing new", "{}", again.snapshot());
+    assert_eq!(lab.writes_to_target(), []);
     // A target that somebody else has published to is another one than was planned for.
     plan(&lab, &["--workspace", &workspace, &to]).expect_code(0);
     let other = lab.file("w-copy");
     copy(&lab.path("w"), &lab.path("w-copy"));
     lab.run(&["-c", "isc.yaml", "--workspace", &other, &to]).expect(0);
     assert_refused(&execute(&lab, &[]), "the target is at sequence 2 of this chain");
+}
+
+#[test]
+fn what_could_not_be_had_when_it_was_planned_is_left_out() {
+    let lab = lab();
+    let missing = lab.source.reference("team/late", "v1");
+    lab.configure(&[lab.push(&image("a", 1), "team/a", "v1"), missing.clone()]);
+    let disk = lab.file("disk");
+    // What is not there cannot be planned, unless it may be left out.
+    let failed = plan(&lab, &[&disk]);
+    assert_eq!(failed.code, 8, "{}", failed.snapshot());
+    assert!(!lab.path("plan.json").exists());
+    let leaving_out = ["--on-error", "quarantine", "--uid", UID];
+    assert_eq!(plan(&lab, &[&[disk.as_str()], leaving_out.as_slice()].concat()).code, 8);
+    lab.make_in("reference", &leaving_out).expect(8);
+    let index = planned(&lab).imageset.expect("something to do");
+    assert_eq!(index.quarantined[0].origin, missing);
+    // Once it is there, it is left out all the same.
+    lab.push(&image("late", 2), "team/late", "v1");
+    assert_eq!(execute(&lab, &[]).code, 8);
+    let made = |directory: &str| Chunks::of(&lab.path(directory), 1).bytes();
+    assert!(made("disk") == made("reference"));
 }
 
 #[test]

@@ -4,11 +4,11 @@
 //! There is no second way of doing things: a run that keeps to a plan finds out what is wanted like any other, told of the world
 //! what the plan was told. Before anything is written, what it found is compared with the plan, to the byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{Index, QuarantinedImage, RefusedImage};
+use oc_mirror_model::imageset::{ImageEntry, Index, QuarantinedImage, RefusedImage};
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::mirror_plan::{MirrorPlan, PlannedImageset, PublishStep, Standing, TargetPlan};
 use oc_mirror_model::reference::Target;
@@ -109,11 +109,16 @@ impl Agreement {
             return Ok(State::Open);
         }
         let is_next = standing.uid == builds_on.uid && standing.sequence == builds_on.sequence + 1;
-        if is_next && plan.index.is_some() && standing.index == plan.index {
+        if is_next && is_made(plan, chain) {
             return Ok(State::Done);
         }
-        let (planned, found) = (Box::new(builds_on), Box::new(standing));
-        Err(WorkflowErrorKind::ChainMovedOn { planned, found }.into())
+        Err(moved_on(builds_on, standing))
+    }
+
+    /// Says that a chain is not where the plan builds on it.
+    pub(super) fn moved_on(&self, chain: &Chain) -> WorkflowError {
+        let builds_on = self.plan.as_ref().and_then(|plan| plan.builds_on.clone());
+        moved_on(builds_on.unwrap_or_default(), standing(chain))
     }
 
     /// Notes where a chain is at a target and what is published there, or compares it. Nothing is published where images are copied.
@@ -171,6 +176,20 @@ impl Agreement {
     }
 }
 
+/// Answers whether the last of a chain is what a plan makes. What was copied has no identity; that it was made at the time of the
+/// plan, and of its images, is as good within one chain.
+fn is_made(plan: &MirrorPlan, chain: &Chain) -> bool {
+    let (Some(planned), Some(last)) = (&plan.imageset, chain.last()) else { return false };
+    if last.index.is_some() {
+        return last.index == plan.index;
+    }
+    let recorded: BTreeSet<(&str, &Digest)> =
+        last.images.iter().map(|image| (image.origin.as_str(), &image.digest)).collect();
+    let is_recorded =
+        |image: &ImageEntry| recorded.contains(&(image.request.origin.as_str(), &image.root.digest));
+    last.created == planned.created && planned.images.iter().all(is_recorded)
+}
+
 /// Says which imagesets are not those that were planned to be published, or not in the way.
 fn published(planned: &TargetPlan, found: &TargetPlan) -> Vec<String> {
     let mut said = Vec::new();
@@ -192,6 +211,10 @@ fn published(planned: &TargetPlan, found: &TargetPlan) -> Vec<String> {
     let gone = planned.imagesets.iter().filter(is_gone);
     said.extend(gone.map(|set| format!("imageset {} is no longer among the imagesets", set.sequence)));
     said
+}
+
+fn moved_on(planned: Standing, found: Standing) -> WorkflowError {
+    WorkflowErrorKind::ChainMovedOn { planned: Box::new(planned), found: Box::new(found) }.into()
 }
 
 fn standing(chain: &Chain) -> Standing {

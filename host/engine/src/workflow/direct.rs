@@ -13,6 +13,7 @@ use oc_mirror_model::reference::{Repository, Selector};
 use oc_mirror_model::report::{Failure, ImagesetReport, RunReport, Workflow};
 use oc_mirror_model::request::kind;
 
+use super::agreement::State;
 use super::charts;
 use super::companions::of_image;
 use super::contents::contents;
@@ -62,14 +63,25 @@ pub async fn mirror_to_mirror(
     let uid = workspace.uid().await?.unwrap_or(run.new_uid);
     let (chain, local) = workspace.load_record(uid).await?;
     report.uid = Some(uid);
-    if let Some(agreement) = &run.agreement {
-        // What was copied has no identity by which it could be known to be what the plan made.
-        agreement.begin(&chain)?;
-    }
+    let state = run.agreement.as_ref().map_or(Ok(State::Open), |agreement| agreement.begin(&chain))?;
     let targets = Targets::of(destinations);
     let mut sites: Vec<Site> =
         join_all(targets.destinations.iter().map(|d| Site::open(d, run, &chain))).await;
     if sites.iter().all(|site| site.outcome.is_err()) {
+        return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
+    }
+    if let (Some(agreement), State::Done) = (&run.agreement, state) {
+        let last = chain.sequence();
+        for site in &mut sites {
+            let is_behind = site.chain().map_or(0, Chain::sequence) < last;
+            match &mut site.outcome {
+                // A run that was cut off has not recorded it there; the next one does.
+                Ok(_) if is_behind => return Err(agreement.moved_on(&chain)),
+                Ok(own) => own.imagesets.push(line(last, "nothing new")),
+                Err(_) => {}
+            }
+        }
+        report.notes.push(format!("sequence {last} is what the plan copies: it is there"));
         return targets.outcome(report, sites.into_iter().map(|s| s.outcome).collect());
     }
     if let Some(agreement) = &run.agreement {

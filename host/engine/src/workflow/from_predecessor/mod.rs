@@ -30,6 +30,7 @@ use super::charts::{self, CHARTS};
 use super::companions::exit_code;
 use super::contents::contents;
 use super::deletion;
+use super::forecast::Rehearsal;
 use super::from_disk::{Destination, IsConfiguration, add_totals};
 use super::imagesets::Imagesets;
 use super::prepare::{image_failure, image_reports};
@@ -43,9 +44,10 @@ use crate::metadata::Stored;
 use crate::plan::imageset::{Extras, advance, is_offered_by, merge};
 use crate::plan::names::Names;
 use crate::predecessors::{Found, Wanted};
-use crate::report::Event;
+use crate::report::{Event, SharedEvents, Silence};
 use crate::transfer::ImageTime;
-use crate::transfer::publish::Publisher;
+use crate::transfer::imagined::Unread;
+use crate::transfer::publish::{Publisher, Supply};
 
 /// The largest chart, or data of an update graph, that is taken out of an archive.
 const MAX_FILE: u64 = 64 << 20;
@@ -169,6 +171,7 @@ impl Publishing<'_> {
         let mut remarks = Remarks::default();
         // Only a dry run has to imagine it.
         let mut imagined = found.as_ref().map(|f| f.chain.clone()).filter(|_| run.dry_run);
+        let mut rehearsal = Rehearsal::at(destination);
         for (number, (offer, step)) in self.offers.iter().zip(steps).enumerate() {
             let mut line = self.line(offer, step);
             match step {
@@ -194,8 +197,9 @@ impl Publishing<'_> {
                     line.saved_bytes = saved(index, from);
                     report.failures.extend(resolved.failures.iter().cloned());
                     if run.dry_run {
-                        let name = format!("{}/mapping.txt", destination.kept_in("dry-run"));
-                        workspace.write(&name, destination.mapping(&index.images).as_bytes())?;
+                        let known = imagined.as_ref();
+                        self.send(&resolved, known, Some(&mut rehearsal), &mut report).await;
+                        rehearsal.keep_mapping(workspace, &index.images)?;
                         "planned".clone_into(&mut line.outcome);
                         let before = imagined.unwrap_or_else(|| Chain::new(self.uid));
                         imagined = Some(advance(
@@ -206,11 +210,13 @@ impl Publishing<'_> {
                             Extras::default(),
                         ));
                     } else {
-                        self.send(&resolved, found.as_ref(), &mut report).await;
+                        let known = found.as_ref().map(|f| &f.chain);
+                        self.send(&resolved, known, None, &mut report).await;
                     }
                     if !report.failures.is_empty() {
                         line.outcome = "failed".to_owned();
                         report.imagesets.push(line);
+                        report.forecast = run.dry_run.then(|| rehearsal.forecast());
                         remarks.tell(&mut report);
                         return Ok(report);
                     }
@@ -224,6 +230,7 @@ impl Publishing<'_> {
             }
             report.imagesets.push(line);
         }
+        report.forecast = run.dry_run.then(|| rehearsal.forecast());
         remarks.tell(&mut report);
         if let Some(chain) = imagined.or(found.map(|f| f.chain)).filter(|_| run.prune) {
             deletion::prune(run, destination, workspace, &chain, &mut report).await?;
@@ -455,30 +462,42 @@ impl Publishing<'_> {
         Some(outcome.map_err(|error| (request.clone(), error)))
     }
 
-    /// Sends what can be had; what goes wrong is noted in the report.
-    async fn send(&self, resolved: &Resolved, found: Option<&Stored>, report: &mut RunReport) {
+    /// Sends what can be had to a target with this record, or finds out what that would be; what goes wrong is noted in the
+    /// report.
+    async fn send(
+        &self,
+        resolved: &Resolved,
+        chain: Option<&Chain>,
+        rehearsal: Option<&mut Rehearsal>,
+        report: &mut RunReport,
+    ) {
         let run = self.run;
         let Resolved { destination, index, from, failed, .. } = resolved;
-        let mut known = destination.known(found.map(|f| &f.chain));
+        let mut known = destination.known(chain);
         let content: BTreeSet<&Digest> =
             index.images.iter().flat_map(|i| i.manifests.iter().chain(&i.blobs)).map(|d| &d.digest).collect();
         for digest in content.into_iter().filter(|digest| !from.carries(digest)) {
             known.entry(digest.clone()).or_default().extend(from.places(digest));
         }
-        let publisher = Publisher::new(
-            destination.endpoint.clone(),
-            Arc::new(from.clone()),
-            known,
-            run.parallelism,
-            run.retry,
-            run.events.clone(),
-        )
-        .stopping(run.on_error == OnError::Stop)
-        .within(ImageTime::of(run.image_timeout, &index.images));
+        let supply: Arc<dyn Supply> = Arc::new(from.clone());
+        let (endpoint, supply, events): (_, Arc<dyn Supply>, SharedEvents) = match &rehearsal {
+            // What happens in thought is no step of the run.
+            Some(rehearsal) => {
+                let unread = Arc::new(Unread::new(supply, Arc::default()));
+                (rehearsal.destination.endpoint.clone(), unread, Arc::new(Silence))
+            }
+            None => (destination.endpoint.clone(), supply, run.events.clone()),
+        };
+        let publisher = Publisher::new(endpoint, supply, known, run.parallelism, run.retry, events)
+            .stopping(run.on_error == OnError::Stop)
+            .within(ImageTime::of(run.image_timeout, &index.images));
         let bytes = carried(index, from);
         let publisher = publisher.having_told_of(bytes);
         let (items, bytes) = (Some(index.images.len() as u64), Some(bytes));
-        run.events.event(Event::Phase { name: "publishing", items, bytes });
+        run.events.event(match rehearsal {
+            Some(_) => Event::Phase { name: "asking the target", items, bytes: None },
+            None => Event::Phase { name: "publishing", items, bytes },
+        });
         let offers_failed = |image: &ImageEntry| {
             image.request.kind == kind::CATALOG
                 && failed.iter().any(|request| is_offered_by(request, &image.request.origin))
@@ -491,6 +510,9 @@ impl Publishing<'_> {
         }
         report.failures.extend(publishing::publish(&publisher, destination, &images, &[]).await);
         add_totals(&mut report.totals, publisher.totals());
+        if let Some(rehearsal) = rehearsal {
+            rehearsal.note(&images);
+        }
     }
 
     /// Puts charts and signatures into the workspace, and commits.
