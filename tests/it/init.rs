@@ -55,7 +55,7 @@ fn by_options(#[case] name: &str, #[case] args: &[&str]) {
 #[case::version("init_bad_version", &["--release-channel", "stable-4.20", "--min-version", "4.20"])]
 #[case::no_catalog("init_no_catalog", &["--operator", "web-terminal"])]
 #[case::no_channel("init_no_channel", &["--min-version", "4.20.1"])]
-#[case::no_size("init_no_size", &["--archive-size", "0"])]
+#[case::no_size("init_no_size", &["--archive-size", "4.4GB"])]
 #[case::no_file("init_no_file", &["--clusters", "gone.yaml"])]
 #[case::two_clusters("init_two_ways", &["--clusters", "a.yaml", "--kubeconfig", "b.yaml"])]
 #[case::no_directory("init_no_directory", &["gone/isc.yaml"])]
@@ -120,7 +120,7 @@ fn by_answers() {
         "",
         "quay.io/Team/app",
         "quay.io/team/app:v1",
-        "0",
+        "4.4GB",
         "4",
     ];
     let Some((code, told)) = answer(&shop.lab.context, &["--src-tls-verify=false"], &answers) else { return };
@@ -136,7 +136,7 @@ fn by_answers() {
         "DEFAULT CHANNEL",
         "alpha    bar.v0.2.0",
         "error: `bar@` is no operator",
-        "error: `0` is not a number of GiB",
+        "error: `4.4GB` is not a number of whole GiB",
         "imageset-config.yaml is written; next:",
     ] {
         assert!(told.contains(part), "{part}\n{told}");

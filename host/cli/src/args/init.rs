@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 
 use super::{Architecture, ClusterArgs, NetworkArgs};
 
@@ -15,7 +15,7 @@ image. What is not asked for is in the file as an example behind #, so that it n
   oc-mirror init --catalog registry.redhat.io/redhat/certified-operator-index:v4.20 --operator gpu-operator-certified
   oc-mirror init --from-cluster --kubeconfig site.kubeconfig site.yaml
 
-Exit codes: 0 written; 1 not written; 32 a cluster could not be read, or that and what others run is written")]
+Exit codes: 0 written; 1 not written; 32 a cluster could not be read, and what the others run is written")]
 pub(crate) struct InitArgs {
     /// Write into this file; `-` is the standard output
     #[arg(value_name = "FILE", default_value = "imageset-config.yaml")]
@@ -52,9 +52,9 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "IMAGE")]
     pub image: Vec<String>,
 
-    /// Make no file of an imageset larger than so many GiB [default: 500]
-    #[arg(long, value_name = "GIB", value_parser = value_parser!(u32).range(1..))]
-    pub archive_size: Option<u32>,
+    /// Make no file of an imageset larger than this: whole GiB, such as 4 or 4GiB [default: 500]
+    #[arg(long, value_name = "SIZE")]
+    pub archive_size: Option<String>,
 
     /// Mirror what a cluster runs, and what its updates need: releases, operators and their catalogs
     #[arg(long)]

@@ -1,9 +1,12 @@
 //! Tests of what is written for users: each command line can be parsed, each link leads somewhere.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
+use oc_mirror_model::config::{DocumentKind, schema};
+use serde_json::Value;
 
 use crate::args;
 
@@ -268,4 +271,88 @@ fn flags_of_predecessors_are_as_told() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(count > 70, "{count} flags were found");
+}
+
+/// Returns the fields that a row names: the first in full, those after it beside it.
+fn fields(cell: &str) -> Vec<String> {
+    let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+    let beside = names.first().and_then(|first| first.rsplit_once('.')).map_or("", |(front, _)| front);
+    let in_full = |(place, name): (usize, &&str)| match place {
+        0 => (*name).to_owned(),
+        _ => format!("{beside}.{name}"),
+    };
+    names.iter().enumerate().map(in_full).collect()
+}
+
+/// Returns all fields of a kind of configuration that hold a value, such as `mirror.operators[].catalog`.
+fn leaves(kind: DocumentKind) -> BTreeSet<String> {
+    fn of(root: &Value, schema: &Value, path: &str, found: &mut BTreeSet<String>) {
+        let target = schema["$ref"].as_str().and_then(|name| root.pointer(name.strip_prefix('#')?));
+        if let Some(target) = target {
+            return of(root, target, path, found);
+        }
+        let parts = ["anyOf", "oneOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten();
+        let mut is_leaf = true;
+        for part in parts.filter(|part| part["type"] != "null") {
+            of(root, part, path, found);
+            is_leaf = false;
+        }
+        if let Some(items) = schema.get("items") {
+            of(root, items, &format!("{path}[]"), found);
+            is_leaf = false;
+        }
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            of(root, field, format!("{path}.{name}").trim_start_matches('.'), found);
+            is_leaf = false;
+        }
+        if is_leaf {
+            found.insert(path.trim_end_matches("[]").to_owned());
+        }
+    }
+    let root = schema(kind);
+    let mut found = BTreeSet::new();
+    of(&root, &root, "", &mut found);
+    found
+}
+
+#[test]
+fn fields_of_predecessors_are_all_told_of() {
+    let mut told = Vec::new();
+    for (name, kind) in [
+        ("from-oc-mirror-v1.md", DocumentKind::ImageSetV1Alpha2),
+        ("from-oc-mirror-v2.md", DocumentKind::ImageSetV2Alpha1),
+    ] {
+        let text = fs::read_to_string(root().join("docs").join(name)).expect("a guide");
+        let known = leaves(kind);
+        let named: BTreeSet<String> = rows(&text)
+            .iter()
+            .filter(|row| {
+                ["`mirror.", "`archiveSize", "`storageConfig"].iter().any(|front| row[0].starts_with(front))
+            })
+            .flat_map(|row| fields(&row[0]))
+            .collect();
+        let strange: Vec<&String> = named
+            .iter()
+            .filter(|name| {
+                !known.iter().any(|known| known == *name || known.starts_with(&format!("{name}[]")))
+            })
+            .collect();
+        assert!(strange.is_empty(), "{name}: no such fields: {strange:#?} of {known:#?}");
+        told.push((known, named));
+    }
+    let (known, named) = &told[0];
+    // What v1 does not have: other places for the record, plugins, and more ways to block, one of them without a key.
+    let ours = [
+        "kind",
+        "apiVersion",
+        "storageConfig.s3",
+        "mirror.plugins",
+        "mirror.policies",
+        "mirror.blockedImages[].",
+    ];
+    let is_ours =
+        |field: &str| field == "mirror.blockedImages" || ours.iter().any(|ours| field.starts_with(ours));
+    let missing: Vec<&String> =
+        known.iter().filter(|field| !named.contains(*field) && !is_ours(field)).collect();
+    assert!(missing.is_empty(), "from-oc-mirror-v1.md does not tell of {missing:#?}");
 }

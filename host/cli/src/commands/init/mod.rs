@@ -12,6 +12,7 @@ use oc_mirror_engine::fsx;
 use oc_mirror_model::clusters::{self, ClusterInventory};
 use oc_mirror_model::config::{self, Outline, ReleaseChannel, Severity};
 use oc_mirror_model::report::exit;
+use oc_mirror_model::size::{InvalidSize, Size};
 use oc_mirror_plugin_host::Host;
 
 use super::clusters::{gather, inventory};
@@ -107,8 +108,19 @@ fn add_options(args: &InitArgs, outline: &mut Outline) -> Result<(), CliError> {
     let operators = catalogs::operators(&args.selected.chosen, first.map(String::as_str))?;
     outline.operators.extend(operators);
     outline.images.extend(args.image.iter().cloned());
-    outline.archive_size = args.archive_size;
+    outline.archive_size = args.archive_size.as_deref().map(gib_of).transpose()?;
     Ok(())
+}
+
+/// Reads the size of files: configurations have whole GiB.
+fn gib_of(text: &str) -> Result<u32, CliError> {
+    let size: Size = text.parse().map_err(|e: InvalidSize| CliError::from_error(&e).hint(e.hint()))?;
+    let gib =
+        u32::try_from(size.bytes() >> 30).ok().filter(|gib| *gib > 0 && size.bytes().is_multiple_of(1 << 30));
+    gib.ok_or_else(|| {
+        CliError::new(format!("`{text}` is not a number of whole GiB, and a configuration has nothing else"))
+            .hint("write 4, or leave it out here and say it to the runs that make imagesets: --archive-size 4.4GB")
+    })
 }
 
 /// Says what is wrong with a configuration that was put together of what somebody said.
@@ -146,4 +158,22 @@ fn write(args: &InitArgs, text: &str) -> Result<(), CliError> {
 fn is_there(path: &Path) -> CliError {
     CliError::new(format!("`{}` is there already", path.display()))
         .hint("name another file, `-` for the standard output, or replace it with --force")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("4", Some(4))]
+    #[case("4GiB", Some(4))]
+    #[case("2TiB", Some(2048))]
+    #[case("4.4GB", None)]
+    #[case("0", None)]
+    #[case("700MB", None)]
+    #[case("large", None)]
+    fn sizes(#[case] text: &str, #[case] expected: Option<u32>) {
+        assert_eq!(gib_of(text).ok(), expected);
+    }
 }

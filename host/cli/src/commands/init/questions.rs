@@ -5,7 +5,7 @@ use std::io::BufRead as _;
 
 use oc_mirror_model::config::{Operator, Outline, ReleaseChannel};
 
-use super::{catalogs, fault};
+use super::{catalogs, fault, gib_of};
 use crate::args::NetworkArgs;
 use crate::commands::list;
 use crate::commands::runtime;
@@ -120,16 +120,15 @@ fn images(outline: &mut Outline) -> Result<(), CliError> {
 fn size(outline: &mut Outline) -> Result<(), CliError> {
     loop {
         let answer = line("The largest file that fits onto your medium, in GiB", "500")?;
-        match answer.parse() {
-            _ if answer.is_empty() => return Ok(()),
-            Ok(size) if size > 0 => {
+        if answer.is_empty() {
+            return Ok(());
+        }
+        match gib_of(&answer) {
+            Ok(size) => {
                 outline.archive_size = Some(size);
                 return Ok(());
             }
-            _ => output::error(
-                &CliError::new(format!("`{answer}` is not a number of GiB"))
-                    .hint("write a whole number, such as 4"),
-            ),
+            Err(error) => output::error(&error),
         }
     }
 }
