@@ -39,6 +39,7 @@ mod lint;
 mod mirror_to_mirror;
 mod mistakes;
 mod names;
+mod newcomer;
 mod observed;
 mod on_error;
 mod operator_loss;
