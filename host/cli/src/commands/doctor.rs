@@ -147,8 +147,8 @@ fn address(text: &str) -> Result<Url, CliError> {
 /// Looks at what this machine allows.
 fn machine(found: &mut Checkup) {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let shown = limit.map_or_else(|| "any number".to_owned(), |limit| limit.to_string());
-    let message = format!("{shown} of files may be open");
+    let shown = limit.map_or_else(|| "any number of".to_owned(), |limit| limit.to_string());
+    let message = format!("{shown} files may be open");
     match limit {
         Some(limit) if limit < FILES => {
             let hint = format!("raise it with `ulimit -n {FILES}`, or LimitNOFILE of a service");
