@@ -54,7 +54,7 @@ export function ImagesetPage({ sets, whole = false }) {
     </section>
     <${Refused} set=${chosen} />
     <${Policies} set=${chosen} />
-    <${Images} set=${chosen} whole=${whole} />
+    <${Images} set=${chosen} sets=${sets} whole=${whole} />
   </div>`;
 }
 
@@ -146,13 +146,30 @@ function Policies({ set }) {
   </section>`;
 }
 
-/** @param {{ set: any, whole: boolean }} props */
-function Images({ set, whole }) {
-  const [query, setQuery] = useState('');
-  const all = useMemo(() => [
+/**
+ * Lists what an imageset describes, and what it has as earlier ones describe it, as far as these are there.
+ * @param {any} set
+ * @param {any[]} sets
+ */
+function imagesOf(set, sets) {
+  const known = new Map();
+  for (const earlier of sets) {
+    if (earlier.uid !== set.uid || earlier.sequence >= set.sequence) continue;
+    for (const image of earlier.images) known.set(`${image.kind} ${image.name}`, image);
+  }
+  return [
     ...set.images,
-    ...(set.unchanged ?? []).map((/** @type {any} */ image) => ({ ...image, digest: 'as an earlier imageset has it', newBytes: 0 })),
-  ], [set]);
+    ...(set.unchanged ?? []).map((/** @type {any} */ image) => {
+      const found = known.get(`${image.kind} ${image.name}`);
+      return { ...image, digest: found?.digest ?? 'as an earlier imageset has it', bytes: found?.bytes, newBytes: 0 };
+    }),
+  ];
+}
+
+/** @param {{ set: any, sets: any[], whole: boolean }} props */
+function Images({ set, sets, whole }) {
+  const [query, setQuery] = useState('');
+  const all = useMemo(() => imagesOf(set, sets), [set, sets]);
   const shown = useMemo(() => {
     const words = query.toLowerCase().split(/\s+/).filter(Boolean);
     return words.length === 0 ? all : all.filter((image) => words.every((word) => `${image.name} ${image.kind} ${image.digest}`.toLowerCase().includes(word)));

@@ -28,7 +28,7 @@ use crate::{Fault, Question};
 /// The questions that can be asked about a catalog.
 const OF_OPERATORS: [&str; 2] = ["catalog", "details"];
 /// Those that can be asked about releases.
-const OF_RELEASES: [&str; 4] = ["versions", "channels", "graph", "updates"];
+const OF_RELEASES: [&str; 3] = ["channels", "graph", "updates"];
 /// How many images are measured at once.
 const MOST_IMAGES: usize = 500;
 

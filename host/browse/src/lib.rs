@@ -45,8 +45,7 @@ pub enum Question {
         /// What else is said.
         arguments: Value,
     },
-    /// Versions, channels, the graph of a channel, the way from one release to another: `versions`, `channels`, `graph`,
-    /// `updates`.
+    /// The channels of a version, the graph of a channel, the way from one release to another: `channels`, `graph`, `updates`.
     Releases {
         /// The name of the question.
         name: &'static str,

@@ -15,7 +15,7 @@ use oc_mirror_engine::workflow::measuring::measure;
 use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_model::describe::Description;
 use oc_mirror_plugin_host::Host;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::check::{What, explained, settings};
@@ -24,9 +24,6 @@ use super::list::{self, Questions};
 use crate::args::{BrowseArgs, NetworkArgs};
 use crate::error::CliError;
 use crate::{environment, keys, network, output};
-
-/// Where versions of OpenShift are looked for.
-const RELEASES: &str = "quay.io/openshift-release-dev/ocp-release";
 
 /// Serves the page until somebody stops the program.
 pub(crate) fn run(args: &BrowseArgs) -> Result<u8, CliError> {
@@ -154,12 +151,7 @@ impl Desk {
                 arguments["now"] = questions.now.as_str().into();
                 questions.ask(name, &arguments).await
             }
-            Question::Releases { name, mut arguments } => {
-                if name == "versions" {
-                    arguments = json!({ "repository": RELEASES });
-                }
-                self.of_releases().await?.ask(name, &arguments).await
-            }
+            Question::Releases { name, arguments } => self.of_releases().await?.ask(name, &arguments).await,
             Question::Sizes { images } => {
                 let network: Arc<Network> = network::open(&self.network, &self.run)?;
                 let measured = measure(network, &self.run, &images).await;
