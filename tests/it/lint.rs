@@ -3,7 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use oc_mirror_testkit::{CatalogBuilder, Fbc};
+use serde_json::{Value, json};
+
 use crate::lab::context;
+use crate::shop::Shop;
 
 const GOOD: &str = "\
 kind: ImageSetConfiguration
@@ -127,5 +131,41 @@ fn what_cannot_be_migrated_is_told_before_anything_is_written() {
         output.stderr.starts_with("error: --fix - is one file, and --config names 2\n"),
         "{}",
         output.stderr
+    );
+}
+
+#[test]
+fn what_catalogs_know() {
+    let shop = Shop::new();
+    let needed = json!({ "type": "olm.package.required", "value": { "packageName": "bar", "versionRange": ">=0.2.0" } });
+    let fbc = Fbc::new("foo", "stable").chain("stable", &["foo.v1.0.0"]);
+    let fbc = shop.bundle_with(fbc, "foo", "1.0.0", vec![needed]);
+    let deprecated = json!({ "schema": "olm.deprecations", "package": "foo", "entries": [
+        { "reference": { "schema": "olm.channel", "name": "stable" }, "message": "use fast" },
+    ] });
+    let catalog = CatalogBuilder::new()
+        .package(&fbc)
+        .package(&shop.bar())
+        .file("foo/deprecations.json", deprecated.to_string());
+    let (_, name) = shop.catalog(catalog, "shop/index", "v4.20");
+    let look = |packages: Value, more: &[&str]| {
+        shop.lab.configure_all(json!({ "archiveSize": 4, "mirror": { "operators": [{ "catalog": name, "packages": packages }] } }));
+        let args = [&["lint", "-c", "isc.yaml"], more].concat();
+        shop.lab.context.run(&args)
+    };
+    let online = ["--online", "--src-tls-verify=false"];
+    assert_eq!(look(json!([{ "name": "foo" }]), &[]).expect_code(0).stdout, "", "nobody was asked");
+    let found = look(json!([{ "name": "foo" }]), &online).expect_code(0);
+    insta::assert_snapshot!("lint_online", found.snapshot());
+    let found = look(json!([{ "name": "foo" }, { "name": "bar" }]), &online).expect_code(0);
+    assert!(!found.stdout.contains("missing-dependency"), "{}", found.snapshot());
+    let found = look(json!([{ "name": "fop" }]), &online).expect_code(1);
+    insta::assert_snapshot!("lint_online_refused", found.snapshot());
+    // What is not there is not what is wrong with the text.
+    let gone = look(json!([{ "name": "foo" }]), &["--online"]).expect_code(1);
+    assert!(
+        gone.stdout.contains("error[refused]") && gone.stdout.contains("plain HTTP"),
+        "{}",
+        gone.snapshot()
     );
 }

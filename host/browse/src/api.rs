@@ -13,7 +13,7 @@
 
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use oc_mirror_model::config::{self, Configuration, Finding, Severity};
+use oc_mirror_model::config::{self, Configuration, Finding, LintSettings, Severity};
 use oc_mirror_model::digest::Digest;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -108,8 +108,9 @@ fn state(desk: &Desk) -> Result<Response, Fault> {
 
 fn lint(desk: &Desk, text: &str) -> Response {
     let builtins: Vec<&str> = desk.builtins.iter().map(String::as_str).collect();
+    let settings = LintSettings { builtins: &builtins, today: desk.today.as_deref() };
     // Nothing written is no mistake yet.
-    let findings = if text.trim().is_empty() { Vec::new() } else { config::lint(text, &builtins) };
+    let findings = if text.trim().is_empty() { Vec::new() } else { config::lint(text, settings) };
     told(StatusCode::OK, &json!({ "findings": findings, "chosen": chosen(text) }))
 }
 

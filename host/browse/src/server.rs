@@ -34,6 +34,8 @@ pub struct Settings {
     pub imagesets: bool,
     /// The names of the plugins that are part of the program, for the lint.
     pub builtins: Vec<String>,
+    /// The day, `YYYY-MM-DD`, for the same.
+    pub today: Option<String>,
 }
 
 /// The page cannot be served.
@@ -58,6 +60,7 @@ pub(crate) struct Desk {
     pub(crate) catalogs: Vec<String>,
     pub(crate) imagesets: bool,
     pub(crate) builtins: Vec<String>,
+    pub(crate) today: Option<String>,
     pub(crate) saving: Mutex<()>,
     gate: Gate,
     page: Page,
@@ -80,7 +83,7 @@ pub async fn serve(
         return Err(ServeError::Exposed(address));
     }
     let session = Token::new().ok_or(ServeError::Randomness)?;
-    let Settings { version, file, catalogs, imagesets, builtins } = settings;
+    let Settings { version, file, catalogs, imagesets, builtins, today } = settings;
     let desk = Arc::new(Desk {
         guide,
         version,
@@ -88,6 +91,7 @@ pub async fn serve(
         catalogs,
         imagesets,
         builtins,
+        today,
         saving: Mutex::new(()),
         gate: Gate::new(address.port(), token, session),
         page: page(),

@@ -37,6 +37,13 @@ pub(crate) struct Created {
     pub is_fixed: bool,
 }
 
+impl Created {
+    /// Returns the day, `YYYY-MM-DD`.
+    pub(crate) fn day(&self) -> &str {
+        self.text.split_once('T').map_or("", |(day, _)| day)
+    }
+}
+
 /// Returns the time of the run, which `SOURCE_DATE_EPOCH` overrides for reproducible imagesets.
 pub(crate) fn created() -> Result<Created, CliError> {
     let fixed = variable("SOURCE_DATE_EPOCH");

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use oc_mirror_model::config::{
-    self, ApiVersion, Configuration, Dependencies, Finding, ImageSetConfiguration, Severity,
+    self, ApiVersion, Configuration, Dependencies, Finding, ImageSetConfiguration, LintSettings, Severity,
 };
 use rstest::rstest;
 
 const V2: &str = "kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v2alpha1\narchiveSize: 4\n";
 const V1: &str = "kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v1alpha2\narchiveSize: 4\n";
-const BUILTINS: [&str; 3] = ["block", "limits", "require-signature"];
+const SETTINGS: LintSettings<'_> =
+    LintSettings { builtins: &["block", "limits", "require-signature"], today: Some("2026-11-26") };
 
 fn shown(findings: &[Finding]) -> String {
     let lines = findings.iter().map(|finding| {
@@ -22,7 +23,7 @@ fn shown(findings: &[Finding]) -> String {
 
 /// Returns `severity code line:column` of each finding.
 fn found(text: &str) -> Vec<String> {
-    let findings = config::lint(text, &BUILTINS);
+    let findings = config::lint(text, SETTINGS);
     let short =
         |f: &Finding| format!("{} {} {}:{}", f.severity.as_str(), f.code, f.problem.line, f.problem.column);
     findings.iter().map(short).collect()
@@ -88,7 +89,7 @@ fn all_that_can_be_found() {
   - {name: c, source: docker://quay.io/own/policy:v1, trust: {keys: [own.pub]}}
 "
     );
-    insta::assert_snapshot!(shown(&config::lint(&text, &BUILTINS)));
+    insta::assert_snapshot!(shown(&config::lint(&text, SETTINGS)));
 }
 
 #[rstest]
@@ -103,12 +104,20 @@ fn all_that_can_be_found() {
     &[]
 )]
 #[case::ranges_that_meet(
-    "mirror:\n  platform:\n    channels:\n    - {name: a, minVersion: 4.1.1, maxVersion: 4.1.5}\n    - {name: b, minVersion: 4.1.5, maxVersion: 4.1.9}\n",
+    "mirror:\n  platform:\n    channels:\n    - {name: a, minVersion: 4.20.1, maxVersion: 4.20.5}\n    - {name: b, minVersion: 4.20.5, maxVersion: 4.20.9}\n",
     &[]
 )]
 #[case::other_distribution(
-    "mirror:\n  platform:\n    channels:\n    - {name: a, minVersion: 4.1.1, maxVersion: 4.1.5}\n    - {name: b, type: okd, minVersion: 4.1.1, maxVersion: 4.1.9}\n",
+    "mirror:\n  platform:\n    channels:\n    - {name: a, minVersion: 4.20.1, maxVersion: 4.20.5}\n    - {name: b, type: okd, minVersion: 4.20.1, maxVersion: 4.20.9}\n",
     &[]
+)]
+#[case::end_of_life(
+    "mirror:\n  platform:\n    channels:\n    - {name: eus-4.16}\n    - {name: stable-4.18, maxVersion: 4.17.9}\n    - {name: stable-4.17, type: okd}\n",
+    &["warning end-of-life 6:7", "warning end-of-life 7:7"]
+)]
+#[case::on_the_way(
+    "mirror:\n  platform:\n    channels:\n    - {name: eus-4.16}\n    - {name: stable-4.20}\n",
+    &["note end-of-life 6:7"]
 )]
 #[case::forgiven("mirror:\n  additionalimages: [{name: quay.io/a/b:v1}]\n", &["warning suspicious 5:3"])]
 #[case::unusable("mirror:\n  additionalImages: [{name: quay.io/a/b:latest}]\n  operator: []\n", &["error invalid 6:3"])]
@@ -239,7 +248,7 @@ fn fixtures() -> Vec<(String, String)> {
 #[test]
 fn real_configurations_are_looked_at() {
     for (name, text) in fixtures() {
-        let findings = config::lint(&text, &BUILTINS);
+        let findings = config::lint(&text, SETTINGS);
         let has_errors = findings.iter().any(|f| f.code == "invalid");
         assert_eq!(has_errors, config::parse(&text).is_err(), "{name}");
         for finding in &findings {

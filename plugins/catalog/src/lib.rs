@@ -6,6 +6,7 @@
 
 mod blang;
 mod depend;
+mod deprecated;
 mod graph;
 mod hash;
 mod ignore;
@@ -26,6 +27,7 @@ mod whole;
 
 pub use blang::VersionRange;
 pub use depend::{Selected, report_dependencies, resolve_dependencies};
+pub use deprecated::report_deprecations;
 pub use graph::GraphFault;
 pub use hash::filter_hash;
 pub use images::{Image, ImageKind, Images};

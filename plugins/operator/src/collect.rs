@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oc_mirror_catalog::{
     Catalog, Entry, ImageKind, IncompleteBundles, Selection, State, filter_hash, report_dependencies,
-    resolve_dependencies, select,
+    report_deprecations, resolve_dependencies, select,
 };
 use oc_mirror_plugin_sdk::host::plan;
 use oc_mirror_plugin_sdk::host::progress;
@@ -54,6 +54,7 @@ pub(crate) fn collect(settings: &Settings, out: &Sink) -> Result<Summary, Error>
         summary.skipped += withheld.take_out(r, selection, out);
     }
     report_dependencies(&mut selected);
+    selected.iter_mut().for_each(|(_, _, selection)| report_deprecations(selection));
     for (r, (_, _, selection)) in read.iter().zip(selected) {
         if progress::cancelled() {
             return Err(Error::Cancelled);
@@ -122,7 +123,10 @@ fn hand_over(r: &Read<'_>, selection: &Selection, out: &Sink, summary: &mut Summ
 fn tell(out: &Sink, code: &str, text: &str) {
     let code = format!("operator.{code}");
     match code.as_str() {
-        "operator.missing-dependency" | "operator.no-upgrade-path" | "operator.dropped-channel" => {
+        "operator.missing-dependency"
+        | "operator.no-upgrade-path"
+        | "operator.dropped-channel"
+        | "operator.deprecated" => {
             warning(out, &code, text);
         }
         _ => note(out, &code, text),

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Format;
+use super::{Format, NetworkArgs};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Findings have codes that do not change, and one of three severities:
-  error    a run refuses it: invalid, unreadable, full-with-range, same-place, samples, unknown-plugin
+  error    a run refuses it: invalid, unreadable, full-with-range, same-place, samples, unknown-plugin, refused
   warning  likely not meant: suspicious, unpinned, duplicate, empty, whole-catalog, whole-channel, whole-repository,
-           blocks-all
+           blocks-all, end-of-life, deprecated, missing-dependency
   note     good to know: archive-size, v1alpha2, min-bundle, overlap; and lesser cases of the above
 
-Nothing is asked of any server: whether a channel is at its end of life, or a package lacks one that it needs, is
-told by --dry-run.
+Only --online asks catalogs, for what only they know: refused, deprecated, missing-dependency. When the support of
+releases ends is known as of when this version was made.
 
 Exit codes: 0 no errors; 1 errors, what --deny names, or a file that cannot be migrated")]
 pub(crate) struct LintArgs {
@@ -34,6 +34,13 @@ pub(crate) struct LintArgs {
     /// End with 1 for these findings too
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub deny: Option<Deny>,
+
+    /// Ask the catalogs too: whether they have what is wanted, call it deprecated, or need more of it
+    #[arg(long, conflicts_with = "fix")]
+    pub online: bool,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
 
     /// How to print the findings
     #[arg(short, long, value_enum, default_value_t = Format::Text, conflicts_with = "fix")]

@@ -124,7 +124,7 @@ pub(crate) enum Command {
     /// Read what clusters run, and plan how they get to what is mirrored
     Clusters(ClustersArgs),
     /// Tell what is wrong with configurations, and what is likely not meant; and write old ones anew
-    Lint(LintArgs),
+    Lint(Box<LintArgs>),
     /// Look at all that a run needs before it begins: servers, credentials, clocks, space
     Doctor(Box<DoctorArgs>),
     /// Choose content and edit a configuration in a browser, and look into imagesets

@@ -46,6 +46,7 @@ pub(crate) fn run(args: &BrowseArgs) -> Result<u8, CliError> {
         catalogs: args.catalog.clone(),
         imagesets: guide.imagesets.is_some(),
         builtins: Host::builtins().map(str::to_owned).collect(),
+        today: Some(environment::created()?.day().to_owned()),
     };
     super::runtime()?.block_on(async {
         if guide.imagesets.is_some() {

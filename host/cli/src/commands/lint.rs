@@ -1,14 +1,18 @@
 //! `oc-mirror lint`.
 
+mod online;
+
 use std::fs::{File, Permissions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use oc_mirror_engine::fsx;
-use oc_mirror_model::config::{self, Finding, Migrated, Position, Problem, Severity};
+use oc_mirror_model::config::{self, Finding, LintSettings, Migrated, Position, Problem, Severity};
 use oc_mirror_model::report::exit;
 use oc_mirror_plugin_host::Host;
 use serde::Serialize;
+
+use online::Catalogs;
 
 use super::check::plural;
 use crate::args::{Deny, Format, LintArgs};
@@ -37,14 +41,24 @@ pub(crate) fn run(args: &LintArgs) -> Result<u8, CliError> {
 
 fn look(args: &LintArgs) -> Result<u8, CliError> {
     let builtins: Vec<&str> = Host::builtins().collect();
+    let today = environment::created()?.day().to_owned();
+    let settings = LintSettings { builtins: &builtins, today: Some(&today) };
+    let catalogs = args.online.then(|| Catalogs::open(args)).transpose()?;
     let looked = args.config.iter().map(|path| {
         let findings = match read(path) {
-            Ok(text) => config::lint(&text, &builtins),
+            Ok(text) => {
+                let mut findings = config::lint(&text, settings);
+                if let Some(catalogs) = &catalogs {
+                    findings.extend(catalogs.look(path, &text)?);
+                    findings.sort_by_key(|f| (f.problem.line, f.problem.column));
+                }
+                findings
+            }
             Err(error) => vec![unreadable(&error)],
         };
-        Looked { file: path.display().to_string(), findings }
+        Ok(Looked { file: path.display().to_string(), findings })
     });
-    let looked: Vec<Looked> = looked.collect();
+    let looked: Vec<Looked> = looked.collect::<Result<_, CliError>>()?;
     let count = |severity| {
         let findings = looked.iter().flat_map(|file| &file.findings);
         findings.filter(|finding| finding.severity == severity).count()

@@ -1,10 +1,11 @@
 //! [`lint`]: what is wrong with a configuration, and what is likely not to be meant.
 //!
-//! Each [`Finding`] has a code that does not change. What is told needs neither network nor files: whether a channel is at its
-//! end of life, or a package lacks one that it needs, only a run can know.
+//! Each [`Finding`] has a code that does not change. What is told needs neither network nor files: whether a package lacks one that it
+//! needs, only a run can know.
 
 mod catalogs;
 mod content;
+mod lifecycle;
 mod pins;
 mod places;
 
@@ -57,11 +58,20 @@ impl Finding {
     }
 }
 
-/// Looks for what is remarkable about a configuration. `builtins` are the plugins that are part of the program.
+/// What a configuration is looked at with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LintSettings<'a> {
+    /// The plugins that are part of the program.
+    pub builtins: &'a [&'a str],
+    /// The day, `YYYY-MM-DD`; nothing is told of the support of releases without it.
+    pub today: Option<&'a str>,
+}
+
+/// Looks for what is remarkable about a configuration.
 ///
 /// The findings are in the order of the text. Where the configuration cannot be used, they are what is wrong with it, and nothing
 /// else is looked for.
-pub fn lint(text: &str, builtins: &[&str]) -> Vec<Finding> {
+pub fn lint(text: &str, settings: LintSettings<'_>) -> Vec<Finding> {
     let (configuration, places, warnings) = match read_all(text) {
         Ok(read) => read,
         Err(error) => {
@@ -70,7 +80,8 @@ pub fn lint(text: &str, builtins: &[&str]) -> Vec<Finding> {
         }
     };
     let forgiven = warnings.into_iter().map(|problem| Finding::new("suspicious", Severity::Warning, problem));
-    let mut linter = Linter { places: &places, builtins, findings: forgiven.collect() };
+    let LintSettings { builtins, today } = settings;
+    let mut linter = Linter { places: &places, builtins, today, findings: forgiven.collect() };
     match &configuration {
         Configuration::Mirror(configuration) => linter.image_set(text, configuration),
         Configuration::Delete(configuration) => {
@@ -86,6 +97,7 @@ pub fn lint(text: &str, builtins: &[&str]) -> Vec<Finding> {
 struct Linter<'a> {
     places: &'a Places,
     builtins: &'a [&'a str],
+    today: Option<&'a str>,
     findings: Vec<Finding>,
 }
 

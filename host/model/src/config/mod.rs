@@ -34,7 +34,7 @@ pub use extensions::{
     BlockedImage, ConfigFiles, PluginEntry, PluginTrust, PolicyEntry, PolicyFailure, PolicyMode, WrittenAt,
 };
 pub use hints::closest;
-pub use lint::{Finding, Severity, lint};
+pub use lint::{Finding, LintSettings, Severity, lint};
 pub use locate::{locate, locate_key};
 pub use migrate::{Migrated, migrate};
 pub use operators::{Dependencies, IncompleteBundles, Operator, Package, PackageBundle, PackageChannel};

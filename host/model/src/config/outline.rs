@@ -232,7 +232,7 @@ fn scalar(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Configuration, PackageChannel, Severity, lint, parse};
+    use crate::config::{Configuration, LintSettings, PackageChannel, Severity, lint, parse};
     use rstest::rstest;
 
     fn full() -> Outline {
@@ -273,7 +273,9 @@ mod tests {
     }
 
     fn errors(text: &str) -> Vec<String> {
-        let found = lint(text, &[]).into_iter().filter(|finding| finding.severity == Severity::Error);
+        let found = lint(text, LintSettings::default())
+            .into_iter()
+            .filter(|finding| finding.severity == Severity::Error);
         found.map(|finding| format!("{}: {}", finding.problem.path, finding.problem.message)).collect()
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use oc_mirror_clusters::inspect::Include;
 use oc_mirror_engine::fsx;
 use oc_mirror_model::clusters::{self, ClusterInventory};
-use oc_mirror_model::config::{self, Outline, ReleaseChannel, Severity};
+use oc_mirror_model::config::{self, LintSettings, Outline, ReleaseChannel, Severity};
 use oc_mirror_model::report::exit;
 use oc_mirror_model::size::{InvalidSize, Size};
 use oc_mirror_plugin_host::Host;
@@ -126,7 +126,7 @@ fn gib_of(text: &str) -> Result<u32, CliError> {
 /// Says what is wrong with a configuration that was put together of what somebody said.
 fn fault(text: &str) -> Option<CliError> {
     let builtins: Vec<&str> = Host::builtins().collect();
-    let findings = config::lint(text, &builtins);
+    let findings = config::lint(text, LintSettings { builtins: &builtins, today: None });
     let wrong: Vec<_> = findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect();
     let hint = wrong.iter().find_map(|finding| finding.problem.hint.clone());
     let causes = wrong.iter().map(|finding| format!("{}: {}", finding.problem.path, finding.problem.message));

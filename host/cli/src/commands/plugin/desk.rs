@@ -5,6 +5,7 @@ use std::sync::Arc;
 use oc_mirror_engine::workflow::Run;
 use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_engine::workflow::plugin_artifacts::{Fetched, PluginArtifactError, PluginArtifacts, Shelf};
+use oc_mirror_engine::workflow::recording::Outside;
 use oc_mirror_model::plugin_source::PluginSource;
 use oc_mirror_model::reference::Source;
 use tokio::runtime::Runtime;
@@ -14,13 +15,13 @@ use crate::args::NetworkArgs;
 use crate::commands::{interrupted, list, runtime};
 use crate::components::{self, artifact_failed};
 use crate::error::CliError;
-use crate::{environment, network};
+use crate::{environment, network, signatures};
 
 /// The network of a command, and what fetches plugins there.
-pub(super) struct Desk {
+pub(in crate::commands) struct Desk {
     pub(super) artifacts: PluginArtifacts,
     pub(super) network: Arc<Network>,
-    pub(super) run: Run,
+    pub(in crate::commands) run: Run,
     runtime: Runtime,
 }
 
@@ -31,20 +32,30 @@ impl Desk {
     }
 
     /// Makes one for a run. Nothing is connected yet.
-    pub(super) fn with(args: &NetworkArgs, run: Run) -> Result<Self, CliError> {
+    pub(in crate::commands) fn with(args: &NetworkArgs, run: Run) -> Result<Self, CliError> {
         let network = network::open(args, &run)?;
         let artifacts = components::artifacts(network.clone(), None, run.retry, run.events.clone());
         Ok(Self { artifacts, network, run, runtime: runtime()? })
     }
 
     /// Works until it is done, or somebody stops it.
-    pub(super) fn work<T>(&self, work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    pub(in crate::commands) fn work<T>(
+        &self,
+        work: impl Future<Output = Result<T, CliError>>,
+    ) -> Result<T, CliError> {
         self.runtime.block_on(async {
             tokio::select! {
                 outcome = work => outcome,
                 stopped = interrupted() => Err(stopped.error(None).hint("the same command can be given again")),
             }
         })
+    }
+
+    /// Returns the outside as it is.
+    pub(in crate::commands) fn outside(&self) -> Result<Outside, CliError> {
+        let http = self.network.fetch(Default::default()).map_err(|error| CliError::from_error(&error))?;
+        let signatures = signatures::open(false, &self.run, http.clone(), &self.network, None, None)?;
+        Ok(Outside { origins: self.network.clone(), http, signatures })
     }
 
     /// Fetches a plugin of a registry or layout.

@@ -1,7 +1,7 @@
 //! `oc-mirror plugin`.
 
 mod build;
-mod desk;
+pub(super) mod desk;
 mod inspect;
 mod list;
 mod named;

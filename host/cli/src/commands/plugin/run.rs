@@ -60,7 +60,7 @@ pub(super) fn run(args: &PluginRunArgs) -> Result<u8, CliError> {
     let recorder = args.record.as_deref().map(|path| asked.record(path, &desk)).transpose()?;
     let outside = match &replay {
         Some(replay) => Outside::replayed(replay, &scratch),
-        None => live(&desk)?,
+        None => desk.outside()?,
     };
     let outside = match &recorder {
         Some(recorder) => outside.recorded(recorder, &scratch),
@@ -110,13 +110,6 @@ fn around(workspace: Option<&str>, desk: &Desk) -> Result<Around, CliError> {
     }
     let remembered = desk.work(async { Ok(remembered_in(&parent).await?) })?;
     Ok(Around { remembered, cache: Some(cache_in(&parent)), guard: None })
-}
-
-/// Returns the outside as it is.
-fn live(desk: &Desk) -> Result<Outside, CliError> {
-    let http = desk.network.fetch(Default::default()).map_err(|error| CliError::from_error(&error))?;
-    let signatures = signatures::open(false, &desk.run, http.clone(), &desk.network, None, None)?;
-    Ok(Outside { origins: desk.network.clone(), http, signatures })
 }
 
 fn not_recorded(error: RecordingError) -> CliError {

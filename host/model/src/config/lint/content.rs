@@ -2,9 +2,9 @@
 
 use regex::Regex;
 
-use super::super::types::Mirror;
+use super::super::types::{Mirror, ReleaseChannel, ReleaseType};
 use super::super::version::Version;
-use super::Linter;
+use super::{Linter, lifecycle};
 
 /// The lowest and highest version of a range that has both.
 pub(super) fn bounds(min: Option<&str>, max: Option<&str>) -> Option<(Version, Version)> {
@@ -36,6 +36,7 @@ impl Linter<'_> {
                     "give `minVersion`, and `shortestPath: true` for just what an update needs",
                 );
             }
+            self.support(&path, channel, &platform.channels);
             let range = bounds(channel.min_version.as_deref(), channel.max_version.as_deref());
             let before = platform.channels[..index].iter().enumerate().find(|(_, other)| {
                 let other_range = bounds(other.min_version.as_deref(), other.max_version.as_deref());
@@ -45,6 +46,32 @@ impl Linter<'_> {
                 let place = format!("mirror.platform.channels[{before}]");
                 self.overlapping(&path, &channel.name, &other.name, &place);
             }
+        }
+    }
+
+    /// Tells of a channel whose newest version is no longer supported. Where a later one is wanted too, it is on the way there.
+    fn support(&mut self, path: &str, channel: &ReleaseChannel, all: &[ReleaseChannel]) {
+        let Some(today) = self.today.filter(|_| channel.kind == ReleaseType::Ocp) else { return };
+        let newest = |channel: &ReleaseChannel| {
+            lifecycle::minor(channel.max_version.as_deref().unwrap_or(&channel.name))
+        };
+        let Some((minor, end)) = newest(channel).and_then(|m| Some((m, lifecycle::ended(m, today)?))) else {
+            return;
+        };
+        let is_on_the_way = all.iter().any(|other| {
+            other.kind == channel.kind
+                && newest(other)
+                    .is_some_and(|later| later > minor && lifecycle::ended(later, today).is_none())
+        });
+        let on = if end.starts_with('2') { "on " } else { "" };
+        let message = format!("the support of OpenShift 4.{minor} ended {on}{end}");
+        let hint = format!(
+            "mirror a later channel as well, so that clusters can leave it; {} has the dates",
+            lifecycle::POLICY
+        );
+        match is_on_the_way {
+            true => self.note("end-of-life", path, message, hint),
+            false => self.warn("end-of-life", path, message, hint),
         }
     }
 
