@@ -13,7 +13,7 @@ pub fn report_deprecations(selection: &mut Selection) {
         .packages
         .iter()
         .flat_map(|package| {
-            let of = |schema: &str| {
+            let of = |schema: &'static str| {
                 package.deprecations.iter().filter(move |d| d.schema == schema).map(|d| d.name.as_str())
             };
             let whole = of("olm.package").map(|_| "the catalog calls it deprecated".to_owned());
@@ -72,7 +72,9 @@ mod tests {
             ]
         );
         assert_eq!(
-            notes(json!({ "packages": [{ "name": "p", "channels": [{ "name": "fast" }] }] })),
+            notes(
+                json!({ "packages": [{ "name": "p", "defaultChannel": "fast", "channels": [{ "name": "fast" }] }] })
+            ),
             ["the catalog calls it deprecated", "the catalog calls `p.v1.1.0` deprecated"]
         );
     }

@@ -2,7 +2,8 @@
 
 use regex::Regex;
 
-use super::super::types::{Mirror, ReleaseChannel, ReleaseType};
+use super::super::types::Mirror;
+use super::super::{ReleaseChannel, ReleaseType};
 use super::super::version::Version;
 use super::{Linter, lifecycle};
 
