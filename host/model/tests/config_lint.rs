@@ -113,11 +113,11 @@ fn all_that_can_be_found() {
 )]
 #[case::end_of_life(
     "mirror:\n  platform:\n    channels:\n    - {name: eus-4.16}\n    - {name: stable-4.18, maxVersion: 4.17.9}\n    - {name: stable-4.17, type: okd}\n",
-    &["warning end-of-life 6:7", "warning end-of-life 7:7"]
+    &["warning end-of-life 7:7", "warning end-of-life 8:7"]
 )]
 #[case::on_the_way(
     "mirror:\n  platform:\n    channels:\n    - {name: eus-4.16}\n    - {name: stable-4.20}\n",
-    &["note end-of-life 6:7"]
+    &["note end-of-life 7:7"]
 )]
 #[case::forgiven("mirror:\n  additionalimages: [{name: quay.io/a/b:v1}]\n", &["warning suspicious 5:3"])]
 #[case::unusable("mirror:\n  additionalImages: [{name: quay.io/a/b:latest}]\n  operator: []\n", &["error invalid 6:3"])]
