@@ -3,8 +3,8 @@
 use regex::Regex;
 
 use super::super::types::Mirror;
-use super::super::{ReleaseChannel, ReleaseType};
 use super::super::version::Version;
+use super::super::{ReleaseChannel, ReleaseType};
 use super::{Linter, lifecycle};
 
 /// The lowest and highest version of a range that has both.
