@@ -283,6 +283,17 @@ fn a_killed_run_is_completed_by_the_next() {
 }
 
 #[test]
+fn a_run_that_is_killed_when_all_is_done_leaves_nothing() {
+    let (lab, _) = lab();
+    lab.make(&["--uid", UID]).expect(0);
+    // Between the commit of the record and the end of the process there is only this.
+    fs::write(lab.path("disk/.mirror.lock"), "process 4711 on host gone\n").expect("writable");
+    let run = lab.make(&["--uid", UID]).expect(0);
+    assert_eq!(run.outcomes(), [(1, "nothing new")]);
+    assert!(!lab.path("disk/.mirror.lock").exists());
+}
+
+#[test]
 fn a_run_that_is_killed_again_and_again_gets_there_in_the_end() {
     let (lab, _) = lab();
     let span = undisturbed(&lab);

@@ -14,6 +14,15 @@ use crate::fsx::{self, FilePool};
 /// The file that one writer at a time holds.
 pub(super) const LOCK_NAME: &str = ".mirror.lock";
 
+/// Removes the lock of a writer that was killed when all else was done. One that somebody holds stays.
+pub fn remove_stale_lock(dir: &Path) {
+    let path = dir.join(LOCK_NAME);
+    if path.exists() {
+        // Letting go of a lock removes its file.
+        drop(fsx::Lock::acquire(&path));
+    }
+}
+
 /// The files of one imageset, by their names alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImagesetFiles {
@@ -225,5 +234,19 @@ mod tests {
         }
         assert_eq!(find_leftovers(dir.path()).expect("readable").len(), 2);
         assert_eq!(find_imagesets(dir.path()).expect("readable")[0].sequence, 3);
+    }
+
+    #[test]
+    fn only_a_lock_that_nobody_holds_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(LOCK_NAME);
+        remove_stale_lock(dir.path());
+        let held = fsx::Lock::acquire(&path).expect("free");
+        remove_stale_lock(dir.path());
+        assert!(path.exists(), "it is held");
+        drop(held);
+        std::fs::write(&path, "process 4711").expect("writable");
+        remove_stale_lock(dir.path());
+        assert!(!path.exists());
     }
 }

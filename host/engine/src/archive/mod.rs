@@ -24,7 +24,7 @@ mod writer;
 pub use check::{Progress, check};
 pub use documents::layout_documents;
 pub use error::{ArchiveError, ArchiveErrorKind, ChunkProblem};
-pub use files::{ImagesetChunks, ImagesetFiles, find_imagesets, group_chunks, remove};
+pub use files::{ImagesetChunks, ImagesetFiles, find_imagesets, group_chunks, remove, remove_stale_lock};
 pub use keys::{KeyError, KeyFile, PublicKey, SigningKey, SigningKeys, TrustedKeys};
 pub use prepare::{chunk_sizes, interrupted, room_needed};
 pub use reader::Reader;

@@ -179,6 +179,7 @@ pub async fn mirror_to_disk(
         }
         if has_nothing_new && !to.force {
             run.settle(None)?;
+            archive::remove_stale_lock(&to.dir);
             if !request.judge_content(&mut prepared, &mut without, &mut report).await {
                 continue;
             }
