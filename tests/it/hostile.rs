@@ -89,8 +89,9 @@ fn be_busy(registry: &FaultRegistry) {
         .rule(Rule::on("*", "/v2/.+").every(11).then(Action::Hangup));
 }
 
-/// So many attempts that nobody fails by accident; the pauses are short, for the test's sake.
-const PATIENT: [&str; 4] = ["--retry-times", "12", "--retry-delay", "10ms"];
+/// So many attempts that nobody fails by accident: nearly half of all requests do, and there are some hundreds of them. The pauses are
+/// short, for the test's sake.
+const PATIENT: [&str; 4] = ["--retry-times", "24", "--retry-delay", "10ms"];
 
 #[test]
 fn a_layer_goes_on_where_its_connection_broke() {

@@ -53,6 +53,8 @@ impl Need {
                 // Whose plugin the program is.
                 ("kubernetes-client", on_path("kubectl")),
                 ("man-db", on_path("man")),
+                // A terminal whose screen can be read.
+                ("tmux", on_path("tmux")),
             ]),
             Self::Guests if has_wasm_target() => Vec::new(),
             Self::Guests => absent(&[
