@@ -83,7 +83,7 @@ export function Configuration({ text, file, findings, isChanged, note, problem, 
     <p id="finding-count" role="status" aria-live="polite">${text.trim() === '' ? 'Nothing is written yet: choose packages or releases, or write.' : counts.length === 0 ? 'Nothing to complain about.' : counts.join(', ')}</p>
     <ul class="findings" aria-label="Findings">${findings.map((finding) => html`<li key=${`${finding.line}:${finding.column}:${finding.code}:${finding.path}`} class=${finding.severity}>
       <button type="button" class="link" onClick=${() => jump(finding)}>${finding.line}:${finding.column}</button>
-      <span class="severity">${finding.severity}</span> <code>${finding.code}</code>
+      <span class="severity">${finding.severity}</span> <code>${finding.code}</code>${' '}
       <span>${finding.path ? html`<code>${finding.path}</code>: ` : ''}${finding.message}</span>
       ${finding.hint && html`<span class="quiet hint">hint: ${finding.hint}</span>`}
     </li>`)}</ul>
