@@ -181,7 +181,7 @@ impl Network {
         Ok(places.into_iter().map(|place| (place.reference.clone(), client(&place))).collect())
     }
 
-    /// Returns the client of a target.
+    /// Returns the client of a target, which `registries.conf` may block, but not replace.
     pub(super) fn writer(&self, target: &Target) -> Result<Client, ContentError> {
         let settings = &self.clients.settings;
         let name = match &target.prefix {
@@ -220,25 +220,13 @@ impl Network {
         Ok(Arc::new(GuardedFetch::new(&net, credentials, retry, self.clients.events().clone())?))
     }
 
-    /// Returns the registry that is published to, which `registries.conf` may block, but not replace.
+    /// Returns the registry that is published to.
     pub fn destination(
         &self,
         target: &Target,
         max_nested_paths: Option<usize>,
     ) -> Result<Destination, ContentError> {
-        let name = match &target.prefix {
-            Some(prefix) => format!("{}/{prefix}", target.registry),
-            None => target.registry.to_string(),
-        };
-        let endpoint = self.registries.endpoint(&name);
-        if let Some(at) = endpoint.blocked {
-            return Err(blocked(&name, &at));
-        }
-        let settings = &self.clients.settings;
-        let tls_verify = settings.target_tls_verify && !endpoint.insecure;
-        let certificates = settings.target_certificates.as_deref();
-        let said = settings.profiles.of_target(&target.registry);
-        let client = Arc::new(self.clients.client(&target.registry, tls_verify, certificates, said)?);
+        let client = Arc::new(self.writer(target)?);
         Ok(Destination {
             target: target.clone(),
             endpoint: client.clone(),

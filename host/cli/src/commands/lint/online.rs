@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use oc_mirror_engine::report::Silence;
 use oc_mirror_engine::source::{Collected, PluginError};
-use oc_mirror_engine::workflow::tryout::{Around, Tryout, scratch_in};
+use oc_mirror_engine::workflow::tryout::{Around, Tryout};
 use oc_mirror_model::config::{
     self, Configuration, Finding, ImageSetConfiguration, Operator, Problem, Severity, locate,
 };
@@ -55,10 +55,7 @@ impl Catalogs {
         configuration: &ImageSetConfiguration,
     ) -> Result<Result<Collected, PluginError>, CliError> {
         let mirror = &configuration.mirror;
-        let directory = tempfile::tempdir()
-            .map_err(|error| CliError::caused("there is no place for temporary files", &error))?;
-        std::fs::create_dir(scratch_in(directory.path()))
-            .map_err(|error| CliError::caused("there is no place for temporary files", &error))?;
+        let directory = Desk::directory()?;
         let beside = path.parent().unwrap_or(Path::new(""));
         let settings = operators::settings(configuration.api, &mirror.operators, beside)?;
         let grants = operators::grants(mirror.operators.iter().map(|operator| operator.catalog.as_str()));

@@ -6,8 +6,10 @@ use oc_mirror_engine::workflow::Run;
 use oc_mirror_engine::workflow::network::Network;
 use oc_mirror_engine::workflow::plugin_artifacts::{Fetched, PluginArtifactError, PluginArtifacts, Shelf};
 use oc_mirror_engine::workflow::recording::Outside;
+use oc_mirror_engine::workflow::tryout::scratch_in;
 use oc_mirror_model::plugin_source::PluginSource;
 use oc_mirror_model::reference::Source;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::named::Named;
@@ -56,6 +58,15 @@ impl Desk {
         let http = self.network.fetch(Default::default()).map_err(|error| CliError::from_error(&error))?;
         let signatures = signatures::open(false, &self.run, http.clone(), &self.network, None, None)?;
         Ok(Outside { origins: self.network.clone(), http, signatures })
+    }
+
+    /// Makes a directory for questions to plugins, with a place for their files in it.
+    pub(in crate::commands) fn directory() -> Result<TempDir, CliError> {
+        let made = tempfile::tempdir().and_then(|made| {
+            std::fs::create_dir(scratch_in(made.path()))?;
+            Ok(made)
+        });
+        made.map_err(|error| CliError::caused("there is no place for temporary files", &error))
     }
 
     /// Fetches a plugin of a registry or layout.

@@ -52,11 +52,8 @@ pub(super) fn run(args: &PluginRunArgs) -> Result<u8, CliError> {
     let desk = Desk::with(&args.network, run)?;
     let asked = Asked::find(args, &host, &desk)?;
     asked.check_role(&requests)?;
-    let directory = tempfile::tempdir()
-        .map_err(|error| CliError::caused("there is no place for temporary files", &error))?;
+    let directory = Desk::directory()?;
     let scratch = scratch_in(directory.path());
-    std::fs::create_dir(&scratch)
-        .map_err(|error| CliError::caused("there is no place for temporary files", &error))?;
     let recorder = args.record.as_deref().map(|path| asked.record(path, &desk)).transpose()?;
     let outside = match &replay {
         Some(replay) => Outside::replayed(replay, &scratch),
