@@ -36,7 +36,8 @@ const REAL: [(&str, &str); 2] = [
 
 /// Builds the programs for release, measures, and fails when a limit is passed.
 pub(crate) fn catalog() -> Outcome {
-    step("build", build)?;
+    super::release(&[])?;
+    step("build what reads natively", build)?;
     let bench = Bench::start()?;
     let mut catalogs = Vec::new();
     let registry = Server::start(&bench.program, &bench.path("registry"))?;
@@ -58,9 +59,8 @@ pub(crate) fn catalog() -> Outcome {
 }
 
 fn build() -> Outcome {
-    let cargo = || Tool::cargo().args(["build", "--release", "--locked", "--package"]);
-    cargo().args(["oc-mirror"]).run()?;
-    cargo().args(["oc-mirror-engine", "--example", "native_catalog"]).run()
+    let example = ["--package", "oc-mirror-engine", "--example", "native_catalog"];
+    Tool::cargo().args(["build", "--release", "--locked"]).args(example).run()
 }
 
 /// An image of a catalog in the registry.

@@ -8,8 +8,25 @@ mod synthetic;
 mod transfer;
 mod updates;
 
+use std::path::PathBuf;
+
+use crate::Outcome;
+use crate::run::{Tool, step, target};
+use crate::setup::{self, Need};
+
 pub(crate) use catalog::catalog;
 pub(crate) use plugins::plugins;
 pub(crate) use startup::startup;
 pub(crate) use transfer::transfer;
 pub(crate) use updates::updates;
+
+/// Installs what a measurement needs besides the compiler of plugins, and builds the program for release.
+fn release(needs: &[Need]) -> Result<PathBuf, String> {
+    setup::install(&[&[Need::Guests], needs].concat())?;
+    step("build", build)?;
+    Ok(target().join("release/oc-mirror"))
+}
+
+fn build() -> Outcome {
+    Tool::cargo().args(["build", "--release", "--locked", "--package", "oc-mirror"]).run()
+}

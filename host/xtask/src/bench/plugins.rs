@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::process::Usage;
 use crate::Outcome;
-use crate::run::{Tool, step, target};
+use crate::run::Tool;
 
 /// How often it is measured. The shortest time counts, as others may use the machine.
 const RUNS: usize = 3;
@@ -28,8 +28,7 @@ pub(crate) fn plugins(options: &[&str]) -> Outcome {
     if !well_formed {
         return Err("usage: cargo xtask bench plugins [--plugin FILE [--settings JSON]]".to_owned());
     }
-    step("build", || Tool::cargo().args(["build", "--release", "--locked", "--package", "oc-mirror"]).run())?;
-    let program = target().join("release/oc-mirror");
+    let program = super::release(&[])?;
     let mut best: Vec<Value> = Vec::new();
     let mut memory = 0;
     for _ in 0..RUNS {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::run::{Tool, step, target};
+use crate::run::Tool;
 
 /// How often each measurement is repeated.
 const RUNS: usize = 30;
@@ -17,8 +17,7 @@ const INSTANTIATE_LIMIT: f64 = 50.0;
 
 /// Builds the program for release, measures, and fails when a limit is passed.
 pub(crate) fn startup() -> Outcome {
-    step("build", || Tool::cargo().args(["build", "--release", "--locked", "--package", "oc-mirror"]).run())?;
-    let program = target().join("release/oc-mirror");
+    let program = super::release(&[])?;
     let version = measure(|| time_version(&program))?;
     let instantiate = measure(|| time_instantiation(&program))?;
     let held = [

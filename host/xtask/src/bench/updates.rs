@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::startup::{measure, milliseconds, report};
 use crate::Outcome;
-use crate::run::{Tool, step, target};
+use crate::run::Tool;
 
 /// As many releases and updates as the largest graph that was ever recorded has.
 const RELEASES: usize = 1_085;
@@ -20,8 +20,7 @@ const LIMIT: f64 = 50.0;
 
 /// Builds the program for release, measures, and fails when the limit is passed.
 pub(crate) fn updates() -> Outcome {
-    step("build", || Tool::cargo().args(["build", "--release", "--locked", "--package", "oc-mirror"]).run())?;
-    let program = target().join("release/oc-mirror");
+    let program = super::release(&[])?;
     let graph = graph().to_string();
     println!("a graph of {RELEASES} releases and {UPDATES} updates, {} KiB", graph.len() / 1024);
     let server = TcpListener::bind("127.0.0.1:0").map_err(|e| format!("no server can be started: {e}"))?;

@@ -28,7 +28,8 @@ use self::tools::{Places, Who, Work};
 use super::process::Usage;
 use crate::Outcome;
 use crate::quickstart::server::free_address;
-use crate::run::{Tool, step, target};
+use crate::run::{Tool, step};
+use crate::setup::Need;
 
 /// How many images [`Name::D`] has more than [`Name::S`], for each hundred of them.
 const MORE_PERCENT: usize = 5;
@@ -42,12 +43,7 @@ pub(crate) fn transfer(args: &[&str]) -> Outcome {
     let options = Options::parse(args)?;
     let program = match &options.program {
         Some(program) => program.clone(),
-        None => {
-            step("build", || {
-                Tool::cargo().args(["build", "--release", "--locked", "--package", "oc-mirror"]).run()
-            })?;
-            target().join("release/oc-mirror")
-        }
+        None => super::release(&[Need::Registry, Need::Witnesses])?,
     };
     let bench = Bench::start(&options, program)?;
     let mut verdicts = Vec::new();
