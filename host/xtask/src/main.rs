@@ -11,6 +11,7 @@ mod playwright;
 mod quickstart;
 mod run;
 mod setup;
+mod simulate;
 mod spdx;
 mod suite;
 mod wit;
@@ -25,6 +26,9 @@ Commands:
   test [STEP]...  Install what is missing, then run all checks and tests, or only the named steps
   setup           Only install what is missing
   docs [--write]  Compare docs/reference with what the program makes, or write it anew
+  simulate [--seeds N | --seed SEED [--trace] | --mutants [WORD]]
+                  Run the engine on a disk and a network that fail, or find out which planted bugs that finds
+  soak            Mirror 20,000 images in twelve sequences, with two publishers and a registry that is killed every minute
   wit freeze      Make a release of the contract of plugins, with a guest that is built against it
   bench startup   Measure how long the program and its built-in plugins take to start
   bench updates   Measure how long a question about updates takes
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         ["setup"] => setup::install(&setup::ALL),
         ["docs"] => docs::run(false),
         ["docs", "--write"] => docs::run(true),
+        ["simulate", options @ ..] => simulate::run(options),
+        ["soak", options @ ..] => bench::soak(options),
         ["wit", "freeze"] => wit::freeze(),
         ["bench", "startup"] => bench::startup(),
         ["bench", "updates"] => bench::updates(),

@@ -30,13 +30,14 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// Returns the manifests of the workspaces besides the program's: the plugins, the guests of tests, each example.
+/// Returns the manifests of the workspaces besides the program's: the plugins, the guests of tests, each example, and the
+/// simulation, which builds the engine in another way.
 pub(crate) fn guest_workspaces() -> Vec<PathBuf> {
     let children = |dir: PathBuf| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
     };
-    let mut dirs = vec![root().join("plugins"), root().join("tests/guests")];
+    let mut dirs = vec![root().join("plugins"), root().join("tests/guests"), root().join("tests/simulation")];
     dirs.extend(children(root().join("examples")).into_iter().flat_map(children));
     dirs.extend(children(root().join("tests/released")));
     let mut manifests: Vec<PathBuf> = dirs.into_iter().map(|dir| dir.join("Cargo.toml")).collect();

@@ -13,15 +13,13 @@
 //! `sealing` comes before the first rename.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::Index;
-use rustix::fs::OFlags;
 
 use crate::fsx;
 
@@ -59,31 +57,28 @@ pub(super) struct Record {
 impl Journal {
     /// Starts a journal; there must be none.
     pub(super) fn create(path: &Path, identity: &Digest) -> io::Result<Self> {
-        let mut file = OpenOptions::new().append(true).create_new(true).open(path)?;
-        file.write_all(line(&format!("{TITLE} {identity}")).as_bytes())?;
-        file.sync_all()?;
+        let file = fsx::create_log(path)?;
+        fsx::append(&file, line(&format!("{TITLE} {identity}")).as_bytes())?;
+        fsx::sync_all(&file)?;
         fsx::fsync_dir(&fsx::parent(path))?;
         Ok(Self { file: Arc::new(file) })
     }
 
     /// Goes on with a journal, behind its last whole line.
     pub(super) fn resume(path: &Path, record: &Record) -> io::Result<Self> {
-        let flags = OFlags::NOFOLLOW.bits().cast_signed();
-        let file = OpenOptions::new().append(true).custom_flags(flags).open(path)?;
-        file.set_len(record.valid)?;
-        file.sync_all()?;
+        let file = fsx::open_log(path)?;
+        fsx::set_len(&file, record.valid)?;
+        fsx::sync_all(&file)?;
         Ok(Self { file: Arc::new(file) })
     }
 
     /// Reads a journal; nothing if there is none, or none that begins as it should.
     pub(super) fn read(path: &Path) -> io::Result<Option<Record>> {
-        let mut text = Vec::new();
-        match File::open(path) {
-            Ok(mut file) => file.read_to_end(&mut text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Ok(parse(&text))
+        match fsx::read(path) {
+            Ok(text) => Ok(parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Adds finished entries, durably.
@@ -106,8 +101,8 @@ impl Journal {
     }
 
     fn append(&mut self, lines: &str) -> io::Result<()> {
-        (&*self.file).write_all(lines.as_bytes())?;
-        self.file.sync_data()
+        fsx::append(&self.file, lines.as_bytes())?;
+        fsx::sync_data(&self.file)
     }
 }
 
@@ -116,12 +111,12 @@ impl Notes {
     pub(super) fn written(&self, index: &Index, number: usize) -> io::Result<()> {
         let text = line(&format!("written {number} {}", index.entries[number].digest));
         // One write, which the file system appends as a whole.
-        (&*self.file).write_all(text.as_bytes())
+        fsx::append(&self.file, text.as_bytes())
     }
 
     /// Notes how much of an entry has been written.
     pub(super) fn part(&self, number: usize, bytes: u64) -> io::Result<()> {
-        (&*self.file).write_all(line(&format!("part {number} {bytes}")).as_bytes())
+        fsx::append(&self.file, line(&format!("part {number} {bytes}")).as_bytes())
     }
 }
 

@@ -1,14 +1,10 @@
 //! What a writer finds and makes before the first byte of content: partial chunks with all headers in place.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use oc_mirror_model::imageset::Index;
 use oc_mirror_model::tar;
-use rustix::fs::OFlags;
 
 use super::chunk::{END, Stored, first_lens, mtime, read_index_file};
 use super::error::{ArchiveError, ArchiveErrorKind};
@@ -18,7 +14,7 @@ use super::reader::Reader;
 use super::recover::{Recovered, recover};
 use super::salvage::{self, Found, Into, Leftovers, allocated_unfinished};
 use super::table::headers;
-use crate::fsx::{self, FilePool};
+use crate::fsx::{self, FilePool, Sink};
 
 /// What the writer starts from.
 pub(super) struct Prepared {
@@ -69,6 +65,8 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     let earlier = find_earlier(plan, record.as_ref())?;
     let ours = record.filter(|r| r.identity == plan.stored.identity);
     if matches!(earlier, Earlier::Sealed) {
+        // The run that sealed it may have been killed before the names were durable.
+        fsx::fsync_dir(plan.dir).map_err(|e| ArchiveError::disk(plan.dir, "it cannot be made durable", e))?;
         clean_up(plan)?;
         let recovered = Recovered::all(plan.index, true);
         return Ok(Prepared { paths: sealed_paths(plan.dir, plan.index), first, recovered, journal: None });
@@ -265,7 +263,7 @@ fn make_room(
 fn reserve(dir: &Path, chunks: &Chunks) -> Result<(), ArchiveError> {
     let needed = chunks.needed();
     for (path, length, kept) in chunks.all() {
-        let open = if kept { open_again(path) } else { create_new(path) };
+        let open = if kept { fsx::open_again(path) } else { fsx::create_new(path) };
         if let Err(error) = open.and_then(|file| fsx::preallocate(&file, length)) {
             remove_all(chunks.all().filter(|(_, _, kept)| !kept).map(|(path, ..)| path))?;
             if fsx::is_full(&error) {
@@ -281,19 +279,10 @@ fn reserve(dir: &Path, chunks: &Chunks) -> Result<(), ArchiveError> {
 /// Creates the files that are not there, without any space.
 fn make_sparse(chunks: &Chunks) -> Result<(), ArchiveError> {
     for (path, length, _) in chunks.all().filter(|(_, _, kept)| !kept) {
-        let made = create_new(path).and_then(|file| file.set_len(length));
+        let made = fsx::create_new(path).and_then(|file| fsx::set_len(&file, length));
         made.map_err(|e| ArchiveError::disk(path, "it cannot be made", e))?;
     }
     Ok(())
-}
-
-fn open_again(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW.bits().cast_signed();
-    OpenOptions::new().write(true).custom_flags(flags).open(path)
-}
-
-fn create_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
 /// Writes first entries, headers and end markers. A kept chunk may have died before it had all of them.
@@ -302,8 +291,8 @@ fn write_headers(plan: &Plan<'_>, first: &[u64], mtime: u64, paths: &[PathBuf]) 
     for (chunk, path) in paths.iter().enumerate() {
         let base = first[chunk];
         let failed = |e| ArchiveError::disk(path, "it cannot be written", e);
-        let file = open_again(path).map_err(failed)?;
-        plan.stored.write_first(chunk as u32, mtime, &file).map_err(failed)?;
+        let file = fsx::open_again(path).map_err(failed)?;
+        plan.stored.write_first(chunk as u32, mtime, Sink::new(&file)).map_err(failed)?;
         // Entries come in the order of chunks, so each chunk is opened once.
         while let Some((_, offset, _, name, size)) = entries.next_if(|(at, ..)| *at == chunk) {
             fsx::write_all_at(&file, &tar::header(&name, size, mtime), base + offset).map_err(failed)?;

@@ -2,6 +2,9 @@
 //!
 //! What the journal says is done was durable, and is taken at its word. What it says is written may have been lost with the
 //! power, and is read and hashed. What was begun is taken up where it was, since its digest is checked at the end anyway.
+//!
+//! What is taken up without having been durable is written again as it is read: where a sync has failed, a system may
+//! still show the bytes and never put them on the disk, and the next sync says that all is well.
 
 use std::path::PathBuf;
 
@@ -48,12 +51,12 @@ pub(super) fn recover(
             found.done[*number] = true;
         }
     }
-    let files = FilePool::reading(paths.to_vec());
+    let files = FilePool::writing(paths.to_vec());
     for (number, digest) in &record.written {
         if let Some(entry) = entry(*number, digest)
             && !found.done[*number]
         {
-            let hasher = hash_prefix(&files, first, entry, entry.size);
+            let hasher = take_up(&files, first, entry, entry.size);
             found.done[*number] = hasher.is_ok_and(|hasher| hasher.finish() == entry.digest);
         }
     }
@@ -66,8 +69,8 @@ pub(super) fn recover(
     found
 }
 
-/// Reads the first bytes of an entry, and returns a hasher that has seen them.
-pub(super) fn hash_prefix(
+/// Reads the first bytes of an entry, writes them again, and returns a hasher that has seen them.
+pub(super) fn take_up(
     files: &FilePool,
     first: &[u64],
     entry: &Entry,
@@ -78,7 +81,9 @@ pub(super) fn hash_prefix(
     let mut at = 0;
     while let Some(run) = run_at(&entry.parts, at).filter(|_| at < bytes) {
         let len = usize::try_from(run.len.min(bytes - at)).unwrap_or(usize::MAX).min(CHUNK);
-        fsx::read_exact_at(&*files.get(run.chunk)?, &mut buffer[..len], first[run.chunk] + run.offset)?;
+        let (file, place) = (files.get(run.chunk)?, first[run.chunk] + run.offset);
+        fsx::read_exact_at(&file, &mut buffer[..len], place)?;
+        fsx::write_all_at(&file, &buffer[..len], place)?;
         hasher.update(&buffer[..len]);
         at += len as u64;
     }

@@ -308,7 +308,7 @@ impl Set {
         let noted = fsx::remove_if_there(&new)
             .and_then(|()| Journal::create(&new, &self.identity))
             .and_then(|mut journal| journal.done(&self.index, &entries))
-            .and_then(|()| std::fs::rename(&new, &path))
+            .and_then(|()| fsx::rename(&new, &path))
             .and_then(|()| fsx::fsync_dir(&self.dir));
         match noted {
             Err(error) if fsx::is_full(&error) => Ok(()),
@@ -391,7 +391,7 @@ fn set_aside(dir: &Path, own: Option<u64>) -> Result<(), ArchiveError> {
             remove(&path)?;
             continue;
         }
-        std::fs::create_dir(&to).map_err(|e| failed(&to, e))?;
+        fsx::create_dir(&to).map_err(|e| failed(&to, e))?;
         rename(&path, &to.join(journal_name(sequence)))?;
         if record.is_some_and(|r| r.sealing) {
             half_sealed(dir, sequence, &to)?;
@@ -428,7 +428,7 @@ fn partials_in(dir: &Path) -> Result<Vec<(u64, u32, PathBuf)>, ArchiveError> {
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), ArchiveError> {
-    std::fs::rename(from, to).map_err(|e| ArchiveError::disk(from, "it cannot be set aside", e))
+    fsx::rename(from, to).map_err(|e| ArchiveError::disk(from, "it cannot be set aside", e))
 }
 
 fn remove(path: &Path) -> Result<(), ArchiveError> {
@@ -436,7 +436,7 @@ fn remove(path: &Path) -> Result<(), ArchiveError> {
 }
 
 fn remove_dir(path: &Path) -> Result<(), ArchiveError> {
-    std::fs::remove_dir_all(path).map_err(|e| ArchiveError::disk(path, "it cannot be removed", e))
+    fsx::remove_dir_all(path).map_err(|e| ArchiveError::disk(path, "it cannot be removed", e))
 }
 
 fn failed(path: &Path, error: io::Error) -> ArchiveError {

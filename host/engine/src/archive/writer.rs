@@ -25,7 +25,7 @@ use super::files::{LOCK_NAME, find_imagesets, journal_name};
 use super::journal::{Journal, Notes};
 use super::keys::SigningKeys;
 use super::prepare::{Plan, Prepared, prepare, sealed_paths};
-use super::recover::{Recovered, hash_prefix};
+use super::recover::{Recovered, take_up};
 use super::table::{Table, run_at};
 use crate::content::verify::verified_rest;
 use crate::content::{BlobStream, CHUNK, ContentError, ContentErrorKind, ContentWrite, TagStore};
@@ -101,7 +101,7 @@ impl Writer {
             return Err(ArchiveError::new(dir, ArchiveErrorKind::Index(reason)));
         }
         let table = Table::new(&index).map_err(|why| ArchiveError::new(dir, ArchiveErrorKind::Index(why)))?;
-        std::fs::create_dir_all(dir).map_err(|e| ArchiveError::disk(dir, "it cannot be made", e))?;
+        fsx::create_dir_all(dir).map_err(|e| ArchiveError::disk(dir, "it cannot be made", e))?;
         let lock = Lock::acquire(&dir.join(LOCK_NAME)).map_err(|error| {
             let kind = match error {
                 LockError::Held { .. } => ArchiveErrorKind::Locked,
@@ -220,10 +220,10 @@ impl Writer {
             _ => {
                 let inner = self.inner.clone();
                 let hashed = tokio::task::spawn_blocking(move || {
-                    hash_prefix(&inner.files, &inner.first, &inner.index.entries[number], offset)
+                    take_up(&inner.files, &inner.first, &inner.index.entries[number], offset)
                 });
                 let hashed = hashed.await.expect("reading does not panic and is not aborted");
-                hashed.map_err(|e| ContentError::disk(entry.path(), "what is there cannot be read", e))?
+                hashed.map_err(|e| ContentError::disk(entry.path(), "what is there cannot be taken up", e))?
             }
         };
         let mut body = verified_rest(body, &descriptor, hasher, offset, entry.path().into_owned());
@@ -461,7 +461,7 @@ impl Inner {
         for (chunk, to) in sealed.iter().enumerate().rev() {
             let from = self.files.path(chunk);
             if from != to {
-                std::fs::rename(from, to)
+                fsx::rename(from, to)
                     .map_err(|e| ArchiveError::disk(from, "it cannot be given its name", e))?;
             }
             // The other names must be durable before that of chunk 0 is.

@@ -79,7 +79,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // While the lock is held, the file at this path is ours; a file that cannot be removed does no harm.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = super::remove_if_there(&self.path);
     }
 }
 

@@ -7,19 +7,22 @@ use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use rustix::io::Errno;
-
+mod disk;
 mod lock;
 mod pool;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 
+pub use disk::{
+    append, create_dir, create_dir_all, create_log, create_new, fsync_dir, open_again, open_log, preallocate, punch,
+    read, read_exact_at, remove_dir_all, remove_if_there, rename, set_len, sync_all, sync_batch, sync_data, write_all_at,
+};
 pub use lock::{Lock, LockError};
 pub use pool::FilePool;
-pub use std::os::unix::fs::FileExt;
 
-/// Above this many files, one `syncfs` is cheaper than an `fdatasync` of each.
-const SYNC_EACH: usize = 8;
+/// How the names of files begin that get another name once they are whole.
+const TEMPORARY: &str = ".tmp-";
 
 /// Replaces a file as a whole: after a crash there is either the old content or the new.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -27,21 +30,62 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The same, with what `write` writes, which need not be in memory as a whole.
-pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut Sink<'_>) -> io::Result<()>) -> io::Result<()> {
     let dir = parent(path);
-    let mut file = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(&dir)?;
-    write(file.as_file_mut())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
+    let made = tempfile::Builder::new().prefix(TEMPORARY).make_in(&dir, create_new)?;
+    let (file, temporary) = made.into_parts();
+    let made = write(&mut Sink::new(&file))
+        .and_then(|()| sync_all(&file))
+        .and_then(|()| rename(&temporary, path));
+    // It has its name, or is removed here: by a call that can fail, too.
+    let temporary = temporary.keep()?;
+    if made.is_err() {
+        let _ = remove_if_there(&temporary);
+    }
+    made?;
     fsync_dir(&dir)
 }
 
-/// Makes names that were created, changed or removed in a directory durable.
-pub fn fsync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+/// Removes what writers left in a directory that did not come to their end. Whoever asks holds a lock that says that there is
+/// none at work.
+pub fn remove_temporaries(dir: &Path) -> io::Result<()> {
+    let names = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        names => names?,
+    };
+    for entry in names {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) && entry.file_type()?.is_file() {
+            remove_if_there(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// A file that is written from its beginning to its end.
+#[derive(Debug)]
+pub struct Sink<'a> {
+    file: &'a File,
+    len: u64,
+}
+
+impl<'a> Sink<'a> {
+    /// Writes a file from its beginning on, whatever it holds.
+    pub fn new(file: &'a File) -> Self {
+        Self { file, len: 0 }
+    }
+}
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        write_all_at(self.file, bytes, self.len)?;
+        self.len += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Returns the directory that a path is in; a bare name is in the current one.
@@ -49,47 +93,6 @@ pub fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
         _ => PathBuf::from("."),
-    }
-}
-
-/// Gives a file its length and reserves the space, so that a full disk is found now and not at the end.
-///
-/// Where the file system cannot reserve, the file just gets its length.
-pub fn preallocate(file: &File, len: u64) -> io::Result<()> {
-    if len == 0 {
-        return file.set_len(0);
-    }
-    loop {
-        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len) {
-            Ok(()) => return file.set_len(len),
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return file.set_len(len),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Writes all of `bytes` at `offset`.
-pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    FileExt::write_all_at(file, bytes, offset)
-}
-
-/// Fills all of `bytes` from `offset`.
-pub fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    FileExt::read_exact_at(file, bytes, offset)
-}
-
-/// Gives the space of a part of a file back; the part reads as zeros from then on. `Unsupported` where the file system
-/// cannot do that.
-pub fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
-    loop {
-        match rustix::fs::fallocate(file, flags, offset, len) {
-            Ok(()) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Err(io::ErrorKind::Unsupported.into()),
-            Err(error) => return Err(error.into()),
-        }
     }
 }
 
@@ -120,19 +123,6 @@ pub fn device(path: &Path) -> io::Result<(u64, PathBuf)> {
     }
 }
 
-/// Makes what was written to the files durable.
-///
-/// An error means that data is lost: a second attempt may succeed without having written anything.
-pub fn sync_batch(files: &[Arc<File>]) -> io::Result<()> {
-    if files.len() > SYNC_EACH
-        && let Some(first) = files.first()
-    {
-        rustix::fs::syncfs(first)?;
-    }
-    // After a `syncfs` this costs next to nothing, and reports errors that older kernels hide there.
-    files.iter().try_for_each(|file| file.sync_data())
-}
-
 /// Makes a directory, and those above it, that only its owner can look into.
 pub fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
@@ -151,17 +141,10 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Removes a file; one that is not there is fine.
-pub fn remove_if_there(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn a_file_is_replaced_whole_and_nothing_is_left_over() {
@@ -172,6 +155,22 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("there"), b"new");
         assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 1);
         assert!(write_atomic(&dir.path().join("no/such/x"), b"").is_err());
+        let fails = |file: &mut Sink<'_>| file.write_all(b"half").and(Err(io::ErrorKind::Other.into()));
+        assert!(write_atomic_with(&path, fails).is_err());
+        assert_eq!(std::fs::read(&path).expect("there"), b"new");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 1);
+    }
+
+    #[test]
+    fn what_dead_writers_left_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for name in [".tmp-a1", "tmp-b", ".tmp"] {
+            std::fs::write(dir.path().join(name), b"").expect("written");
+        }
+        std::fs::create_dir(dir.path().join(".tmp-dir")).expect("made");
+        remove_temporaries(dir.path()).expect("removed");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 3);
+        remove_temporaries(&dir.path().join("none")).expect("nothing to do");
     }
 
     #[test]

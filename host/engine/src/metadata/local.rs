@@ -30,7 +30,7 @@ impl Local {
     }
 
     fn read(&self) -> Result<Option<Vec<u8>>, MetadataError> {
-        match std::fs::read(&self.path) {
+        match fsx::read(&self.path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(MetadataError::Disk { path: self.name(), source }),

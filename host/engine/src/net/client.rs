@@ -56,6 +56,17 @@ impl fmt::Debug for HttpClient {
 impl HttpClient {
     /// Builds a client.
     pub fn new(settings: &NetSettings, resolver: GuardedResolver) -> Result<Self, NetError> {
+        // Reading the authorities of the system takes longer than all else in a simulated run.
+        #[cfg(feature = "simulation")]
+        if super::simulation::wire().is_some() {
+            static IDLE: std::sync::OnceLock<reqwest::Client> = std::sync::OnceLock::new();
+            if IDLE.get().is_none() {
+                let made = settings.small_builder(resolver.clone())?.build().map_err(|e| cannot_be_built(settings, &e))?;
+                let _ = IDLE.set(made);
+            }
+            let idle = IDLE.get().expect("it was set");
+            return Ok(Self { small: idle.clone(), large: idle.clone(), stall: settings.stall });
+        }
         let build =
             |builder: reqwest::ClientBuilder| builder.build().map_err(|e| cannot_be_built(settings, &e));
         let small = build(settings.small_builder(resolver.clone())?)?;
@@ -75,8 +86,8 @@ impl HttpClient {
 
     async fn execute(&self, client: &reqwest::Client, request: Request) -> Result<Response, NetError> {
         let url = shown(request.url());
-        match tokio::time::timeout(self.stall.after, client.execute(request)).await {
-            Ok(answer) => answer.map_err(|e| NetError::of(&url, e)),
+        match tokio::time::timeout(self.stall.after, perform(client, &url, request)).await {
+            Ok(answer) => answer,
             Err(_) => Err(NetError::about(&url, NetErrorKind::Stalled(self.stall.after))),
         }
     }
@@ -87,11 +98,11 @@ impl HttpClient {
         let progress = Progress::start(self.stall.after);
         let watched = Watched { body, progress: progress.clone() };
         *request.body_mut() = Some(reqwest::Body::wrap_stream(watched));
-        let mut answer = std::pin::pin!(self.large.execute(request));
+        let mut answer = std::pin::pin!(perform(&self.large, &url, request));
         loop {
             let deadline = progress.deadline();
             tokio::select! {
-                answer = &mut answer => return answer.map_err(|e| NetError::of(&url, e)),
+                answer = &mut answer => return answer,
                 () = tokio::time::sleep_until(deadline) => {
                     if progress.deadline() <= Instant::now() {
                         return Err(NetError::about(&url, NetErrorKind::Stalled(self.stall.after)));
@@ -113,6 +124,15 @@ impl HttpClient {
             bytes: 0,
         }
     }
+}
+
+/// Makes a request of the network, or of what stands in for it.
+async fn perform(client: &reqwest::Client, url: &str, request: Request) -> Result<Response, NetError> {
+    #[cfg(feature = "simulation")]
+    if let Some(wire) = super::simulation::wire() {
+        return wire.exchange(request).await.map_err(|kind| NetError::about(url, kind));
+    }
+    client.execute(request).await.map_err(|e| NetError::of(url, e))
 }
 
 /// When an upload is given up, unless another piece of it goes out before.

@@ -11,6 +11,8 @@ pub mod redirect;
 mod retry;
 mod secret;
 mod settings;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod window;
 
 pub use client::{Body, HttpClient, UploadBody, plain_client, read_capped};

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -288,8 +288,8 @@ impl Notes {
     }
 
     fn add(&self, line: &str) -> io::Result<()> {
-        let mut file = self.file.lock().expect("no holder of this lock panics");
-        file.write_all(format!("{line}\n").as_bytes())
+        let file = self.file.lock().expect("no holder of this lock panics");
+        fsx::append(&file, format!("{line}\n").as_bytes())
     }
 }
 

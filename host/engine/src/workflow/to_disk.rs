@@ -32,6 +32,7 @@ use super::{OnError, Run, Wishes, WorkflowError, WorkflowErrorKind, Workspace};
 use crate::archive::{self, ImagesetChunks, Reader, SigningKeys, Writer};
 use crate::bucket::Bucket;
 use crate::content::{ContentError, ContentErrorKind, ContentWrite};
+use crate::fsx;
 use crate::metadata::{MetadataError, Stored};
 use crate::plan::imageset::{Content, Extras, advance, advance_over, carried, content, is_unchanged};
 use crate::plan::layout::{self, LayoutError, complete, order};
@@ -328,7 +329,8 @@ async fn adopt_sealed(
         if workspace.is_shared() && set.sequence == chain.sequence() {
             check_recorded(&set, &chain).await?;
         }
-        if set.sequence != chain.sequence() + 1 {
+        // Chunk 0 gets its name last: without it, a run was cut off while it sealed, and the next one does it again.
+        if set.sequence != chain.sequence() + 1 || !set.chunks.contains_key(&0) {
             continue;
         }
         let reader = Reader::open_chunks(&set).await?;
@@ -339,6 +341,11 @@ async fn adopt_sealed(
         let before = Chain { uid: index.uid, ..chain };
         chain = advance(before, index, Some(reader.identity()), &Names::default(), extras(index));
         if !run.dry_run {
+            if to.bucket.is_none() {
+                // The run that gave it its name may have been killed before that was durable.
+                let failed = |source| WorkflowErrorKind::Workspace { path: to.dir.display().to_string(), source };
+                fsx::fsync_dir(&to.dir).map_err(failed)?;
+            }
             workspace.commit_record(&chain, found.as_ref()).await?;
             found = workspace.metadata().load(chain.uid).await?;
         }

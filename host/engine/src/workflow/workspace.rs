@@ -160,7 +160,7 @@ pub fn trusted_publishers_in(parent: &Path) -> PathBuf {
 fn published_in(dir: &Path) -> Result<Option<Published>, WorkflowError> {
     let path = dir.join("published.json");
     let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
-    match std::fs::read(&path) {
+    match fsx::read(&path) {
         Ok(bytes) => {
             let published = serde_json::from_slice(&bytes).map_err(|e| failed(std::io::Error::other(e)))?;
             Ok(Some(published))
@@ -179,9 +179,12 @@ impl Workspace {
     pub fn open(parent: &Path) -> Result<Self, WorkflowError> {
         let dir = directory_of_workspace(parent);
         let failed = |source| WorkflowErrorKind::Workspace { path: dir.display().to_string(), source };
-        std::fs::create_dir_all(dir.join("results")).map_err(failed)?;
+        fsx::create_dir_all(&dir.join("results")).map_err(failed)?;
         match fsx::Lock::acquire(&dir.join("lock")) {
             Ok(lock) => {
+                // Of runs that were killed while they replaced a file; nobody else is at work now.
+                fsx::remove_temporaries(&dir).map_err(failed)?;
+                fsx::remove_temporaries(&dir.join("results")).map_err(failed)?;
                 let own = Local::new(dir.join("metadata.json"));
                 Ok(Self { dir, records: Arc::new(own.clone()), own, shared: false, _lock: lock })
             }
@@ -282,8 +285,8 @@ impl Workspace {
         let failed = |source| WorkflowErrorKind::Workspace { path: root.display().to_string(), source };
         let own = root.join(directory_of(only));
         for name in resources::ours(&root).map_err(failed)? {
-            std::fs::create_dir_all(&own).map_err(failed)?;
-            std::fs::rename(root.join(&name), own.join(&name)).map_err(failed)?;
+            fsx::create_dir_all(&own).map_err(failed)?;
+            fsx::rename(&root.join(&name), &own.join(&name)).map_err(failed)?;
         }
         Ok(())
     }
@@ -342,7 +345,7 @@ impl Workspace {
         self.records.commit(chain, found).await?;
         if self.shared && self.own.path().exists() {
             let aside = self.dir.join("metadata.moved.json");
-            std::fs::rename(self.own.path(), &aside).map_err(|source| WorkflowErrorKind::Workspace {
+            fsx::rename(self.own.path(), &aside).map_err(|source| WorkflowErrorKind::Workspace {
                 path: self.own.path().display().to_string(),
                 source,
             })?;
@@ -409,18 +412,18 @@ impl Workspace {
             source,
         })?;
         let failed = |source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source };
-        match std::fs::remove_dir_all(&path) {
+        match fsx::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error).into()),
             _ => {}
         }
-        std::fs::create_dir(&path).map_err(failed)?;
+        fsx::create_dir(&path).map_err(failed)?;
         Ok(Scratch { path })
     }
 }
 
 /// Writes a file in one step, and the directories that it is in where they are not there.
-fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), WorkflowError> {
-    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+fn replace(path: &Path, write: impl FnOnce(&mut fsx::Sink<'_>) -> io::Result<()>) -> Result<(), WorkflowError> {
+    let made = path.parent().map_or(Ok(()), fsx::create_dir_all);
     let written = made.and_then(|()| fsx::write_atomic_with(path, write));
     written.map_err(|source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into())
 }
@@ -440,7 +443,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What remains is removed by the next run.
-        let _ = std::fs::remove_dir_all(&self.path);
+        let _ = fsx::remove_dir_all(&self.path);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::setup::{self, Need};
 pub(crate) use catalog::catalog;
 pub(crate) use plugins::plugins;
 pub(crate) use startup::startup;
-pub(crate) use transfer::transfer;
+pub(crate) use transfer::{soak, transfer};
 pub(crate) use updates::updates;
 
 /// Installs what a measurement needs besides the compiler of plugins, and builds the program for release.

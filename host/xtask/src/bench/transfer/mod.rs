@@ -12,6 +12,7 @@ mod options;
 mod random;
 mod registry;
 mod sets;
+mod soak;
 mod table;
 mod tools;
 
@@ -30,6 +31,8 @@ use crate::Outcome;
 use crate::quickstart::server::free_address;
 use crate::run::{Tool, step};
 use crate::setup::Need;
+
+pub(crate) use soak::soak;
 
 /// How many images [`Name::D`] has more than [`Name::S`], for each hundred of them.
 const MORE_PERCENT: usize = 5;

@@ -201,6 +201,22 @@ impl Places {
         Ok(self.alone(tool))
     }
 
+    /// Returns our command that makes the next imageset of a set.
+    pub(super) fn to_disk(&self, set: &Set, stick: &Path) -> Tool {
+        self.ours(Work::Pull, &self.config(set), stick, stick, "")
+    }
+
+    /// Returns our command that publishes what is on a stick.
+    pub(super) fn publish(&self, stick: &Path, workspace: &Path, target: &str) -> Tool {
+        self.ours(Work::Push, stick, stick, workspace, target)
+    }
+
+    /// Returns our command that checks whether all of a target is there.
+    pub(super) fn check(&self, target: &str) -> Tool {
+        let tool = Tool::new(&self.program).args(["check", "--dest-tls-verify=false"]);
+        tool.args([format!("docker://{target}")])
+    }
+
     fn ours(&self, work: Work, config: &Path, input: &Path, out: &Path, target: &str) -> Tool {
         let tool = Tool::new(&self.program).args(["--src-tls-verify=false", "--dest-tls-verify=false"]);
         let (input, out) = (format!("file://{}", input.display()), format!("file://{}", out.display()));

@@ -1,0 +1,49 @@
+//! Seeds that once broke a promise, and some that never did.
+
+use std::sync::Mutex;
+
+use oc_mirror_simulation::world::{self, Account};
+
+/// What each of these found. They are run for good.
+const FOUND: &[(u64, &str)] = &[];
+
+/// One process simulates one world at a time.
+static WORLD: Mutex<()> = Mutex::new(());
+
+fn run(seed: u64) -> Account {
+    let dir = ["/dev/shm", "/tmp"].iter().find_map(|place| tempfile::tempdir_in(place).ok());
+    let dir = dir.expect("a directory");
+    let (outcome, _) = world::run(seed, dir.path(), false);
+    outcome.unwrap_or_else(|what| panic!("seed {seed} breaks a promise: {what}"))
+}
+
+#[test]
+fn what_was_found_stays_mended() {
+    let _one = WORLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for (seed, what) in FOUND {
+        println!("{seed}: {what}");
+        run(*seed);
+    }
+}
+
+#[test]
+fn some_seeds() {
+    let _one = WORLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut sum = Account::default();
+    for seed in 1..=300 {
+        let account = run(seed);
+        sum.kills += account.kills;
+        sum.losses += account.losses;
+        sum.failures += account.failures;
+    }
+    // A world in which nothing happens proves nothing.
+    assert!(sum.kills > 100 && sum.losses > 100 && sum.failures > 100, "{sum:?}");
+}
+
+#[test]
+fn a_seed_comes_to_the_same_again() {
+    let _one = WORLD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for seed in 1..=40 {
+        assert_eq!(run(seed), run(seed), "seed {seed}");
+    }
+}
