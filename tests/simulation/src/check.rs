@@ -20,7 +20,10 @@ pub fn imagesets(dir: &Path) -> BTreeMap<u64, Chunks> {
     let mut found: BTreeMap<u64, Chunks> = BTreeMap::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let numbers = name.strip_prefix("mirror_seq").and_then(|n| n.strip_suffix(".tar")).and_then(|n| n.split_once('_'));
+        let numbers = name
+            .strip_prefix("mirror_seq")
+            .and_then(|n| n.strip_suffix(".tar"))
+            .and_then(|n| n.split_once('_'));
         if let Some((sequence, _)) = numbers
             && let Ok(sequence) = sequence.parse()
         {
@@ -49,7 +52,9 @@ pub fn imageset(chunks: &Chunks) -> Result<(), Broken> {
                 index = serde_json::from_slice(&content).map_err(|e| wrong(&e))?;
             } else if name != "imageset.json" {
                 let (whole, part) = match name.split_once(".part-") {
-                    Some((whole, part)) => (whole.to_owned(), part.split_once("-of-").map_or(0, |(n, _)| n.parse().unwrap_or(0))),
+                    Some((whole, part)) => {
+                        (whole.to_owned(), part.split_once("-of-").map_or(0, |(n, _)| n.parse().unwrap_or(0)))
+                    }
                     None => (name, 0),
                 };
                 parts.entry(whole).or_default().insert(part, content);

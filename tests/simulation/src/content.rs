@@ -91,7 +91,12 @@ fn layer(random: &mut Random) -> Vec<u8> {
     random.bytes(len as usize)
 }
 
-fn put(repositories: &mut Repositories, random: &mut Random, pool: &[Vec<u8>], (name, tag): &(String, String)) {
+fn put(
+    repositories: &mut Repositories,
+    random: &mut Random,
+    pool: &[Vec<u8>],
+    (name, tag): &(String, String),
+) {
     let repository = repositories.entry(name.clone()).or_default();
     let digest = match random.chance(250) {
         false => image(repository, random, pool, "amd64").0,
@@ -111,12 +116,20 @@ fn put(repositories: &mut Repositories, random: &mut Random, pool: &[Vec<u8>], (
     repository.tags.insert(tag.clone(), digest);
 }
 
-fn image(repository: &mut Repository, random: &mut Random, pool: &[Vec<u8>], architecture: &str) -> (String, usize) {
+fn image(
+    repository: &mut Repository,
+    random: &mut Random,
+    pool: &[Vec<u8>],
+    architecture: &str,
+) -> (String, usize) {
     let count = if random.chance(30) { random.within(60, 90) } else { random.within(0, 4) };
     let mut layers = Vec::new();
     for _ in 0..count {
         let bytes = match count > 10 || random.chance(400) {
-            true => { let len = random.within(1, 300) as usize; random.bytes(len) }
+            true => {
+                let len = random.within(1, 300) as usize;
+                random.bytes(len)
+            }
             false => pool[random.below(pool.len() as u64) as usize].clone(),
         };
         layers.push(blob(repository, LAYER, bytes));
@@ -149,5 +162,8 @@ pub fn children(manifest: &Manifest) -> (Vec<(String, u64)>, Vec<String>) {
     let blob = |descriptor: &Value| (digest_of(descriptor), descriptor["size"].as_u64().unwrap_or_default());
     let list = |name: &str| document[name].as_array().cloned().unwrap_or_default();
     let config = document.get("config").into_iter().map(blob);
-    (config.chain(list("layers").iter().map(blob)).collect(), list("manifests").iter().map(digest_of).collect())
+    (
+        config.chain(list("layers").iter().map(blob)).collect(),
+        list("manifests").iter().map(digest_of).collect(),
+    )
 }

@@ -167,7 +167,11 @@ impl SimDisk {
                 Change::Bytes { file, offset, before, len, .. } => {
                     if all_bytes || random.chance(500) {
                         let now = file.metadata()?.len();
-                        let torn = if random.chance(300) { random.below(before.len() as u64 + 1) as usize } else { 0 };
+                        let torn = if random.chance(300) {
+                            random.below(before.len() as u64 + 1) as usize
+                        } else {
+                            0
+                        };
                         file.write_all_at(&before[torn..], offset + torn as u64)?;
                         if now > len && random.chance(500) {
                             file.set_len(len)?;
@@ -235,11 +239,20 @@ impl SimDisk {
             Step::Rename(from, to) if from.exists() => {
                 let replaced = self.bury(state, to)?;
                 let dirs = vec![parent(from), parent(to)];
-                state.pending.push(Change::Renamed { dirs, from: from.to_path_buf(), to: to.to_path_buf(), replaced });
+                state.pending.push(Change::Renamed {
+                    dirs,
+                    from: from.to_path_buf(),
+                    to: to.to_path_buf(),
+                    replaced,
+                });
             }
             Step::Remove(path) | Step::RemoveTree(path) => {
                 if let Some(grave) = self.bury(state, path)? {
-                    state.pending.push(Change::Removed { dir: parent(path), path: path.to_path_buf(), grave });
+                    state.pending.push(Change::Removed {
+                        dir: parent(path),
+                        path: path.to_path_buf(),
+                        grave,
+                    });
                 }
             }
             Step::Write { file, offset, len } => {
@@ -259,7 +272,9 @@ impl SimDisk {
                     |change| !matches!(change, Change::Bytes { inode: of, doomed: false, .. } if *of == inode),
                 );
             }
-            Step::SyncAll => state.pending.retain(|change| matches!(change, Change::Bytes { doomed: true, .. })),
+            Step::SyncAll => {
+                state.pending.retain(|change| matches!(change, Change::Bytes { doomed: true, .. }))
+            }
             Step::SyncDir(dir) => {
                 let dir = dir.canonicalize()?;
                 if state.faults.names_apart {
@@ -282,7 +297,13 @@ impl SimDisk {
     }
 }
 
-fn remember_bytes(state: &mut State, file: &File, metadata: &fs::Metadata, offset: u64, len: u64) -> io::Result<()> {
+fn remember_bytes(
+    state: &mut State,
+    file: &File,
+    metadata: &fs::Metadata,
+    offset: u64,
+    len: u64,
+) -> io::Result<()> {
     let held = len.min(metadata.len().saturating_sub(offset));
     let path = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)));
     let inode = metadata.ino();

@@ -11,7 +11,9 @@ use oc_mirror_engine::archive::SigningKeys;
 use oc_mirror_engine::net::{Proxies, Stall};
 use oc_mirror_engine::registry::conf::RegistriesConf;
 use oc_mirror_engine::report::{Event, Events, SharedEvents};
-use oc_mirror_engine::source::{Collected, ContentSource, NoKeys, PluginError, PluginIdentity, RunInfo, Services};
+use oc_mirror_engine::source::{
+    Collected, ContentSource, NoKeys, PluginError, PluginIdentity, RunInfo, Services,
+};
 use oc_mirror_engine::transfer::{Parallelism, Retry};
 use oc_mirror_engine::workflow::direct::mirror_to_mirror;
 use oc_mirror_engine::workflow::from_disk::{Destination, disk_to_mirror};
@@ -113,7 +115,9 @@ impl Engine {
 
     fn network(&self, run: &Run) -> Arc<Network> {
         // A registry that wants to know who is asking.
-        let credentials = format!("{{\"auths\":{{\"{SOURCE}\":{{\"auth\":\"dTpw\"}},\"{TARGET}\":{{\"auth\":\"dTpw\"}}}}}}");
+        let credentials = format!(
+            "{{\"auths\":{{\"{SOURCE}\":{{\"auth\":\"dTpw\"}},\"{TARGET}\":{{\"auth\":\"dTpw\"}}}}}}"
+        );
         let settings = NetworkSettings {
             user_agent: "oc-mirror/simulated".to_owned(),
             source_tls_verify: true,
@@ -159,7 +163,13 @@ impl Engine {
     }
 
     /// Makes an imageset of a sequence.
-    pub async fn to_disk(&self, sequence: usize, wanted: &[String], workspace: &Path, stick: &Path) -> Result<RunReport, WorkflowError> {
+    pub async fn to_disk(
+        &self,
+        sequence: usize,
+        wanted: &[String],
+        workspace: &Path,
+        stick: &Path,
+    ) -> Result<RunReport, WorkflowError> {
         let run = self.run(sequence);
         let network = self.network(&run);
         let workspace = Workspace::open(workspace)?;
@@ -177,7 +187,12 @@ impl Engine {
     }
 
     /// Publishes what is on the stick.
-    pub async fn publish(&self, sequence: usize, workspace: &Path, stick: &Path) -> Result<RunReport, WorkflowError> {
+    pub async fn publish(
+        &self,
+        sequence: usize,
+        workspace: &Path,
+        stick: &Path,
+    ) -> Result<RunReport, WorkflowError> {
         let run = self.run(sequence);
         let network = self.network(&run);
         let workspace = Workspace::open(workspace)?;
@@ -186,11 +201,17 @@ impl Engine {
     }
 
     /// Mirrors from registry to registry.
-    pub async fn direct(&self, sequence: usize, wanted: &[String], workspace: &Path) -> Result<RunReport, WorkflowError> {
+    pub async fn direct(
+        &self,
+        sequence: usize,
+        wanted: &[String],
+        workspace: &Path,
+    ) -> Result<RunReport, WorkflowError> {
         let run = self.run(sequence);
         let network = self.network(&run);
         let workspace = Workspace::open(workspace)?;
         let destinations = [self.destination(&network)];
-        mirror_to_mirror(&run, &self.wishes(&network, wanted), network.clone(), &workspace, &destinations).await
+        mirror_to_mirror(&run, &self.wishes(&network, wanted), network.clone(), &workspace, &destinations)
+            .await
     }
 }

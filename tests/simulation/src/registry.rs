@@ -103,8 +103,13 @@ impl Registry {
         let Some(bytes) = self.repositories.get(name).and_then(|r| r.blobs.get(wanted)) else {
             return refused(404, "BLOB_UNKNOWN");
         };
-        let ok = |status| answer(status).with("Docker-Content-Digest", wanted).with("Content-Type", "application/octet-stream");
-        let range = asked.headers.get("range").and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("bytes="));
+        let ok = |status| {
+            answer(status)
+                .with("Docker-Content-Digest", wanted)
+                .with("Content-Type", "application/octet-stream")
+        };
+        let range =
+            asked.headers.get("range").and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("bytes="));
         let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
             return Answer { body: bytes.clone(), ..ok(200) };
         };
@@ -128,16 +133,23 @@ impl Registry {
                 return answer(202);
             }
             repository.tags.retain(|_, digest| *digest != found);
-            return if repository.manifests.remove(&found).is_some() { answer(202) } else { refused(404, "MANIFEST_UNKNOWN") };
+            return if repository.manifests.remove(&found).is_some() {
+                answer(202)
+            } else {
+                refused(404, "MANIFEST_UNKNOWN")
+            };
         }
-        let Some(manifest) = repository.manifests.get(&found) else { return refused(404, "MANIFEST_UNKNOWN") };
+        let Some(manifest) = repository.manifests.get(&found) else {
+            return refused(404, "MANIFEST_UNKNOWN");
+        };
         Answer { body: manifest.bytes.clone(), ..answer(200) }
             .with("Content-Type", &manifest.media_type)
             .with("Docker-Content-Digest", &found)
     }
 
     fn put_manifest(&mut self, name: &str, wanted: &str, asked: Asked<'_>) -> Answer {
-        let media_type = asked.headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let media_type =
+            asked.headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let found = digest(&asked.body);
         if asked.is_cut || (wanted.starts_with("sha256:") && wanted != found) {
             return refused(400, "MANIFEST_INVALID");
@@ -154,7 +166,9 @@ impl Registry {
         if !wanted.starts_with("sha256:") {
             repository.tags.insert(wanted.to_owned(), found.clone());
         }
-        answer(201).with("Docker-Content-Digest", &found).with("Location", format!("/v2/{name}/manifests/{found}"))
+        answer(201)
+            .with("Docker-Content-Digest", &found)
+            .with("Location", format!("/v2/{name}/manifests/{found}"))
     }
 
     fn upload(&mut self, name: &str, session: &str, asked: Asked<'_>) -> Answer {
@@ -162,7 +176,8 @@ impl Registry {
         match asked.method.as_str() {
             "POST" => {
                 if let (Some(wanted), Some(from)) = (asked.query.get("mount"), asked.query.get("from"))
-                    && let Some(bytes) = self.repositories.get(from).and_then(|r| r.blobs.get(wanted)).cloned()
+                    && let Some(bytes) =
+                        self.repositories.get(from).and_then(|r| r.blobs.get(wanted)).cloned()
                 {
                     self.repositories.entry(name.to_owned()).or_default().blobs.insert(wanted.clone(), bytes);
                     return answer(201).with("Location", format!("/v2/{name}/blobs/{wanted}"));
@@ -173,7 +188,9 @@ impl Registry {
                 answer(202).with("Location", at(&session)).with("Range", "0-0")
             }
             "PATCH" | "PUT" => {
-                let Some(held) = self.uploads.get_mut(session) else { return refused(404, "BLOB_UPLOAD_UNKNOWN") };
+                let Some(held) = self.uploads.get_mut(session) else {
+                    return refused(404, "BLOB_UPLOAD_UNKNOWN");
+                };
                 held.extend_from_slice(&asked.body);
                 if asked.is_cut {
                     return refused(400, "BLOB_UPLOAD_INVALID");
@@ -187,7 +204,9 @@ impl Registry {
                     return refused(400, "DIGEST_INVALID");
                 }
                 self.repositories.entry(name.to_owned()).or_default().blobs.insert(wanted.clone(), bytes);
-                answer(201).with("Location", format!("/v2/{name}/blobs/{wanted}")).with("Docker-Content-Digest", wanted)
+                answer(201)
+                    .with("Location", format!("/v2/{name}/blobs/{wanted}"))
+                    .with("Docker-Content-Digest", wanted)
             }
             "GET" => match self.uploads.get(session) {
                 Some(held) => answer(204)
@@ -195,7 +214,13 @@ impl Registry {
                     .with("Range", format!("0-{}", held.len().saturating_sub(1))),
                 None => refused(404, "BLOB_UPLOAD_UNKNOWN"),
             },
-            "DELETE" => if self.uploads.remove(session).is_some() { answer(204) } else { refused(404, "BLOB_UPLOAD_UNKNOWN") },
+            "DELETE" => {
+                if self.uploads.remove(session).is_some() {
+                    answer(204)
+                } else {
+                    refused(404, "BLOB_UPLOAD_UNKNOWN")
+                }
+            }
             _ => refused(405, "UNSUPPORTED"),
         }
     }

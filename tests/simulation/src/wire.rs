@@ -124,7 +124,13 @@ impl SimWire {
         look(source, target)
     }
 
-    fn choose(state: &mut State, host: &str, method: &Method, path: &str, is_range: bool) -> (Option<Fault>, Random) {
+    fn choose(
+        state: &mut State,
+        host: &str,
+        method: &Method,
+        path: &str,
+        is_range: bool,
+    ) -> (Option<Fault>, Random) {
         // Sessions have other names in each run of a seed.
         let path = path.split_once("/blobs/uploads/").map_or(path, |(before, _)| before);
         let name = format!("{host} {method} {path}");
@@ -206,7 +212,8 @@ impl Wire for SimWire {
             _ => tokio::time::sleep(Duration::from_millis(random.below(40))).await,
         }
         let (body, is_cut) = receive(request.body_mut().take(), fault, &mut random).await;
-        let asked = Asked { method: &method, path: url.path(), query: &query, headers: &headers, body, is_cut };
+        let asked =
+            Asked { method: &method, path: url.path(), query: &query, headers: &headers, body, is_cut };
         let answer = self.answer(&host, asked, fault);
         if dies == Some(true) {
             self.disk.kill();
@@ -221,7 +228,8 @@ impl Wire for SimWire {
 
 impl SimWire {
     fn answer(&self, host: &str, asked: Asked<'_>, fault: Option<Fault>) -> Answer {
-        let status = |code| Answer { status: StatusCode::from_u16(code).expect("a status"), ..Answer::default() };
+        let status =
+            |code| Answer { status: StatusCode::from_u16(code).expect("a status"), ..Answer::default() };
         let mut state = self.state();
         if host == TOKENS {
             state.tokens += 1;
@@ -268,7 +276,8 @@ impl SimWire {
 /// Takes the body of a request. Some of it is all that comes, where the connection breaks.
 async fn receive(body: Option<Body>, fault: Option<Fault>, random: &mut Random) -> (Vec<u8>, bool) {
     let Some(body) = body else { return (Vec::new(), false) };
-    let most = (fault == Some(Fault::Unanswered) && random.chance(500)).then(|| random.below(50_000) as usize);
+    let most =
+        (fault == Some(Fault::Unanswered) && random.chance(500)).then(|| random.below(50_000) as usize);
     let mut bytes = Vec::new();
     let mut stream = body.into_data_stream();
     while let Some(piece) = stream.next().await {
@@ -285,7 +294,13 @@ async fn receive(body: Option<Body>, fault: Option<Fault>, random: &mut Random) 
     (bytes, false)
 }
 
-fn deliver(answer: Answer, method: &Method, url: &reqwest::Url, fault: Option<Fault>, mut random: Random) -> Response {
+fn deliver(
+    answer: Answer,
+    method: &Method,
+    url: &reqwest::Url,
+    fault: Option<Fault>,
+    mut random: Random,
+) -> Response {
     let Answer { status, headers, mut body } = answer;
     let mut given = HeaderMap::new();
     for (name, value) in headers {
@@ -325,7 +340,10 @@ fn deliver(answer: Answer, method: &Method, url: &reqwest::Url, fault: Option<Fa
             }
         }
         Some(Fault::WrongRange) if status == StatusCode::PARTIAL_CONTENT => {
-            given.insert("content-range", format!("bytes 0-{}/{}", length.max(1) - 1, length).parse().expect("a value"));
+            given.insert(
+                "content-range",
+                format!("bytes 0-{}/{}", length.max(1) - 1, length).parse().expect("a value"),
+            );
         }
         Some(Fault::NoRange) if status == StatusCode::PARTIAL_CONTENT => {
             given.remove("content-range");
@@ -363,9 +381,9 @@ fn stream(body: Vec<u8>, going: Going, mut random: Random) -> Body {
     let pieces = futures_util::stream::iter(pieces).map(Ok::<Bytes, io::Error>);
     match then {
         Then::Ends => Body::wrap_stream(pieces),
-        Then::Fails => {
-            Body::wrap_stream(pieces.chain(futures_util::stream::iter([Err(io::ErrorKind::ConnectionReset.into())])))
-        }
+        Then::Fails => Body::wrap_stream(
+            pieces.chain(futures_util::stream::iter([Err(io::ErrorKind::ConnectionReset.into())])),
+        ),
         Then::Stands => Body::wrap_stream(pieces.chain(futures_util::stream::pending())),
     }
 }

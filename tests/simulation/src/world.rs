@@ -46,7 +46,10 @@ impl Plan {
         let count = random.within(1, 3) as usize;
         Self {
             releases: releases(seed, count),
-            parallelism: Parallelism { images: random.within(1, 4) as usize, blobs: random.within(1, 5) as usize },
+            parallelism: Parallelism {
+                images: random.within(1, 4) as usize,
+                blobs: random.within(1, 5) as usize,
+            },
             limit: [60_000, 150_000, 1 << 30][random.below(3) as usize],
             direct: random.chance(250),
             race: random.chance(250),
@@ -158,7 +161,11 @@ impl World {
     }
 
     /// Makes one attempt at a step. Nothing comes back of one that was ended.
-    fn attempt(&mut self, step: Step, plan: &Plan) -> Result<Option<Result<RunReport, WorkflowError>>, Broken> {
+    fn attempt(
+        &mut self,
+        step: Step,
+        plan: &Plan,
+    ) -> Result<Option<Result<RunReport, WorkflowError>>, Broken> {
         let (engine, dir, stick) = (&self.engine, &self.dir, self.stick());
         let wanted = &plan.releases[step.release()].wanted;
         let outcome = self.until_dead(async {
@@ -389,7 +396,9 @@ impl World {
         for name in &release.wanted {
             match images.get(&format!("mirror/{name}")) {
                 Some(digest) if has(release, name, digest) => {}
-                Some(digest) => return Err(format!("`{name}` is {digest} at the target, which is not the newest")),
+                Some(digest) => {
+                    return Err(format!("`{name}` is {digest} at the target, which is not the newest"));
+                }
                 None => return Err(format!("`{name}` was reported as published, and is not there")),
             }
         }
@@ -419,7 +428,8 @@ fn steps(plan: &Plan) -> Vec<Step> {
 
 /// What goes wrong in one attempt, at a step that takes so much undisturbed.
 fn faults(random: &mut Random, cost: Cost) -> (DiskFaults, WireFaults) {
-    let mut disk = DiskFaults { seed: random.next(), names_apart: random.chance(500), ..DiskFaults::default() };
+    let mut disk =
+        DiskFaults { seed: random.next(), names_apart: random.chance(500), ..DiskFaults::default() };
     let mut wire = WireFaults { seed: random.next(), ..WireFaults::default() };
     let rate = |random: &mut Random| [0, 0, 5, 20, 80, 200][random.below(6) as usize];
     disk.failing = rate(random) / 4;

@@ -70,12 +70,7 @@ pub(super) fn recover(
 }
 
 /// Reads the first bytes of an entry, writes them again, and returns a hasher that has seen them.
-pub(super) fn take_up(
-    files: &FilePool,
-    first: &[u64],
-    entry: &Entry,
-    bytes: u64,
-) -> std::io::Result<Hasher> {
+pub(super) fn take_up(files: &FilePool, first: &[u64], entry: &Entry, bytes: u64) -> std::io::Result<Hasher> {
     let mut hasher = entry.digest.algorithm().hasher();
     let mut buffer = vec![0; CHUNK];
     let mut at = 0;

@@ -216,7 +216,8 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
 /// Makes a directory, and those above it, where they are not there. What is made durable in it cannot be lost with the
 /// directory itself: the names of all that were made are durable.
 pub fn create_dir_all(path: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     if missing.is_empty() && path.is_dir() {
         return Ok(());
     }

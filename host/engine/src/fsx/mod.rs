@@ -15,8 +15,9 @@ mod pool;
 pub mod simulation;
 
 pub use disk::{
-    append, create_dir, create_dir_all, create_log, create_new, fsync_dir, open_again, open_log, preallocate, punch,
-    read, read_exact_at, remove_dir_all, remove_if_there, rename, set_len, sync_all, sync_batch, sync_data, write_all_at,
+    append, create_dir, create_dir_all, create_log, create_new, fsync_dir, open_again, open_log, preallocate,
+    punch, read, read_exact_at, remove_dir_all, remove_if_there, rename, set_len, sync_all, sync_batch,
+    sync_data, write_all_at,
 };
 pub use lock::{Lock, LockError};
 pub use pool::FilePool;
@@ -34,9 +35,8 @@ pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut Sink<'_>) -> io::R
     let dir = parent(path);
     let made = tempfile::Builder::new().prefix(TEMPORARY).make_in(&dir, create_new)?;
     let (file, temporary) = made.into_parts();
-    let made = write(&mut Sink::new(&file))
-        .and_then(|()| sync_all(&file))
-        .and_then(|()| rename(&temporary, path));
+    let made =
+        write(&mut Sink::new(&file)).and_then(|()| sync_all(&file)).and_then(|()| rename(&temporary, path));
     // It has its name, or is removed here: by a call that can fail, too.
     let temporary = temporary.keep()?;
     if made.is_err() {
@@ -55,7 +55,9 @@ pub fn remove_temporaries(dir: &Path) -> io::Result<()> {
     };
     for entry in names {
         let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) && entry.file_type()?.is_file() {
+        if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+            && entry.file_type()?.is_file()
+        {
             remove_if_there(&entry.path())?;
         }
     }

@@ -61,7 +61,10 @@ impl HttpClient {
         if super::simulation::wire().is_some() {
             static IDLE: std::sync::OnceLock<reqwest::Client> = std::sync::OnceLock::new();
             if IDLE.get().is_none() {
-                let made = settings.small_builder(resolver.clone())?.build().map_err(|e| cannot_be_built(settings, &e))?;
+                let made = settings
+                    .small_builder(resolver.clone())?
+                    .build()
+                    .map_err(|e| cannot_be_built(settings, &e))?;
                 let _ = IDLE.set(made);
             }
             let idle = IDLE.get().expect("it was set");

@@ -343,7 +343,8 @@ async fn adopt_sealed(
         if !run.dry_run {
             if to.bucket.is_none() {
                 // The run that gave it its name may have been killed before that was durable.
-                let failed = |source| WorkflowErrorKind::Workspace { path: to.dir.display().to_string(), source };
+                let failed =
+                    |source| WorkflowErrorKind::Workspace { path: to.dir.display().to_string(), source };
                 fsx::fsync_dir(&to.dir).map_err(failed)?;
             }
             workspace.commit_record(&chain, found.as_ref()).await?;

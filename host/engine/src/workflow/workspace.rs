@@ -422,7 +422,10 @@ impl Workspace {
 }
 
 /// Writes a file in one step, and the directories that it is in where they are not there.
-fn replace(path: &Path, write: impl FnOnce(&mut fsx::Sink<'_>) -> io::Result<()>) -> Result<(), WorkflowError> {
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut fsx::Sink<'_>) -> io::Result<()>,
+) -> Result<(), WorkflowError> {
     let made = path.parent().map_or(Ok(()), fsx::create_dir_all);
     let written = made.and_then(|()| fsx::write_atomic_with(path, write));
     written.map_err(|source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into())

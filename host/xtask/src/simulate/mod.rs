@@ -49,12 +49,15 @@ fn mutants(word: &str) -> Outcome {
             plant(mutant, &tree)?;
             let program = build(&tree, &home.join("target"))?;
             let begun = Instant::now();
-            let mut simulate = Tool::new(program).args(["--seeds", SEEDS_FOR_A_MUTANT, "--most", "1"]).into_command();
+            let mut simulate =
+                Tool::new(program).args(["--seeds", SEEDS_FOR_A_MUTANT, "--most", "1"]).into_command();
             let found = simulate.output().map_err(|e| format!("the simulation cannot be run: {e}"))?;
             let printed = String::from_utf8_lossy(&found.stdout);
             let said = printed.lines().find(|line| line.contains("breaks a promise"));
             match (found.status.success(), said) {
-                (false, Some(said)) => println!("    found after {:.1} s: {said}", begun.elapsed().as_secs_f64()),
+                (false, Some(said)) => {
+                    println!("    found after {:.1} s: {said}", begun.elapsed().as_secs_f64())
+                }
                 (false, None) => return Err(format!("it names no seed: {printed}")),
                 (true, _) => {
                     println!("    not found in {SEEDS_FOR_A_MUTANT} seeds");

@@ -94,7 +94,13 @@ pub(crate) fn soak(args: &[&str]) -> Outcome {
     }
     let places = Places { program, dir: dir.clone(), source: steady_address()? };
     let source = Registry::start(&dir, &set.storage, &places.source, false)?;
-    let flaky = Flaky { dir: dir.clone(), storage: dir.join("target"), host: free_address()?, running: Mutex::default(), kills: AtomicU64::new(0) };
+    let flaky = Flaky {
+        dir: dir.clone(),
+        storage: dir.join("target"),
+        host: free_address()?,
+        running: Mutex::default(),
+        kills: AtomicU64::new(0),
+    };
     flaky.start()?;
     let over = AtomicBool::new(false);
     let outcome = thread::scope(|scope| {
@@ -215,7 +221,9 @@ fn arrived(places: &Places, set: &Set, flaky: &Flaky) -> Outcome {
     set.verify(&flaky.host)?;
     let (mut there, mut wrong) = (0, Vec::new());
     let blobs = flaky.storage.join("docker/registry/v2/blobs/sha256");
-    for entry in listed(&blobs)?.iter().map(|dir| listed(dir)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+    for entry in
+        listed(&blobs)?.iter().map(|dir| listed(dir)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten()
+    {
         let bytes = fs::read(entry.join("data")).map_err(|e| format!("`{}`: {e}", entry.display()))?;
         let hex = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         there += 1;
@@ -223,9 +231,14 @@ fn arrived(places: &Places, set: &Set, flaky: &Flaky) -> Outcome {
             wrong.push(entry);
         }
     }
-    let wanted = set.blobs().into_iter().map(|(_, blob)| blob).chain(set.images.iter().map(|image| &image.manifest));
-    let missing = wanted.filter(|blob| !blobs.join(&blob.digest[7..9]).join(&blob.digest[7..]).is_dir()).count();
-    println!("    {} images under their tags, {there} blobs and manifests with the digests that they are named by", set.images.len());
+    let wanted =
+        set.blobs().into_iter().map(|(_, blob)| blob).chain(set.images.iter().map(|image| &image.manifest));
+    let missing =
+        wanted.filter(|blob| !blobs.join(&blob.digest[7..9]).join(&blob.digest[7..]).is_dir()).count();
+    println!(
+        "    {} images under their tags, {there} blobs and manifests with the digests that they are named by",
+        set.images.len()
+    );
     match wrong.is_empty() && missing == 0 {
         true => Ok(()),
         false => Err(format!("{missing} are missing, and {} are not what they are named by", wrong.len())),
