@@ -50,7 +50,7 @@ impl Plan {
                 images: random.within(1, 4) as usize,
                 blobs: random.within(1, 5) as usize,
             },
-            limit: [60_000, 150_000, 1 << 30][random.below(3) as usize],
+            limit: [150_000, 400_000, 1 << 30][random.below(3) as usize],
             direct: random.chance(250),
             race: random.chance(250),
         }

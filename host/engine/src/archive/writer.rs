@@ -101,7 +101,7 @@ impl Writer {
             return Err(ArchiveError::new(dir, ArchiveErrorKind::Index(reason)));
         }
         let table = Table::new(&index).map_err(|why| ArchiveError::new(dir, ArchiveErrorKind::Index(why)))?;
-        fsx::create_dir_all(dir).map_err(|e| ArchiveError::disk(dir, "it cannot be made", e))?;
+        fsx::durable_dir(dir).map_err(|e| ArchiveError::disk(dir, "it cannot be made", e))?;
         let lock = Lock::acquire(&dir.join(LOCK_NAME)).map_err(|error| {
             let kind = match error {
                 LockError::Held { .. } => ArchiveErrorKind::Locked,

@@ -213,17 +213,30 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
     std::fs::create_dir(path)
 }
 
-/// Makes a directory, and those above it, where they are not there. What is made durable in it cannot be lost with the
-/// directory itself: the names of all that were made are durable.
+/// Makes a directory, and those above it, where they are not there: each is durable before there is anything in it.
 pub fn create_dir_all(path: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> =
-        path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
-    if missing.is_empty() && path.is_dir() {
+    if path.is_dir() {
         return Ok(());
     }
-    ask(&Step::MakeDir(path))?;
-    std::fs::create_dir_all(path)?;
-    missing.into_iter().try_for_each(|dir| fsync_dir(&super::parent(dir)))
+    let parent = super::parent(path);
+    create_dir_all(&parent)?;
+    match create_dir(path) {
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => fsync_dir(&parent),
+    }
+}
+
+/// The same for a directory in which something is to be kept. A run that made it may have been killed before it was durable, so
+/// that is seen to in any case.
+pub fn durable_dir(path: &Path) -> io::Result<()> {
+    create_dir_all(path)?;
+    match fsync_dir(&super::parent(path)) {
+        // Whoever may not look into the directory above did not make it either.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Removes a directory with all that is in it.

@@ -15,9 +15,9 @@ mod pool;
 pub mod simulation;
 
 pub use disk::{
-    append, create_dir, create_dir_all, create_log, create_new, fsync_dir, open_again, open_log, preallocate,
-    punch, read, read_exact_at, remove_dir_all, remove_if_there, rename, set_len, sync_all, sync_batch,
-    sync_data, write_all_at,
+    append, create_dir, create_dir_all, create_log, create_new, durable_dir, fsync_dir, open_again, open_log,
+    preallocate, punch, read, read_exact_at, remove_dir_all, remove_if_there, rename, set_len, sync_all,
+    sync_batch, sync_data, write_all_at,
 };
 pub use lock::{Lock, LockError};
 pub use pool::FilePool;

@@ -297,7 +297,9 @@ impl Site {
 
     async fn copy(&mut self, run: &Run, workspace: &Workspace, prepared: &Prepared, supply: Arc<dyn Supply>) {
         let Ok(own) = &mut self.outcome else { return };
-        let was_cut_off = match workspace.begin_publishing(&self.destination.target) {
+        let was_cut_off = match workspace
+            .begin_publishing(&self.destination.target, self.remote.as_ref().map(|r| &r.revision))
+        {
             Ok(was_cut_off) => was_cut_off,
             Err(error) => {
                 self.outcome = Err(error);

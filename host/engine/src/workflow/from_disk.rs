@@ -30,7 +30,7 @@ use super::preflight::Examine;
 use super::prepare::{image_failure, image_reports, mapping};
 use super::publishing::{Missing, publish};
 use super::release_signatures;
-use super::repair::{still_there, thorough};
+use super::repair::{not_moved, still_there, thorough};
 use super::resources::{self, Brought, Remarks};
 use super::space::{self, Need};
 use super::targets::Targets;
@@ -308,6 +308,9 @@ impl Publishing<'_> {
         let Planned { destination, mut report, steps, mut found } = planned;
         let destination = &destination;
         let mut remarks = Remarks::default();
+        let revision = found.as_ref().map(|f| &f.revision);
+        let overtaken = !run.dry_run && workspace.was_overtaken(&destination.target, revision)?;
+        let publishes = steps.contains(&Step::Publish);
         // Only a dry run has to imagine it: what follows builds on it.
         let mut imagined = found.as_ref().map(|f| f.chain.clone()).filter(|_| run.dry_run);
         let mut rehearsal = Rehearsal::at(destination);
@@ -321,7 +324,8 @@ impl Publishing<'_> {
                 Step::PassOver => line.outcome = "not needed".to_owned(),
                 Step::AlreadyPublished => {
                     line.outcome = "already published".to_owned();
-                    if self.repair(reader, destination, &images, found.as_ref(), &mut report).await? {
+                    let again = Again { images: &images, overtaken };
+                    if self.repair(reader, destination, again, found.as_ref(), &mut report).await? {
                         line.outcome = "repaired".to_owned();
                     }
                     if !report.failures.is_empty() {
@@ -408,6 +412,9 @@ impl Publishing<'_> {
             }
             report.imagesets.push(line);
         }
+        if overtaken && !publishes {
+            workspace.end_publishing(&destination.target)?;
+        }
         if run.dry_run {
             let images = self.readers.iter().map(|r| r.index().image_count()).sum();
             let mut forecast = rehearsal.forecast();
@@ -445,20 +452,29 @@ impl Publishing<'_> {
         }
     }
 
-    /// Puts back what the target has lost of an imageset that was published there, if that is wanted.
+    /// Puts back what the target has lost of an imageset that was published there, if that is wanted; and tags that a run from
+    /// this workspace may have moved back, which somebody else overtook. Answers whether anything was wrong, as far as that is
+    /// told.
     async fn repair(
         &self,
         reader: &Reader,
         destination: &Destination,
-        images: &[ImageEntry],
+        Again { images, overtaken }: Again<'_>,
         found: Option<&Stored>,
         report: &mut RunReport,
     ) -> Result<bool, WorkflowError> {
-        let Some(stored) = found.filter(|_| self.run.repair && !self.run.dry_run) else { return Ok(false) };
-        let images = still_there(images, &stored.chain, destination);
+        let repair = self.run.repair;
+        let Some(stored) = found.filter(|_| (repair || overtaken) && !self.run.dry_run) else {
+            return Ok(false);
+        };
+        let images = match repair {
+            true => still_there(images, &stored.chain, destination),
+            false => not_moved(images, &stored.chain, destination),
+        };
+        let before = report.totals.manifests;
         let portion = Portion { images: &images, kept: Vec::new(), missing: &[], seat: None };
         self.publish_one(reader, destination, portion, found, report).await?;
-        Ok(true)
+        Ok(repair || report.totals.manifests > before)
     }
 
     /// Finds out what publishing an imageset would send to a target with this record, which gets nothing of it.
@@ -533,7 +549,9 @@ impl Publishing<'_> {
             .within(ImageTime::of(run.image_timeout, images));
         // What was published before and is repaired begins nothing that could be cut off.
         let is_again = found.is_some_and(|f| f.chain.imageset(index.sequence).is_some());
-        let is_doubtful = is_again || self.workspace.begin_publishing(&destination.target)? || run.repair;
+        let record = found.map(|f| &f.revision);
+        let is_doubtful =
+            is_again || self.workspace.begin_publishing(&destination.target, record)? || run.repair;
         let publisher = if is_doubtful { publisher } else { publisher.trusting_the_record() };
         let is_blob = |e: &&Entry| e.media_type.as_deref().is_some_and(|m| !media_type::is_manifest(m));
         let carried = index.entries.iter().filter(is_blob);
@@ -554,6 +572,13 @@ impl Publishing<'_> {
         }
         Ok(())
     }
+}
+
+/// An imageset that was published before.
+struct Again<'a> {
+    images: &'a [ImageEntry],
+    /// Whether somebody published from elsewhere while this workspace did.
+    overtaken: bool,
 }
 
 /// What is to be published of an imageset.

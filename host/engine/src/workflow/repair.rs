@@ -10,6 +10,7 @@ use oc_mirror_model::imageset::ImageEntry;
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::{Repository, Selector, Tag};
+use oc_mirror_model::request::Destination as Place;
 
 use super::from_disk::Destination;
 use crate::content::{BlobStream, ContentError, ContentRead, ContentWrite, TagStore};
@@ -52,6 +53,17 @@ pub(super) fn still_there(
         recorded.contains(&(&place, &image.destination.tag, &image.root.digest))
     };
     images.iter().filter(is_recorded).cloned().collect()
+}
+
+/// Returns the images of an imageset whose tags no later one has moved.
+pub(super) fn not_moved(images: &[ImageEntry], chain: &Chain, destination: &Destination) -> Vec<ImageEntry> {
+    let current = current(chain);
+    let is_current = |image: &&ImageEntry| {
+        let repository = destination.place(&image.destination.repository);
+        let place = Place { repository, tag: image.destination.tag.clone() };
+        current.get(&place) == Some(&&image.root.digest)
+    };
+    images.iter().filter(is_current).cloned().collect()
 }
 
 #[async_trait]

@@ -23,6 +23,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::{FORMAT, FormatVersion};
 use oc_mirror_model::metadata::Chain;
 use oc_mirror_model::reference::Target;
@@ -170,6 +171,11 @@ fn published_in(dir: &Path) -> Result<Option<Published>, WorkflowError> {
     }
 }
 
+/// What is noted of a record when publishing begins.
+fn noted(record: Option<&Digest>) -> String {
+    record.map_or_else(|| "no record".to_owned(), ToString::to_string)
+}
+
 fn cache_of(dir: &Path) -> PathBuf {
     dir.join("cache")
 }
@@ -179,7 +185,7 @@ impl Workspace {
     pub fn open(parent: &Path) -> Result<Self, WorkflowError> {
         let dir = directory_of_workspace(parent);
         let failed = |source| WorkflowErrorKind::Workspace { path: dir.display().to_string(), source };
-        fsx::create_dir_all(&dir.join("results")).map_err(failed)?;
+        fsx::durable_dir(&dir).and_then(|()| fsx::create_dir_all(&dir.join("results"))).map_err(failed)?;
         match fsx::Lock::acquire(&dir.join("lock")) {
             Ok(lock) => {
                 // Of runs that were killed while they replaced a file; nobody else is at work now.
@@ -235,14 +241,31 @@ impl Workspace {
         self.dir.join(publishing(target)).exists()
     }
 
-    /// Notes that publishing to a target begins. Answers whether it began before and did not come to its end: then there may be
-    /// more at the target than any record says.
-    pub fn begin_publishing(&self, target: &Target) -> Result<bool, WorkflowError> {
+    /// Notes that publishing to a target with this record begins. Answers whether it began before and did not come to its end:
+    /// then there may be more at the target than any record says.
+    pub fn begin_publishing(&self, target: &Target, record: Option<&Digest>) -> Result<bool, WorkflowError> {
         let was_cut_off = self.was_cut_off(target);
         if !was_cut_off {
-            self.write(&publishing(target), b"")?;
+            self.write(&publishing(target), noted(record).as_bytes())?;
         }
         Ok(was_cut_off)
+    }
+
+    /// Answers whether publishing to a target was cut off, and somebody may have published there since: then this
+    /// workspace may have moved tags back which they had moved.
+    pub(super) fn was_overtaken(
+        &self,
+        target: &Target,
+        record: Option<&Digest>,
+    ) -> Result<bool, WorkflowError> {
+        let path = self.dir.join(publishing(target));
+        match fsx::read(&path) {
+            Ok(found) => Ok(found != noted(record).as_bytes()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(source) => {
+                Err(WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into())
+            }
+        }
     }
 
     /// Notes that all that was published to a target is in its record.
@@ -426,7 +449,7 @@ fn replace(
     path: &Path,
     write: impl FnOnce(&mut fsx::Sink<'_>) -> io::Result<()>,
 ) -> Result<(), WorkflowError> {
-    let made = path.parent().map_or(Ok(()), fsx::create_dir_all);
+    let made = path.parent().map_or(Ok(()), fsx::durable_dir);
     let written = made.and_then(|()| fsx::write_atomic_with(path, write));
     written.map_err(|source| WorkflowErrorKind::Workspace { path: path.display().to_string(), source }.into())
 }

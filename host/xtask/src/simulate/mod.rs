@@ -13,6 +13,9 @@ use crate::run::{Tool, root, step, target};
 /// So many seeds have to be enough to find a planted bug.
 const SEEDS_FOR_A_MUTANT: &str = "4000";
 
+/// Builds what lives for a minute only.
+const QUICK: [(&str, &str); 2] = [("CARGO_PROFILE_DEV_OPT_LEVEL", "0"), ("CARGO_INCREMENTAL", "1")];
+
 const MANIFEST: &str = "tests/simulation/Cargo.toml";
 
 /// Runs seeds, or with `--mutants [WORD]` finds out which planted bugs are found.
@@ -22,15 +25,16 @@ pub(crate) fn run(args: &[&str]) -> Outcome {
         ["--mutants", word] => mutants(word),
         args => {
             let jobs = std::thread::available_parallelism().map_or(1, usize::from).to_string();
-            let program = build(root(), &target().join("guests-native"))?;
+            let program = build(root(), &target().join("guests-native"), &[])?;
             Tool::new(program).args(["--jobs", &jobs]).args(args.iter().copied()).run()
         }
     }
 }
 
-fn build(tree: &Path, into: &Path) -> Result<PathBuf, String> {
+fn build(tree: &Path, into: &Path, settings: &[(&str, &str)]) -> Result<PathBuf, String> {
     let manifest = tree.join(MANIFEST);
     let cargo = Tool::cargo().args(["build", "--quiet", "--locked", "--manifest-path"]).path(&manifest);
+    let cargo = settings.iter().fold(cargo, |cargo, (name, value)| cargo.env(name, value));
     cargo.args(["--target-dir"]).path(into).run()?;
     Ok(into.join("debug/simulate"))
 }
@@ -47,7 +51,7 @@ fn mutants(word: &str) -> Outcome {
     for mutant in &chosen {
         step(mutant.name, || {
             plant(mutant, &tree)?;
-            let program = build(&tree, &home.join("target"))?;
+            let program = build(&tree, &home.join("target"), &QUICK)?;
             let begun = Instant::now();
             let mut simulate =
                 Tool::new(program).args(["--seeds", SEEDS_FOR_A_MUTANT, "--most", "1"]).into_command();
