@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oc_mirror_model::digest::Digest;
@@ -72,6 +72,32 @@ impl Journal {
         Ok(Self { file: Arc::new(file) })
     }
 
+    /// Replaces a journal by one that says only what holds of what it said: `holds` answers that for an entry.
+    ///
+    /// What it says of a chunk that is gone must be gone before another chunk has that name.
+    pub(super) fn replace(path: &Path, record: &Record, holds: impl Fn(usize) -> bool) -> io::Result<Self> {
+        let new = replacement(path);
+        fsx::remove_if_there(&new)?;
+        let file = fsx::create_log(&new)?;
+        let done = record.done.iter().map(|(number, digest)| (*number, format!("done {number} {digest}")));
+        let written =
+            record.written.iter().map(|(number, digest)| (*number, format!("written {number} {digest}")));
+        let begun = record.begun.iter().map(|(number, bytes)| (*number, format!("part {number} {bytes}")));
+        let kept = done.chain(written).chain(begun).filter(|(number, _)| holds(*number));
+        let title = format!("{TITLE} {}", record.identity);
+        let sealing = record.sealing.then(|| "sealing".to_owned());
+        let text: String = std::iter::once(title)
+            .chain(kept.map(|(_, text)| text))
+            .chain(sealing)
+            .map(|text| line(&text))
+            .collect();
+        fsx::append(&file, text.as_bytes())?;
+        fsx::sync_all(&file)?;
+        fsx::rename(&new, path)?;
+        fsx::fsync_dir(&fsx::parent(path))?;
+        Ok(Self { file: Arc::new(file) })
+    }
+
     /// Reads a journal; nothing if there is none, or none that begins as it should.
     pub(super) fn read(path: &Path) -> io::Result<Option<Record>> {
         match fsx::read(path) {
@@ -118,6 +144,11 @@ impl Notes {
     pub(super) fn part(&self, number: usize, bytes: u64) -> io::Result<()> {
         fsx::append(&self.file, line(&format!("part {number} {bytes}")).as_bytes())
     }
+}
+
+/// Returns where a journal is written that is to replace another.
+pub(super) fn replacement(journal: &Path) -> PathBuf {
+    journal.with_extension("new")
 }
 
 /// Every line ends with a check of itself, since a torn line may look whole.
@@ -182,6 +213,24 @@ mod tests {
         let record = parse(text.as_bytes()).expect("valid");
         assert_eq!(record.identity, Digest::of(b"index"));
         assert_eq!((record.done.len(), record.sealing, record.valid), (5, true, text.len() as u64));
+    }
+
+    #[test]
+    fn what_does_not_hold_any_more_is_not_said_any_more() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(".mirror_seq1.journal");
+        let notes =
+            [format!("written 7 {}", Digest::of(&[7])), "part 8 100".to_owned(), "part 9 200".to_owned()];
+        let notes: String = notes.iter().map(|text| line(text)).collect();
+        std::fs::write(&path, text() + &notes).expect("written");
+        let record = Journal::read(&path).expect("there").expect("valid");
+        Journal::replace(&path, &record, |number| number % 2 == 1).expect("replaced");
+        let now = Journal::read(&path).expect("there").expect("valid");
+        assert_eq!(now.done.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(now.written, [(7, Digest::of(&[7]))]);
+        assert_eq!(now.begun, BTreeMap::from([(9, 200)]));
+        assert_eq!((now.identity, now.sealing), (record.identity, true));
+        assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use oc_mirror_model::tar;
 use super::chunk::{END, Stored, first_lens, mtime, read_index_file};
 use super::error::{ArchiveError, ArchiveErrorKind};
 use super::files::{find_imagesets, find_leftovers, journal_name, partial_name};
-use super::journal::{Journal, Record};
+use super::journal::{Journal, Record, replacement};
 use super::reader::Reader;
 use super::recover::{Recovered, recover};
 use super::salvage::{self, Found, Into, Leftovers, allocated_unfinished};
@@ -81,7 +81,9 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     let wanted = leftovers.wanted(plan.index, &recovered.done);
     let wanted = make_room(plan, &chunks, &mut leftovers, wanted)?;
     let journal = match &ours {
-        Some(record) => Journal::resume(&journal_path, record)
+        Some(record) if chunks.kept.iter().all(|kept| *kept) => Journal::resume(&journal_path, record)
+            .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be written", e)),
+        Some(record) => Journal::replace(&journal_path, record, |number| chunks.keeps(plan.index, number))
             .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be written", e)),
         None => Journal::create(&journal_path, &plan.stored.identity)
             .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be made", e)),
@@ -184,7 +186,8 @@ fn clean_up(plan: &Plan<'_>) -> Result<(), ArchiveError> {
     let mut leftovers = find_leftovers(plan.dir)?;
     // The journal of a run goes after its chunks, as without it nobody knows what they are.
     leftovers.sort_by_key(|path| path.extension().is_some_and(|e| e == "journal"));
-    remove_all(leftovers.iter())?;
+    let journal = plan.dir.join(journal_name(plan.index.sequence));
+    remove_all(leftovers.iter().chain([&replacement(&journal)]))?;
     salvage::remove_all(plan.dir)
 }
 
@@ -230,6 +233,12 @@ impl Chunks {
             .zip(&self.lengths)
             .zip(&self.kept)
             .map(|((path, length), kept)| (path, *length, *kept))
+    }
+
+    /// Answers whether all files that an entry is in were there.
+    fn keeps(&self, index: &Index, number: usize) -> bool {
+        let parts = index.entries.get(number).map(|entry| &entry.parts);
+        parts.is_some_and(|parts| parts.iter().all(|part| self.kept[part.chunk as usize]))
     }
 
     /// Returns the bytes that are still to be reserved.

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use super::chunk::Stored;
 use super::error::{ArchiveError, ArchiveErrorKind, write_failed};
 use super::files::{LOCK_NAME, find_imagesets, journal_name};
-use super::journal::{Journal, Notes};
+use super::journal::{Journal, Notes, replacement};
 use super::keys::SigningKeys;
 use super::prepare::{Plan, Prepared, prepare, sealed_paths};
 use super::recover::{Recovered, take_up};
@@ -470,7 +470,9 @@ impl Inner {
             }
         }
         let path = self.dir.join(journal_name(self.index.sequence));
-        fsx::remove_if_there(&path).map_err(|e| ArchiveError::disk(path, "it cannot be removed", e))?;
+        for path in [replacement(&path), path] {
+            fsx::remove_if_there(&path).map_err(|e| ArchiveError::disk(path, "it cannot be removed", e))?;
+        }
         super::salvage::remove_all(&self.dir)
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &[&str]) -> Outcome {
         ["--mutants", word] => mutants(word),
         args => {
             let jobs = std::thread::available_parallelism().map_or(1, usize::from).to_string();
-            let program = build(root(), &target().join("guests-native"), &[])?;
+            let program = build(&root(), &target().join("guests-native"), &[])?;
             Tool::new(program).args(["--jobs", &jobs]).args(args.iter().copied()).run()
         }
     }

@@ -69,6 +69,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "",
     },
     Mutant {
+        name: "the journal says of a chunk what it said of one before",
+        file: "archive/prepare.rs",
+        from: "Some(record) if chunks.kept.iter().all(|kept| *kept) => Journal::resume(&journal_path, record)",
+        to: "Some(record) if !chunks.kept.is_empty() => Journal::resume(&journal_path, record)",
+    },
+    Mutant {
         name: "what an earlier plan has left is not hashed",
         file: "archive/salvage.rs",
         from: "if hasher.finish() == to.digest { Copied::Whole }",

@@ -17,7 +17,7 @@ use super::tools::Places;
 use crate::Outcome;
 use crate::bench::process::Usage;
 use crate::quickstart::server::free_address;
-use crate::run::{Tool, step, target};
+use crate::run::{step, target};
 use crate::setup::Need;
 
 const HELP: &str = "\
