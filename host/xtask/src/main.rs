@@ -2,6 +2,7 @@
 //! holds no logic of the product. Its dependencies are few, because it is compiled before anything else.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod audit;
 mod bench;
 mod dependencies;
 mod docs;
@@ -9,6 +10,7 @@ mod languages;
 mod moto;
 mod playwright;
 mod quickstart;
+mod release;
 mod run;
 mod setup;
 mod spdx;
@@ -25,6 +27,9 @@ Commands:
   test [STEP]...  Install what is missing, then run all checks and tests, or only the named steps
   setup           Only install what is missing
   docs [--write]  Compare docs/reference with what the program makes, or write it anew
+  release [--check] [--static]
+                  Make the program as it is handed out, with its inventory; --check builds it twice and compares,
+                  --static links the C library into it
   wit freeze      Make a release of the contract of plugins, with a guest that is built against it
   bench startup   Measure how long the program and its built-in plugins take to start
   bench updates   Measure how long a question about updates takes
@@ -46,6 +51,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::install(&setup::ALL),
         ["docs"] => docs::run(false),
         ["docs", "--write"] => docs::run(true),
+        ["release", options @ ..] => release::run(options),
         ["wit", "freeze"] => wit::freeze(),
         ["bench", "startup"] => bench::startup(),
         ["bench", "updates"] => bench::updates(),
