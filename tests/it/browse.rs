@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 use crate::shop::Shop;
 
 /// A running `oc-mirror browse`.
-struct Page {
+pub(crate) struct Page {
     child: Child,
-    host: String,
+    pub(crate) host: String,
     url: String,
 }
 
 impl Page {
-    fn open(context: &TestContext, args: &[&str]) -> Self {
+    pub(crate) fn open(context: &TestContext, args: &[&str]) -> Self {
         let mut command = context.command(&[&["browse"], args].concat());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut child = child.expect("the program starts");
@@ -47,7 +47,7 @@ impl Page {
     }
 
     /// Uses the token, and returns the cookie.
-    fn enter(&self) -> String {
+    pub(crate) fn enter(&self) -> String {
         let answer = self.get(&format!("/?token={}", self.token()), &[]);
         assert_eq!(answer.status, 200, "{}", answer.text());
         let cookie = answer.header("set-cookie").expect("a cookie").to_owned();

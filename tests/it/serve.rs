@@ -26,8 +26,13 @@ impl Served {
 
     /// Serves a directory with further options.
     pub(crate) fn start_with(context: &TestContext, path: &Path, more: &[&str]) -> Self {
+        Self::start_at(context, path, "127.0.0.1:0", more)
+    }
+
+    /// Serves a directory at an address.
+    pub(crate) fn start_at(context: &TestContext, path: &Path, address: &str, more: &[&str]) -> Self {
         let path = path.to_str().expect("the test's own directory has a plain name");
-        let args = ["serve", path, "--listen", "127.0.0.1:0"];
+        let args = ["serve", path, "--listen", address];
         let mut command = context.command(&[&args, more].concat());
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
@@ -62,6 +67,11 @@ impl Served {
     /// Returns the host and port.
     pub(crate) fn host(&self) -> String {
         self.host.clone()
+    }
+
+    /// Returns the number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Returns a reference in this registry.

@@ -4,6 +4,7 @@
 mod lexer;
 mod rules;
 mod table;
+mod unsafety;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,6 +69,13 @@ fn nothing_is_left_to_do_and_no_file_is_too_long() {
     for dir in ["host", "plugins", "examples", "tests"] {
         none(&rules::leftovers(&sources(dir)));
     }
+}
+
+#[test]
+fn every_unsafe_is_in_the_inventory() {
+    let all: Vec<Source> = ["host", "plugins", "examples", "tests"].into_iter().flat_map(sources).collect();
+    assert!(all.len() > 400, "the sources were not found");
+    none(&unsafety::unsafety(&all, &unsafety::INVENTORY));
 }
 
 #[test]

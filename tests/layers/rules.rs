@@ -35,6 +35,16 @@ impl Source {
         Some(Self { path: path.display().to_string(), package, module, text })
     }
 
+    /// Returns where it is, from the root of the repository.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns what is in it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     fn room(&self) -> Option<&str> {
         self.module.first().map(String::as_str)
     }

@@ -10,17 +10,18 @@ use axum::http::{HeaderMap, Method, Uri, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroizing;
 
 /// 128 random bits, as text that needs no escaping in an address.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
+pub struct Token(Zeroizing<String>);
 
 impl Token {
     /// Makes one; nothing where the system has no randomness.
     pub fn new() -> Option<Self> {
-        let mut bytes = [0; 16];
-        SystemRandom::new().fill(&mut bytes).ok()?;
-        Some(Self(URL_SAFE_NO_PAD.encode(bytes)))
+        let mut bytes = Zeroizing::new([0; 16]);
+        SystemRandom::new().fill(bytes.as_mut()).ok()?;
+        Some(Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))))
     }
 
     /// Returns the text, which is a secret.
@@ -31,7 +32,7 @@ impl Token {
     /// Compares in a time that does not depend on where the two differ.
     fn is(&self, other: &str) -> bool {
         let differing = self.0.bytes().zip(other.bytes()).fold(0, |found, (a, b)| found | (a ^ b));
-        self.0.len() == other.len() && differing == 0
+        self.0.len() == other.len() && std::hint::black_box(differing) == 0
     }
 }
 
@@ -147,7 +148,8 @@ mod tests {
     use rstest::rstest;
 
     fn gate() -> Gate {
-        Gate::new(7000, Token("right".to_owned()), Token("session".to_owned()))
+        let token = |text: &str| Token(Zeroizing::new(text.to_owned()));
+        Gate::new(7000, token("right"), token("session"))
     }
 
     fn ask(gate: &Gate, method: &str, uri: &str, headers: &[(&str, &str)]) -> Result<Admitted, Refused> {

@@ -9,6 +9,7 @@ use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
+use oc_mirror_engine::serve::{Limits, listen};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
@@ -18,6 +19,12 @@ use crate::{ConfigFile, Guide, Token, answer, api};
 
 /// The most bytes of a request: a configuration with every package of every catalog has less.
 const MOST: usize = 8 << 20;
+/// The most connections: a browser has six for each of its windows.
+const MOST_CONNECTIONS: usize = 64;
+/// How long a request may take to say what it wants. A connection that a browser holds open is closed after that, too.
+const HEAD: Duration = Duration::from_secs(60);
+/// How long a request may go on sending next to nothing, or take next to nothing.
+const STALL: Duration = Duration::from_secs(30);
 /// How long requests that are being answered may take to end after the shutdown.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -97,23 +104,17 @@ pub async fn serve(
         page: page(),
     });
     let router = Router::new().fallback(take).with_state(desk);
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let ended = async move {
-        shutdown.await;
-        // Nobody listens where the server has ended by itself.
-        let _ = stop.send(());
+    // The rules of the embedded registry hold for whoever comes here: none of them costs a browser anything.
+    let limits = Limits {
+        head_timeout: HEAD,
+        stall: STALL,
+        max_connections: MOST_CONNECTIONS,
+        grace: GRACE,
+        ..Limits::default()
     };
-    let served = axum::serve(listener, router).with_graceful_shutdown(ended);
-    let late = async {
-        match stopped.await {
-            Ok(()) => tokio::time::sleep(GRACE).await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        outcome = served.into_future() => outcome.map_err(ServeError::Listener),
-        () = late => Ok(()),
-    }
+    listen(listener, router, &limits, shutdown).await.map_err(|error| match error {
+        oc_mirror_engine::serve::ServeError::Listener(error) => ServeError::Listener(error),
+    })
 }
 
 /// Answers a request. Nothing is looked at before it is known who asks.
@@ -125,9 +126,10 @@ async fn take(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     };
     let path = parts.uri.path();
     if path.starts_with("/api/") {
-        return match to_bytes(body, MOST).await {
-            Ok(body) => api::answer(&desk, &parts.method, path, &body).await,
-            Err(_) => answer::text(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.\n"),
+        return match tokio::time::timeout(STALL, to_bytes(body, MOST)).await {
+            Ok(Ok(body)) => api::answer(&desk, &parts.method, path, &body).await,
+            Ok(Err(_)) => answer::text(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large.\n"),
+            Err(_) => answer::text(StatusCode::REQUEST_TIMEOUT, "The request takes too long.\n"),
         };
     }
     if parts.method != Method::GET {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use oc_mirror_engine::bucket::{self, Bucket};
 use oc_mirror_engine::metadata::in_bucket::InBucket;
+use oc_mirror_engine::net::Secret;
 use oc_mirror_engine::workflow::network::{BucketPlace, Network};
 use oc_mirror_engine::workflow::{WorkflowError, Workspace};
 use oc_mirror_model::bucket::BucketUrl;
@@ -21,7 +22,7 @@ pub(crate) fn open(
     storage: Option<&StorageConfig>,
     tls_verify: bool,
 ) -> Result<Arc<Bucket>, CliError> {
-    let read = |path: &std::path::Path| std::fs::read_to_string(path).ok();
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).ok().map(Secret::new);
     let (credentials, around) = bucket::find(&environment::variable, &read)
         .map_err(|error| CliError::from_error(&error).hint(error.hint()))?;
     let (endpoint, region, path_style) = match storage {

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use oc_mirror_clusters::ClusterError;
 use oc_mirror_engine::workflow::{WorkflowError, WorkflowErrorKind};
 use oc_mirror_model::config::ConfigError;
+use oc_mirror_model::redact::without_credentials;
 use oc_mirror_model::report::exit;
 
 /// An error with its causes and a hint.
@@ -23,7 +24,7 @@ pub(crate) struct CliError {
 impl CliError {
     /// Makes an error without a cause.
     pub(crate) fn new(heading: impl Display) -> Self {
-        Self { heading: heading.to_string(), causes: Vec::new(), hint: None, code: exit::GENERIC }
+        Self { heading: shown(&heading), causes: Vec::new(), hint: None, code: exit::GENERIC }
     }
 
     /// Makes an error out of another one and its sources.
@@ -31,7 +32,7 @@ impl CliError {
         let mut causes = Vec::new();
         let mut source = error.source();
         while let Some(cause) = source {
-            let text = cause.to_string();
+            let text = shown(cause);
             // Transparent wrappers would say everything twice.
             if causes.last() != Some(&text) {
                 causes.push(text);
@@ -79,6 +80,11 @@ impl CliError {
         made.hint = error.hint();
         made
     }
+}
+
+/// Returns what may be shown of a message: all but passwords, which it may repeat from what was written somewhere.
+fn shown(message: &dyn Display) -> String {
+    without_credentials(&message.to_string()).into_owned()
 }
 
 impl From<WorkflowError> for CliError {

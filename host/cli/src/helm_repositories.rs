@@ -30,7 +30,7 @@ struct Entry {
     #[serde(default)]
     username: String,
     #[serde(default)]
-    password: String,
+    password: Secret,
 }
 
 /// Returns the credentials of the repositories that are asked for, by [`name`]. Nothing is read where none is on the web.
@@ -43,7 +43,7 @@ pub(crate) fn credentials(section: Option<&Helm>) -> Result<BTreeMap<String, Fet
     }
     let Some(path) = path() else { return Ok(BTreeMap::new()) };
     let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
+        Ok(text) => Secret::new(text),
         // One that was named must be there; the usual place need not.
         Err(error) if error.kind() == ErrorKind::NotFound && environment::variable(FILE).is_none() => {
             return Ok(BTreeMap::new());
@@ -59,7 +59,7 @@ pub(crate) fn credentials(section: Option<&Helm>) -> Result<BTreeMap<String, Fet
             )));
         }
     };
-    read(&text, &path, &urls)
+    read(text.expose(), &path, &urls)
 }
 
 /// Returns the name of the credential of a repository: its URL, but for slashes at its end.
@@ -91,7 +91,7 @@ fn read(text: &str, path: &Path, urls: &[&str]) -> Result<BTreeMap<String, Fetch
         if !is_wanted || is_open || credentials.contains_key(name) {
             continue;
         }
-        let credential = FetchCredential::basic(&entry.username, &Secret::new(entry.password), name);
+        let credential = FetchCredential::basic(&entry.username, &entry.password, name);
         credentials.extend(credential.map(|credential| (name.to_owned(), credential)));
     }
     Ok(credentials)

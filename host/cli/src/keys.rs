@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use oc_mirror_engine::archive::{KeyError, KeyFile, PublicKey, SigningKey, SigningKeys, TrustedKeys};
 use oc_mirror_engine::trust::signing::SignatureKey;
 use oc_mirror_engine::workflow::trusted_keys_in;
+use zeroize::Zeroizing;
 
 use crate::args::{SignArgs, VerifyArgs};
 use crate::error::CliError;
-use crate::{environment, output};
+use crate::{environment, output, secrecy};
 
 /// What names a variable with a key.
 const VARIABLE: &str = "env://";
@@ -60,16 +61,16 @@ pub(crate) fn publisher(named: &str) -> Result<SignatureKey, CliError> {
 }
 
 /// Reads a private key, and warns of a file that others may read.
-fn private_bytes(named: &str, quiet: bool) -> Result<Vec<u8>, CliError> {
+fn private_bytes(named: &str, quiet: bool) -> Result<Zeroizing<Vec<u8>>, CliError> {
     if let Some(variable) = named.strip_prefix(VARIABLE) {
-        let value = environment::variable(variable).ok_or_else(|| {
+        let value = secrecy::withdrawn(variable).ok_or_else(|| {
             CliError::new(format!("the variable `{variable}` of --sign-key is not set"))
                 .hint("it holds a private key in PEM")
         })?;
-        return Ok(value.into_bytes());
+        return Ok(Zeroizing::new(value.expose().as_bytes().to_vec()));
     }
     let path = Path::new(named);
-    let bytes = environment::read(path, "the private key")?;
+    let bytes = Zeroizing::new(environment::read(path, "the private key")?);
     let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 && !quiet {
         output::warning(&format!("others may read the private key `{named}`; chmod 600 it"));
@@ -85,7 +86,7 @@ fn public(path: &Path) -> Result<KeyFile, CliError> {
 
 /// Reads the public halves of whatever keys are in a file.
 pub(crate) fn any(path: &Path) -> Result<Vec<PublicKey>, CliError> {
-    let bytes = environment::read(path, "the key")?;
+    let bytes = Zeroizing::new(environment::read(path, "the key")?);
     let failed = |error: KeyError| explained(&error, "the key", Some(&path.display().to_string()));
     match KeyFile::parse(&bytes) {
         Ok(file) => Ok(file.keys),

@@ -29,6 +29,7 @@ mod progress;
 mod reference;
 mod registries;
 mod releases;
+mod secrecy;
 mod signatures;
 mod stock;
 
@@ -43,6 +44,8 @@ use error::CliError;
 use invocation::Invocation;
 
 fn main() -> ExitCode {
+    secrecy::seal();
+    secrecy::withdraw();
     memory::settle();
     let outcome = match Invocation::current() {
         Invocation::Completion => commands::complete::run(&environment::words()),

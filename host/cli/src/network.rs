@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use oc_mirror_engine::net::Stall;
+use oc_mirror_engine::net::{Secret, Stall};
 use oc_mirror_engine::registry::profile::{Product, Profile, UnknownProfile};
 use oc_mirror_engine::workflow::Run;
 use oc_mirror_engine::workflow::network::{Network, NetworkSettings, Profiles};
@@ -31,7 +31,7 @@ fn settings(args: &NetworkArgs, run: &Run) -> Result<NetworkSettings, CliError> 
     }
     let credentials = paths
         .into_iter()
-        .filter_map(|path| Some((path.clone(), std::fs::read_to_string(&path).ok()?)))
+        .filter_map(|path| Some((path.clone(), Secret::new(std::fs::read_to_string(&path).ok()?))))
         .collect();
     Ok(NetworkSettings {
         user_agent: run.program.replace(' ', "/"),

@@ -61,7 +61,7 @@ pub struct FetchCredential {
 impl FetchCredential {
     /// Makes one of a token, for whatever has the origin of a URL. Nothing, if that is no URL.
     pub fn bearer(token: &Secret, origin: &str) -> Option<Self> {
-        Self::new(Secret::new(format!("Bearer {}", token.expose())), origin)
+        Self::new(Secret::joined(&["Bearer ", token.expose()]), origin)
     }
 
     /// Makes one of a name and a password, for whatever has the origin of a URL. Nothing, if that is no URL.

@@ -31,6 +31,7 @@ pub mod plugin_source;
 pub mod policy;
 pub mod predecessor;
 pub mod progress;
+pub mod redact;
 pub mod reference;
 pub mod referrers;
 pub mod report;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::digest::Digest;
+use crate::redact::without_credentials;
 use crate::reference::{Source, Tag};
 
 /// The transport of plugins in registries.
@@ -34,7 +35,7 @@ pub struct InvalidPluginSource {
 
 impl InvalidPluginSource {
     fn new(text: &str, reason: impl Into<String>, hint: &'static str) -> Self {
-        Self { text: text.to_owned(), reason: reason.into(), hint }
+        Self { text: without_credentials(text).into_owned(), reason: reason.into(), hint }
     }
 
     /// Returns what to do about it.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::digest::Digest;
+use crate::redact;
 
 /// The registry that names without a host belong to.
 pub const DOCKER_HUB: &str = "docker.io";
@@ -23,8 +24,15 @@ pub struct InvalidReference {
 }
 
 fn invalid(text: &str, reason: impl Into<String>) -> InvalidReference {
+    if redact::has_credentials(text) {
+        let text = redact::without_credentials(text).chars().take(300).collect();
+        return InvalidReference { text, reason: CREDENTIALS.to_owned() };
+    }
     InvalidReference { text: text.chars().take(300).collect(), reason: reason.into() }
 }
+
+/// What is wrong with a name that has a password in it, which no name can have.
+const CREDENTIALS: &str = "a name holds no credentials; put them into a file for `--authfile`";
 
 /// What all names have in common. They are shared rather than copied: a run has each many times.
 macro_rules! text_newtype {

@@ -2,6 +2,7 @@
 //! holds no logic of the product. Its dependencies are few, because it is compiled before anything else.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod audit;
 mod bench;
 mod dependencies;
 mod docs;
@@ -9,6 +10,7 @@ mod languages;
 mod moto;
 mod playwright;
 mod quickstart;
+mod release;
 mod run;
 mod setup;
 mod simulate;
@@ -29,6 +31,9 @@ Commands:
   simulate [--seeds N | --seed SEED [--trace] | --mutants [WORD]]
                   Run the engine on a disk and a network that fail, or find out which planted bugs that finds
   soak            Mirror 20,000 images in twelve sequences, with two publishers and a registry that is killed every minute
+  release [--check] [--static]
+                  Make the program as it is handed out, with its inventory; --check builds it twice and compares,
+                  --static links the C library into it
   wit freeze      Make a release of the contract of plugins, with a guest that is built against it
   bench startup   Measure how long the program and its built-in plugins take to start
   bench updates   Measure how long a question about updates takes
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
         ["docs", "--write"] => docs::run(true),
         ["simulate", options @ ..] => simulate::run(options),
         ["soak", options @ ..] => bench::soak(options),
+        ["release", options @ ..] => release::run(options),
         ["wit", "freeze"] => wit::freeze(),
         ["bench", "startup"] => bench::startup(),
         ["bench", "updates"] => bench::updates(),

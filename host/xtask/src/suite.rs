@@ -3,18 +3,19 @@
 use std::path::Path;
 
 use crate::run::{Tool, guest_workspaces, on_path, step, target};
-use crate::{Outcome, dependencies, setup};
+use crate::{Outcome, audit, dependencies, setup};
 
 /// A name and what is done under it.
 type Step = (&'static str, fn() -> Outcome);
 
 /// The steps in their order.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("fmt", format),
     ("layers", layers),
     ("dependencies", dependencies::check),
     ("typos", typos),
-    ("deny", deny),
+    ("deny", audit::deny),
+    ("advisories", audit::advisories),
     ("clippy", clippy),
     ("tests", tests),
     ("plugins", plugins),
@@ -81,14 +82,6 @@ fn typos() -> Outcome {
         return Ok(());
     }
     Tool::new("typos").run()
-}
-
-fn deny() -> Outcome {
-    if !on_path("cargo-deny") {
-        println!("    skipped: cargo-deny is not installed");
-        return Ok(());
-    }
-    Tool::cargo().args(["deny", "--workspace", "check"]).run()
 }
 
 #[cfg(test)]

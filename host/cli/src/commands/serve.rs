@@ -9,6 +9,8 @@ use oc_mirror_engine::serve::tls::{self, Authority, TlsError};
 use oc_mirror_engine::serve::{Backend, ServeOptions, serve};
 use oc_mirror_engine::workflow::{directory_of_workspace, serving};
 
+use zeroize::Zeroizing;
+
 use super::interrupted;
 use crate::args::ServeArgs;
 use crate::error::CliError;
@@ -28,7 +30,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<u8, CliError> {
         let listener = tokio::net::TcpListener::bind(args.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let mut options = ServeOptions { access, ..ServeOptions::default() };
-        options.tls = match (&args.tls_cert, &args.tls_key) {
+        options.limits.tls = match (&args.tls_cert, &args.tls_key) {
             (Some(certificate), Some(key)) => Some(given(certificate, key)?),
             _ if args.tls_self_signed => Some(self_signed(args, address.port())?),
             _ => None,
@@ -45,7 +47,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<u8, CliError> {
 
 /// Refuses to let others in where anybody could read along, or write.
 fn refuse_exposed(args: &ServeArgs, is_writable: bool) -> Result<(), CliError> {
-    if args.listen.ip().is_loopback() || args.insecure {
+    if args.listen.ip().is_loopback() {
         return Ok(());
     }
     let has_tls = args.tls_cert.is_some() || args.tls_self_signed;
@@ -56,6 +58,15 @@ fn refuse_exposed(args: &ServeArgs, is_writable: bool) -> Result<(), CliError> {
         (true, false) => "without a password file",
         (false, false) => "without TLS and without a password file",
     };
+    if args.insecure {
+        let danger = match (has_users, is_writable) {
+            (true, _) => "passwords and content can be read, and changed, on their way",
+            (false, true) => "whoever reaches it can read and change what is here",
+            (false, false) => "whoever reaches it can read what is here",
+        };
+        output::warning(&format!("{} is served {lacks}: {danger}", args.listen));
+        return Ok(());
+    }
     let hint = if is_writable {
         "give --tls-self-signed (or --tls-cert and --tls-key) and --htpasswd FILE; --insecure does without"
     } else {
@@ -87,7 +98,7 @@ type Tls = Arc<tls::ServerConfig>;
 
 fn given(certificate: &Path, key: &Path) -> Result<Tls, CliError> {
     let certificates = environment::read(certificate, "the file of --tls-cert")?;
-    let key = environment::read(key, "the file of --tls-key")?;
+    let key = Zeroizing::new(environment::read(key, "the file of --tls-key")?);
     tls::from_pem(&certificates, &key).map_err(|error| {
         CliError::from_error(&error).hint(
             "--tls-cert has the server's certificate first, --tls-key the key that belongs to it, both PEM",

@@ -28,6 +28,10 @@ const GROUPS: [Group; 9] = [
             ("XDG_CONFIG_HOME", "Where the user's `containers/` and `helm/` are; otherwise `~/.config`."),
             ("HOME", "The user's directory, where no other variable says more."),
             ("TMPDIR", "Where temporary files are; otherwise `/tmp`."),
+            (
+                "OC_MIRROR_DEBUGGABLE",
+                "`1`: the process can be looked into by debuggers, and leaves a core file where it crashes; it holds credentials.",
+            ),
         ],
     },
     Group {
@@ -116,7 +120,10 @@ const GROUPS: [Group; 9] = [
     },
     Group {
         title: "Keys",
-        variables: &[("NAME", "Any that `--sign-key env://NAME` names: a private key in PEM.")],
+        variables: &[(
+            "NAME",
+            "Any that `--sign-key env://NAME` names: a private key in PEM. Programs that are started do not inherit it.",
+        )],
     },
     Group {
         title: "Building plugins",

@@ -14,6 +14,7 @@ use oc_mirror_model::dsse::{Distrust, Envelope, KeyId, Signature, pae, pae_of};
 use oc_mirror_model::imageset::Index;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use zeroize::Zeroizing;
 
 /// What stands before a public key of Ed25519 in DER.
 const PUBLIC: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -98,10 +99,10 @@ impl fmt::Debug for SigningKey {
 
 impl SigningKey {
     /// Makes a key; returns its file too.
-    pub fn generate() -> Result<(Self, String), KeyError> {
-        let mut seed = [0; 32];
-        SystemRandom::new().fill(&mut seed).map_err(|_| KeyError::Random)?;
-        let der = [PRIVATE.as_slice(), &seed].concat();
+    pub fn generate() -> Result<(Self, Zeroizing<String>), KeyError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        SystemRandom::new().fill(seed.as_mut()).map_err(|_| KeyError::Random)?;
+        let der = Zeroizing::new([PRIVATE.as_slice(), seed.as_ref()].concat());
         Ok((Self::from_der(&der)?, to_pem(PRIVATE_LABEL, &der)))
     }
 
@@ -176,7 +177,7 @@ impl PublicKey {
 
     /// Returns the file of it.
     pub fn to_pem(&self) -> String {
-        to_pem(PUBLIC_LABEL, &self.to_der())
+        to_pem(PUBLIC_LABEL, &self.to_der()).as_str().to_owned()
     }
 
     fn to_der(self) -> Vec<u8> {
@@ -208,7 +209,7 @@ impl KeyFile {
     /// once `threshold: K`; anything else is an error, so that a slip of the pen asks for no less than was meant.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
         let pem = Pem::parse(bytes)?;
-        let key = |(label, der): &(String, Vec<u8>)| match label == PUBLIC_LABEL {
+        let key = |(label, der): &(String, Zeroizing<Vec<u8>>)| match label == PUBLIC_LABEL {
             true => PublicKey::from_der(der),
             false => Err(KeyError::Kind { found: label.clone(), wanted: PUBLIC_LABEL }),
         };
@@ -282,17 +283,19 @@ impl TrustedKeys {
     }
 }
 
-fn to_pem(label: &str, der: &[u8]) -> String {
-    let body = STANDARD.encode(der);
+fn to_pem(label: &str, der: &[u8]) -> Zeroizing<String> {
+    let body = Zeroizing::new(STANDARD.encode(der));
     let lines: Vec<&str> =
         body.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    let lines = Zeroizing::new(lines.join("\n"));
+    let text = ["-----BEGIN ", label, "-----\n", &lines, "\n-----END ", label, "-----\n"];
+    Zeroizing::new(text.concat())
 }
 
 /// A file in PEM.
 struct Pem {
     /// Labels and contents.
-    blocks: Vec<(String, Vec<u8>)>,
+    blocks: Vec<(String, Zeroizing<Vec<u8>>)>,
     /// Lines that are of no block, but for empty ones and comments.
     between: Vec<String>,
 }
@@ -313,7 +316,8 @@ impl Pem {
                 continue;
             };
             let end = format!("-----END {label}-----");
-            let mut body = String::new();
+            // It never grows beyond the file, so that it is not moved, which would leave a copy behind.
+            let mut body = Zeroizing::new(String::with_capacity(text.len()));
             loop {
                 match lines.next() {
                     None => return Err(malformed("a key in it has no end")),
@@ -323,11 +327,11 @@ impl Pem {
             }
             // A key that is encrypted the old way has headers, which is no base64 either.
             let is_encrypted = body.contains("ENCRYPTED");
-            let der = STANDARD.decode(body).map_err(|_| match is_encrypted {
+            let der = STANDARD.decode(body.as_bytes()).map_err(|_| match is_encrypted {
                 true => KeyError::Encrypted,
                 false => malformed("a key in it is not base64"),
             })?;
-            blocks.push((label.to_owned(), der));
+            blocks.push((label.to_owned(), Zeroizing::new(der)));
         }
         Ok(Self { blocks, between })
     }

@@ -92,16 +92,14 @@ const UNSUPPORTED: [&str; 5] =
 /// machine's metadata service. `read` returns the text of a file, if there is one.
 pub fn find(
     variable: &dyn Fn(&str) -> Option<String>,
-    read: &dyn Fn(&Path) -> Option<String>,
+    read: &dyn Fn(&Path) -> Option<Secret>,
 ) -> Result<(Credentials, Surroundings), ProfileError> {
     let profile = profile(variable, read)?;
-    let from_profile = |name: &str| profile.as_ref().and_then(|(_, keys)| keys.get(name).cloned());
-    let key = |id: Option<String>, secret: Option<String>, token: Option<String>| {
-        id.zip(secret).map(|(id, secret)| Key {
-            id,
-            secret: Secret::new(secret),
-            token: token.map(Secret::new),
-        })
+    let secret_variable = |name: &str| variable(name).map(Secret::new);
+    let secret_of_profile = |name: &str| profile.as_ref().and_then(|(_, keys)| keys.get(name).cloned());
+    let from_profile = |name: &str| secret_of_profile(name).map(|text| text.expose().to_owned());
+    let key = |id: Option<String>, secret: Option<Secret>, token: Option<Secret>| {
+        id.zip(secret).map(|(id, secret)| Key { id, secret, token })
     };
     let web_identity = |file: Option<String>, role: Option<String>, session: Option<String>| {
         file.zip(role).map(|(token_file, role)| WebIdentity {
@@ -114,8 +112,8 @@ pub fn find(
     let mut found = Credentials {
         key: key(
             variable("AWS_ACCESS_KEY_ID"),
-            variable("AWS_SECRET_ACCESS_KEY"),
-            variable("AWS_SESSION_TOKEN"),
+            secret_variable("AWS_SECRET_ACCESS_KEY"),
+            secret_variable("AWS_SESSION_TOKEN"),
         ),
         web_identity: web_identity(
             variable("AWS_WEB_IDENTITY_TOKEN_FILE"),
@@ -128,8 +126,8 @@ pub fn find(
     if found.key.is_none() && found.web_identity.is_none() {
         found.key = key(
             from_profile("aws_access_key_id"),
-            from_profile("aws_secret_access_key"),
-            from_profile("aws_session_token"),
+            secret_of_profile("aws_secret_access_key"),
+            secret_of_profile("aws_session_token"),
         );
         found.web_identity = web_identity(
             from_profile("web_identity_token_file"),
@@ -159,12 +157,13 @@ pub fn find(
     Ok((found, surroundings))
 }
 
-type Keys = BTreeMap<String, String>;
+/// Some of the values are secret, so all are taken for that.
+type Keys = BTreeMap<String, Secret>;
 
 /// Reads the profile that is asked for, of both files; nothing if none is asked for and there is no `default`.
 fn profile(
     variable: &dyn Fn(&str) -> Option<String>,
-    read: &dyn Fn(&Path) -> Option<String>,
+    read: &dyn Fn(&Path) -> Option<Secret>,
 ) -> Result<Option<(String, Keys)>, ProfileError> {
     let home = variable("HOME").map(PathBuf::from);
     let file = |name: &str, usual: &str| {
@@ -175,11 +174,11 @@ fn profile(
     let name = asked.clone().unwrap_or_else(|| "default".to_owned());
     let config = file("AWS_CONFIG_FILE", ".aws/config").unwrap_or_default();
     let credentials = file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials").unwrap_or_default();
-    let mut keys = section(&config, &format!("profile {name}"));
+    let mut keys = section(config.expose(), &format!("profile {name}"));
     if name == "default" {
-        keys = section(&config, "default").or(keys);
+        keys = section(config.expose(), "default").or(keys);
     }
-    match (keys, section(&credentials, &name), asked) {
+    match (keys, section(credentials.expose(), &name), asked) {
         (None, None, Some(asked)) => Err(ProfileError::Missing(asked)),
         (None, None, None) => Ok(None),
         (config, credentials, _) => {
@@ -207,7 +206,8 @@ fn section(text: &str, name: &str) -> Option<Keys> {
             && let Some((key, value)) = trimmed.split_once('=')
         {
             let value = value.split(" #").next().unwrap_or_default().trim();
-            keys.get_or_insert_default().insert(key.trim().to_ascii_lowercase(), value.to_owned());
+            let value = Secret::new(value);
+            keys.get_or_insert_default().insert(key.trim().to_ascii_lowercase(), value);
         }
     }
     keys
@@ -285,8 +285,8 @@ credential_process = /bin/false
             all.rfind(|(n, _)| *n == name).map(|(_, v)| v.to_owned())
         };
         let read = |path: &Path| match path.to_str() {
-            Some("/home/u/.aws/credentials") => Some(CREDENTIALS.to_owned()),
-            Some("/home/u/.aws/config") => Some(CONFIG.to_owned()),
+            Some("/home/u/.aws/credentials") => Some(Secret::new(CREDENTIALS)),
+            Some("/home/u/.aws/config") => Some(Secret::new(CONFIG)),
             _ => None,
         };
         find(&variable, &read)

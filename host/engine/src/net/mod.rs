@@ -26,6 +26,7 @@ pub use window::{Permit, Window};
 /// Returns the value of `Authorization` for a name and a password.
 pub(crate) fn secret_basic(user: &str, password: &Secret) -> Secret {
     use base64::Engine as _;
-    let plain = format!("{user}:{}", password.expose());
-    Secret::new(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(plain)))
+    let plain = Secret::joined(&[user, ":", password.expose()]);
+    let encoded = Secret::new(base64::engine::general_purpose::STANDARD.encode(plain.expose()));
+    Secret::joined(&["Basic ", encoded.expose()])
 }

@@ -9,6 +9,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use memchr::memmem;
+use oc_mirror_model::redact::REDACTED;
 use oc_mirror_model::reference::{Registry, Repository};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, StatusCode};
@@ -32,6 +35,10 @@ use crate::report::SharedEvents;
 const MAX_TOKEN_BYTES: u64 = 1 << 20;
 /// How long a token lives if nothing is said, and at least, since some servers count too short.
 const LIFE: Duration = Duration::from_secs(60);
+/// How much of what was shown is looked for in what is answered.
+const REMEMBERED: usize = 64;
+/// What is shorter may be part of any text.
+const SHORTEST: usize = 6;
 /// A life beyond this makes no difference, and cannot overflow a clock.
 const LONGEST_LIFE: u64 = 24 * 3600;
 
@@ -146,6 +153,8 @@ pub(super) struct Auth {
     /// Whether the registry itself may speak plain HTTP; then so may its token server.
     pub(super) insecure: bool,
     state: Mutex<State>,
+    /// What was shown to the registry and to its token server, the newest last.
+    shown: Mutex<Vec<Secret>>,
 }
 
 struct State {
@@ -170,7 +179,17 @@ impl Auth {
         insecure: bool,
     ) -> Self {
         let state = Mutex::new(State { mode: Mode::Open, tokens: HashMap::new() });
-        Self { registry, http, credentials, retry, events, counters, insecure, state }
+        Self {
+            registry,
+            http,
+            credentials,
+            retry,
+            events,
+            counters,
+            insecure,
+            state,
+            shown: Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -231,6 +250,53 @@ impl Auth {
         }
     }
 
+    /// Notes what is about to be shown.
+    fn remember(&self, secrets: &[&Secret]) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for secret in secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST) {
+            if !shown.contains(secret) {
+                shown.push((*secret).clone());
+            }
+        }
+        let surplus = shown.len().saturating_sub(REMEMBERED);
+        shown.drain(..surplus);
+    }
+
+    /// Takes what was shown out of what was answered, since some servers repeat it, and errors go into logs.
+    pub(super) fn scrubbed(&self, body: Bytes) -> Bytes {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut body = body;
+        for secret in shown.iter().map(|secret| secret.expose().as_bytes()) {
+            if memmem::find(&body, secret).is_none() {
+                continue;
+            }
+            let mut rest: &[u8] = &body;
+            let mut clean = Vec::with_capacity(body.len());
+            while let Some(at) = memmem::find(rest, secret) {
+                clean.extend_from_slice(&rest[..at]);
+                clean.extend_from_slice(REDACTED.as_bytes());
+                rest = &rest[at + secret.len()..];
+            }
+            clean.extend_from_slice(rest);
+            body = clean.into();
+        }
+        body
+    }
+
+    /// Makes what to send along of a name and a password.
+    fn of_password(
+        &self,
+        subject: &str,
+        user: &str,
+        password: &Secret,
+    ) -> Result<Authorization, ContentError> {
+        let basic = secret_basic(user, password);
+        // Servers see the second of these, and some tell the first, which they have decoded.
+        let encoded = Secret::new(basic.expose().trim_start_matches("Basic "));
+        self.remember(&[password, &encoded]);
+        Authorization::new(subject, &basic)
+    }
+
     fn flight(&self, scope: &Scope) -> Arc<Flight<Token>> {
         self.state().tokens.entry(scope.clone()).or_default().clone()
     }
@@ -245,7 +311,7 @@ impl Auth {
     async fn basic(&self, scope: &Scope) -> Result<Option<Authorization>, ContentError> {
         match self.credential(scope).await? {
             Some(Credential::Basic { user, password }) => {
-                Authorization::new(self.registry.as_str(), &secret_basic(&user, &password)).map(Some)
+                self.of_password(self.registry.as_str(), &user, &password).map(Some)
             }
             _ => Ok(None),
         }
@@ -290,6 +356,7 @@ impl Auth {
 
     async fn fetch_once(&self, order: &Order<'_>, credential: Option<&Credential>) -> Result<Token, Failure> {
         if let Some(Credential::Identity { token, .. }) = credential {
+            self.remember(&[token]);
             let (status, body) = self.exchange(order.post(token), None).await?;
             // Not every server has the OAuth 2 form; those are asked the old way.
             if !matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
@@ -297,15 +364,14 @@ impl Auth {
             }
         }
         let basic = match credential {
-            Some(Credential::Basic { user, password }) => Some(secret_basic(user, password)),
+            Some(Credential::Basic { user, password }) => Some((user.as_str(), password)),
             Some(Credential::Identity { user, token }) => {
-                let user = if user.is_empty() { "<token>" } else { user };
-                Some(secret_basic(user, token))
+                Some((if user.is_empty() { "<token>" } else { user }, token))
             }
             None => None,
         };
-        let authorization =
-            basic.map(|secret| Authorization::new(&shown(order.realm), &secret)).transpose()?;
+        let of_password = |(user, password)| self.of_password(&shown(order.realm), user, password);
+        let authorization = basic.map(of_password).transpose()?;
         let (status, body) = self.exchange(order.get(), authorization).await?;
         Ok(self.token(order, status, &body)?)
     }
@@ -315,7 +381,7 @@ impl Auth {
         &self,
         mut request: Request,
         mut authorization: Option<Authorization>,
-    ) -> Result<(StatusCode, bytes::Bytes), Failure> {
+    ) -> Result<(StatusCode, Bytes), Failure> {
         let subject = shown(request.url());
         for _ in 0..=MAX_HOPS {
             let url = request.url().clone();
@@ -329,6 +395,7 @@ impl Auth {
             if is_passing(status.as_u16()) {
                 let headers = response.headers().clone();
                 let body = read_capped(&self.http, response, MAX_TOKEN_BYTES).await.unwrap_or_default();
+                let body = self.scrubbed(body);
                 return Err(Failure::of_answer(&subject, RegistryAnswer::read(status, &body), &headers));
             }
             if is_get && status.is_redirection() {
@@ -353,7 +420,7 @@ impl Auth {
     fn token(&self, order: &Order<'_>, status: StatusCode, body: &[u8]) -> Result<Token, ContentError> {
         let subject = shown(order.realm);
         if !status.is_success() {
-            let answer = RegistryAnswer::read(status, body);
+            let answer = RegistryAnswer::read(status, &self.scrubbed(Bytes::copy_from_slice(body)));
             let kind = match status.as_u16() {
                 // A token server says 400 for credentials it does not take, too (RFC 6749 §5.2).
                 400 | 401 => ContentErrorKind::Unauthorized,
@@ -366,11 +433,12 @@ impl Auth {
         // The text of the parser's error may quote the answer, which holds a secret.
         let wire: TokenAnswer = serde_json::from_slice(body)
             .map_err(|_| invalid("the answer of the token server cannot be parsed"))?;
-        let text = [wire.token, wire.access_token].into_iter().flatten().find(|t| !t.is_empty());
+        let text = [wire.token, wire.access_token].into_iter().flatten().find(|text| !text.is_empty());
         let text = text.ok_or_else(|| invalid("the token server answered without a token"))?;
         let seconds = wire.expires_in.map_or(0, |s| if s.is_finite() { s.max(0.0) as u64 } else { 0 });
+        self.remember(&[&text]);
         Ok(Token {
-            authorization: Authorization::new(&subject, &Secret::new(format!("Bearer {text}")))?,
+            authorization: Authorization::new(&subject, &Secret::joined(&["Bearer ", text.expose()]))?,
             // Counted from receipt: the server's clock need not agree with ours.
             got: Instant::now(),
             life: Duration::from_secs(seconds.min(LONGEST_LIFE)).max(LIFE),
@@ -381,9 +449,9 @@ impl Auth {
 #[derive(Deserialize)]
 struct TokenAnswer {
     #[serde(default)]
-    token: Option<String>,
+    token: Option<Secret>,
     #[serde(default)]
-    access_token: Option<String>,
+    access_token: Option<Secret>,
     #[serde(default)]
     expires_in: Option<f64>,
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use oc_mirror_model::reference::Registry;
 use reqwest::{Certificate, Identity};
+use zeroize::Zeroizing;
 
 use crate::net::Secret;
 
@@ -80,9 +81,10 @@ impl HostCertificates {
             let reason = "there is no key `.key` of this name beside the certificate; those of authorities end in `.crt`";
             return Err(error(path, reason));
         }
-        let pem = [read(path)?, read(&key)?].join(&b'\n');
-        let text = String::from_utf8(pem).map_err(|_| error(path, "it is not PEM"))?;
-        if Identity::from_pem(text.as_bytes()).is_err() {
+        let key = Zeroizing::new(read(&key)?);
+        let pem = Zeroizing::new([read(path)?.as_slice(), key.as_slice()].join(&b'\n'));
+        let text = std::str::from_utf8(&pem).map_err(|_| error(path, "it is not PEM"))?;
+        if Identity::from_pem(&pem).is_err() {
             return Err(error(path, "with its key, it is not a PEM certificate and a PEM private key"));
         }
         match self.identity {

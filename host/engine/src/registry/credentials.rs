@@ -12,6 +12,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use oc_mirror_model::reference::{DOCKER_HUB, Registry, Repository};
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::credentials_helper::Helpers;
 use crate::net::Secret;
@@ -112,31 +113,22 @@ struct Wire {
 #[derive(Default, Deserialize)]
 struct Entry {
     #[serde(default)]
-    auth: Option<Secret64>,
+    auth: Option<Secret>,
     #[serde(default)]
     username: Option<String>,
     #[serde(default)]
-    password: Option<Secret64>,
+    password: Option<Secret>,
     #[serde(default, rename = "identitytoken")]
-    identity_token: Option<Secret64>,
-}
-
-/// A secret as it stands in a file.
-#[derive(Deserialize)]
-#[serde(from = "String")]
-struct Secret64(Secret);
-
-impl From<String> for Secret64 {
-    fn from(text: String) -> Self {
-        Self(Secret::new(text))
-    }
+    identity_token: Option<Secret>,
 }
 
 impl CredentialStore {
     /// Reads files that the caller has found and opened, in the order of [`credential_search_paths`].
-    pub fn from_files(files: Vec<(PathBuf, String)>) -> Result<Self, CredentialError> {
-        let files =
-            files.into_iter().map(|(path, text)| File::read(path, &text)).collect::<Result<_, _>>()?;
+    pub fn from_files(files: Vec<(PathBuf, Secret)>) -> Result<Self, CredentialError> {
+        let files = files
+            .into_iter()
+            .map(|(path, text)| File::read(path, text.expose()))
+            .collect::<Result<_, _>>()?;
         Ok(Self { files, helpers: Helpers::default(), order: Vec::new() })
     }
 
@@ -246,23 +238,22 @@ impl Entry {
     /// Returns what the entry holds; Docker leaves empty entries for what is in its store.
     fn credential(&self) -> Option<Credential> {
         let (user, password) = self.user_and_password().unwrap_or_default();
-        if let Some(token) = self.identity_token.as_ref().filter(|t| !t.0.expose().is_empty()) {
-            return Some(Credential::Identity { user, token: token.0.clone() });
+        if let Some(token) = self.identity_token.as_ref().filter(|token| !token.is_empty()) {
+            return Some(Credential::Identity { user, token: token.clone() });
         }
-        (!user.is_empty()).then(|| Credential::Basic { user, password: Secret::new(password) })
+        (!user.is_empty()).then_some(Credential::Basic { user, password })
     }
 
-    fn user_and_password(&self) -> Option<(String, String)> {
-        if let Some(encoded) = self.auth.as_ref().filter(|a| !a.0.expose().is_empty()) {
+    fn user_and_password(&self) -> Option<(String, Secret)> {
+        if let Some(encoded) = self.auth.as_ref().filter(|auth| !auth.is_empty()) {
             let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-            let decoded = GeneralPurpose::new(&STANDARD, config).decode(encoded.0.expose().trim()).ok()?;
-            let text = String::from_utf8(decoded).ok()?;
-            let (user, password) = text.split_once(':')?;
+            let decoded = GeneralPurpose::new(&STANDARD, config).decode(encoded.expose().trim()).ok()?;
+            let decoded = Zeroizing::new(decoded);
+            let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
             // Some tools pad the password with zero bytes.
-            return Some((user.to_owned(), password.trim_end_matches('\0').to_owned()));
+            return Some((user.to_owned(), Secret::new(password.trim_end_matches('\0'))));
         }
-        let password = self.password.as_ref().map(|p| p.0.expose().to_owned());
-        Some((self.username.clone()?, password.unwrap_or_default()))
+        Some((self.username.clone()?, self.password.clone().unwrap_or_default()))
     }
 }
 
@@ -342,7 +333,7 @@ mod tests {
     }
 
     fn store(files: &[(&str, serde_json::Value)]) -> CredentialStore {
-        let files = files.iter().map(|(path, json)| (path.into(), json.to_string())).collect();
+        let files = files.iter().map(|(path, json)| (path.into(), Secret::new(json.to_string()))).collect();
         CredentialStore::from_files(files).unwrap()
     }
 
@@ -417,7 +408,7 @@ mod tests {
     #[test]
     fn errors_and_debug_show_nothing_of_the_file() {
         let text = "{\"auths\": {\"r\": {\"auth\": [\"aHVudGVyMg==\"]}}}";
-        let error = CredentialStore::from_files(vec![("f.json".into(), text.into())]).unwrap_err();
+        let error = CredentialStore::from_files(vec![("f.json".into(), Secret::new(text))]).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("aHVudGVyMg"), "{error}");
         assert!(error.to_string().contains("f.json") && error.to_string().contains("line 1"));
         let store = store(&[("f.json", serde_json::json!({"auths": {"r": auth("u:hunter2")}}))]);

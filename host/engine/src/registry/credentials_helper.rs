@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::Mutex;
+use zeroize::Zeroizing;
 
 use super::credentials::{Credential, CredentialError};
 use crate::net::Secret;
@@ -34,7 +35,7 @@ pub(super) struct Helpers {
 struct Output {
     #[serde(default)]
     username: String,
-    secret: String,
+    secret: Secret,
 }
 
 impl Helpers {
@@ -75,6 +76,10 @@ async fn ask(helper: &str, host: &str) -> Result<Option<Credential>, CredentialE
     if !success {
         let text = String::from_utf8_lossy(&output);
         let text: String = text.trim().chars().filter(|c| !c.is_control()).take(200).collect();
+        // One that failed after it had begun to answer.
+        if serde_json::from_slice::<Output>(&output).is_ok() || text.contains("\"Secret\"") {
+            return Err(fail("it failed, and what it said may hold a credential".to_owned()));
+        }
         // What every helper says when it has nothing; the wording is fixed by Docker's own library.
         if text.contains("credentials not found") || text.contains("not found in native keychain") {
             return Ok(None);
@@ -84,13 +89,13 @@ async fn ask(helper: &str, host: &str) -> Result<Option<Credential>, CredentialE
     let output: Output =
         serde_json::from_slice(&output).map_err(|_| fail("its answer is not a credential".to_owned()))?;
     Ok(Some(if output.username == TOKEN_USER {
-        Credential::Identity { user: String::new(), token: Secret::new(output.secret) }
+        Credential::Identity { user: String::new(), token: output.secret }
     } else {
-        Credential::Basic { user: output.username, password: Secret::new(output.secret) }
+        Credential::Basic { user: output.username, password: output.secret }
     }))
 }
 
-async fn run(helper: &str, host: &str) -> std::io::Result<(bool, Vec<u8>)> {
+async fn run(helper: &str, host: &str) -> std::io::Result<(bool, Zeroizing<Vec<u8>>)> {
     let mut child = Command::new(helper)
         .arg("get")
         .stdin(Stdio::piped())
@@ -102,7 +107,8 @@ async fn run(helper: &str, host: &str) -> std::io::Result<(bool, Vec<u8>)> {
         // A helper that does not read its input may still answer.
         let _ = stdin.write_all(host.as_bytes()).await;
     }
-    let mut output = Vec::new();
+    // There is room for all of it, so that it is never moved.
+    let mut output = Zeroizing::new(Vec::with_capacity(MAX_OUTPUT as usize + 1));
     if let Some(stdout) = child.stdout.take() {
         stdout.take(MAX_OUTPUT).read_to_end(&mut output).await?;
     }
@@ -160,6 +166,11 @@ mod tests {
         assert!(ask(&program, "r").await.unwrap_err().to_string().contains("no such luck"));
         let program = helper(dir.path(), "echo secret");
         assert!(!ask(&program, "r").await.unwrap_err().to_string().contains("secret"));
+        for said in [r#"{"Username":"u","Secret":"hunter2"}"#, r#"panic at {"Secret":"hunter2"#] {
+            let program = helper(dir.path(), &format!("echo '{said}'; exit 1"));
+            let error = ask(&program, "r").await.unwrap_err().to_string();
+            assert!(error.ends_with("may hold a credential") && !error.contains("hunter2"), "{error}");
+        }
         assert!(ask("/nowhere/docker-credential-x", "r").await.is_err());
     }
 }

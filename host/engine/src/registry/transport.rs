@@ -289,7 +289,7 @@ impl Transport {
         };
         let (status, headers) = (response.status(), response.headers().clone());
         if is_passing(status.as_u16()) {
-            let body = read_capped(&self.http, response, MAX_ERROR_BYTES).await.unwrap_or_default();
+            let body = self.error_body(response).await;
             return Err(Failure::of_answer(subject, RegistryAnswer::read(status, &body), &headers));
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -325,7 +325,7 @@ impl Transport {
             read_capped(&self.http, response, cap).await.map_err(|e| of_net(call.subject, &e))?
         } else {
             // An error is an error, even if what it says cannot be read.
-            read_capped(&self.http, response, MAX_ERROR_BYTES).await.unwrap_or_default()
+            self.error_body(response).await
         };
         drop(permit);
         self.counters.received.fetch_add(body.len() as u64, Ordering::Relaxed);
@@ -354,8 +354,14 @@ impl Transport {
             return Ok(answer);
         }
         let headers = answer.response.headers().clone();
-        let body = read_capped(&self.http, answer.response, MAX_ERROR_BYTES).await.unwrap_or_default();
+        let body = self.error_body(answer.response).await;
         Err(Failure::of_answer(call.subject, RegistryAnswer::read(status, &body), &headers))
+    }
+
+    /// Reads what the registry says of an error, without what it was shown: some repeat that.
+    pub(super) async fn error_body(&self, response: Response) -> Bytes {
+        let body = read_capped(&self.http, response, MAX_ERROR_BYTES).await.unwrap_or_default();
+        self.auth.scrubbed(body)
     }
 
     /// Makes a call once: authenticates, once more if that is refused, and follows redirects.

@@ -26,7 +26,6 @@ use super::profile::Upload;
 use super::push::check_stated;
 use super::transport::{Call, Pool, Small};
 use crate::content::{BlobStream, CHUNK, ContentError, ContentErrorKind};
-use crate::net::read_capped;
 use crate::net::redirect::same_origin;
 
 /// The pieces that are tried after a registry or a proxy before it has refused a blob for its size. They are kept in
@@ -372,7 +371,7 @@ impl Client {
         self.transport.heed(&permit, &response);
         let (status, headers, url) = (response.status(), response.headers().clone(), response.url().clone());
         let ours = same_origin(&url, &base);
-        let body = read_capped(&self.transport.http, response, MAX_ERROR_BYTES).await.unwrap_or_default();
+        let body = self.transport.error_body(response).await;
         drop(permit);
         let answer = Small { status, headers, body, url, ours };
         if status == StatusCode::UNAUTHORIZED && ours {

@@ -15,6 +15,7 @@ use http::{HeaderMap, StatusCode};
 use ring::hmac;
 use ring::rand::SystemRandom;
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use super::answer::{Code, Failure};
 
@@ -166,7 +167,7 @@ impl Access {
         Ok(())
     }
 
-    async fn is_right(&self, name: &str, password: String) -> bool {
+    async fn is_right(&self, name: &str, password: Zeroizing<String>) -> bool {
         let message = message(name, &password);
         let known = self.known.lock().expect("no holder of this lock panics").get(name).copied();
         // The comparison takes the same time wherever the first difference is.
@@ -179,7 +180,8 @@ impl Access {
         let is_user = user.is_some() && password.len() <= MAX_PASSWORD;
         let hash = any.hash.clone();
         let Ok(_turn) = self.turns.clone().acquire_owned().await else { return false };
-        let checked = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash).unwrap_or(false));
+        let checked =
+            tokio::task::spawn_blocking(move || bcrypt::verify(password.as_bytes(), &hash).unwrap_or(false));
         let is_right = checked.await.unwrap_or(false) && is_user;
         if is_right {
             let tag = hmac::sign(&self.key, &message);
@@ -190,8 +192,8 @@ impl Access {
 }
 
 /// Puts a name and a password together in the one way in which no two pairs are the same.
-fn message(name: &str, password: &str) -> Vec<u8> {
-    [&(name.len() as u64).to_be_bytes(), name.as_bytes(), password.as_bytes()].concat()
+fn message(name: &str, password: &str) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new([&(name.len() as u64).to_be_bytes(), name.as_bytes(), password.as_bytes()].concat())
 }
 
 /// Returns the cost of a hash of bcrypt: `$2y$05$…`, 60 characters in all.
@@ -204,14 +206,14 @@ fn cost_of(hash: &str) -> Option<u32> {
 }
 
 /// Reads who asks. Empty ones are none: clients without any send them to a registry that asked for some.
-fn credentials(headers: &HeaderMap) -> Result<Option<(String, String)>, Failure> {
+fn credentials(headers: &HeaderMap) -> Result<Option<(String, Zeroizing<String>)>, Failure> {
     let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
     let read = || {
         let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("basic").then_some(())?;
-        let text = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-        let (name, password) = text.split_once(':')?;
-        Some((name.to_owned(), password.to_owned()))
+        let decoded = Zeroizing::new(STANDARD.decode(rest.trim()).ok()?);
+        let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+        Some((name.to_owned(), Zeroizing::new(password.to_owned())))
     };
     match read() {
         Some((name, password)) if name.is_empty() && password.is_empty() => Ok(None),

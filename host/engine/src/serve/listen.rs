@@ -8,18 +8,24 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::{ServeError, ServeOptions};
+use super::ServeError;
+use super::crowd::{Busy, Crowd, Seat};
+use super::pace::{Pace, TooSlow};
 
 /// The most bytes of the head of a request, and of what is read at once.
 const BUFFER: usize = 128 << 10;
@@ -27,27 +33,66 @@ const BUFFER: usize = 128 << 10;
 const HEADERS: usize = 64;
 /// How long to wait where the process has no more file descriptors.
 const EXHAUSTED: Duration = Duration::from_secs(1);
+/// How often to look for somebody to send away where there is no room.
+const CROWDED: Duration = Duration::from_millis(100);
+
+/// How connections are gone about.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How long one may take to agree on TLS, or to say what it wants.
+    pub head_timeout: Duration,
+    /// How long one that sends a body may send next to nothing, and one that is sent one take next to nothing.
+    pub stall: Duration,
+    /// Fewer bytes per second than this are next to nothing.
+    pub least_rate: u64,
+    /// How many connections there may be. Where there are more, one that waits for a request is closed, or others wait.
+    pub max_connections: usize,
+    /// Answers over TLS, instead of in the clear.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// How long requests that are being answered may take to end after the shutdown.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_timeout: Duration::from_secs(60),
+            stall: Duration::from_secs(300),
+            least_rate: 1 << 10,
+            max_connections: 1024,
+            tls: None,
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    pub(super) fn pace(&self) -> Pace {
+        Pace::new(self.stall, self.least_rate)
+    }
+}
 
 /// Takes connections until `shutdown` ends, and then lets requests that are under way end.
-pub(super) async fn listen(
+///
+/// # Errors
+///
+/// Fails if the socket does.
+pub async fn listen(
     listener: TcpListener,
     router: Router,
-    options: &ServeOptions,
+    limits: &Limits,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let permits = Arc::new(Semaphore::new(options.max_connections));
+    let permits = Arc::new(Semaphore::new(limits.max_connections));
+    let crowd = Arc::new(Crowd::default());
     let graceful = GracefulShutdown::new();
-    let acceptor = options.tls.clone().map(TlsAcceptor::from);
+    let acceptor = limits.tls.clone().map(TlsAcceptor::from);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         while connections.try_join_next().is_some() {}
-        let next = async {
-            let permit = permits.clone().acquire_owned().await.expect("nobody closes it");
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            next = next => next,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = &mut shutdown => break,
         };
         let stream = match accepted {
@@ -62,13 +107,18 @@ pub(super) async fn listen(
             }
             Err(error) => return Err(ServeError::Listener(error)),
         };
+        let permit = tokio::select! {
+            permit = room(&permits, &crowd) => permit,
+            () = &mut shutdown => break,
+        };
         // Small answers must not wait for an acknowledgement; where it cannot be set, they do.
         let _ = stream.set_nodelay(true);
         let talk = Talk {
             router: router.clone(),
             acceptor: acceptor.clone(),
-            head: options.head_timeout,
-            stall: options.stall,
+            seat: crowd.seat(),
+            head: limits.head_timeout,
+            pace: limits.pace(),
         };
         let watcher = graceful.watcher();
         connections.spawn(async move {
@@ -78,10 +128,22 @@ pub(super) async fn listen(
     }
     drop(listener);
     // Whoever does not come to an end in time has had its chance.
-    let _ = timeout(options.grace, graceful.shutdown()).await;
+    let _ = timeout(limits.grace, graceful.shutdown()).await;
     // When this returns, nobody uses what was served any more.
     connections.shutdown().await;
     Ok(())
+}
+
+/// Waits until there is room for another connection, and makes some where it can.
+async fn room(permits: &Arc<Semaphore>, crowd: &Crowd) -> OwnedSemaphorePermit {
+    let mut permit = std::pin::pin!(permits.clone().acquire_owned());
+    loop {
+        match timeout(CROWDED, &mut permit).await {
+            Ok(permit) => return permit.expect("nobody closes it"),
+            Err(_) if crowd.make_room() => tracing::debug!("a connection that waited was closed for another"),
+            Err(_) => {}
+        }
+    }
 }
 
 /// Whether only the connection that was to be taken is lost.
@@ -101,18 +163,27 @@ fn is_exhausted(error: &io::Error) -> bool {
 struct Talk {
     router: Router,
     acceptor: Option<TlsAcceptor>,
+    seat: Arc<Seat>,
     head: Duration,
-    stall: Duration,
+    pace: Pace,
 }
 
 impl Talk {
     async fn with(self, stream: TcpStream, watcher: Watcher) {
-        let stall = self.stall;
+        let seat = self.seat.clone();
+        tokio::select! {
+            () = self.talk(stream, watcher) => {}
+            () = seat.sent_away() => {}
+        }
+    }
+
+    async fn talk(self, stream: TcpStream, watcher: Watcher) {
+        let pace = self.pace.clone();
         let Some(acceptor) = self.acceptor.clone() else {
-            return self.answer(Patient::new(stream, stall), watcher).await;
+            return self.answer(Patient::new(stream, pace), watcher).await;
         };
         match timeout(self.head, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => self.answer(Patient::new(stream, stall), watcher).await,
+            Ok(Ok(stream)) => self.answer(Patient::new(stream, pace), watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, "a connection did not become one of TLS"),
             Err(_) => tracing::debug!("a connection took too long to become one of TLS"),
         }
@@ -122,7 +193,13 @@ impl Talk {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = TowerToHyperService::new(self.router);
+        let (seat, router) = (self.seat, self.router);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let busy = seat.busy();
+            let answer = TowerToHyperService::new(router.clone()).call(request);
+            // Until all of the answer is sent, or given up, the request is being answered.
+            async move { answer.await.map(|response| response.map(|body| Answering { body, _busy: busy })) }
+        });
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.head);
         builder.max_buf_size(BUFFER).max_headers(HEADERS);
@@ -133,27 +210,71 @@ impl Talk {
     }
 }
 
-/// A connection that breaks where the other side takes nothing for too long. What it sends is watched where it is read.
+/// The body of an answer.
+struct Answering {
+    body: axum::body::Body,
+    _busy: Busy,
+}
+
+impl Body for Answering {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A connection that breaks where the other side takes next to nothing for too long. What it sends is watched where it is
+/// read.
 struct Patient<S> {
     stream: S,
-    stall: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+    /// Since when nothing could be sent, and when there is something to decide.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<S> Patient<S> {
-    fn new(stream: S, stall: Duration) -> Self {
-        Self { stream, stall, waiting: None }
+    fn new(stream: S, pace: Pace) -> Self {
+        Self { stream, pace, waiting: None }
     }
 
-    fn watch<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.waiting = None;
-            return outcome;
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+        moved: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(outcome) = outcome {
+            let waited = self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            let bytes = outcome.as_ref().map_or(0, moved) as u64;
+            return Poll::Ready(outcome.and_then(|value| self.note(waited, bytes).map(|()| value)));
         }
-        let stall = self.stall;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(stall)));
-        ready!(waiting.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other side takes nothing")))
+        loop {
+            let patience = self.pace.patience();
+            let begin = || (Instant::now(), Box::pin(sleep(patience)));
+            let (since, timer) = self.waiting.get_or_insert_with(begin);
+            ready!(timer.as_mut().poll(cx));
+            let waited = since.elapsed();
+            self.waiting = None;
+            self.note(waited, 0)?;
+        }
+    }
+
+    fn note(&mut self, waited: Duration, bytes: u64) -> io::Result<()> {
+        let slow = |TooSlow| io::Error::new(io::ErrorKind::TimedOut, "the other side takes next to nothing");
+        self.pace.note(waited, bytes).map_err(slow)
     }
 }
 
@@ -170,7 +291,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch(cx, outcome)
+        self.watch(cx, outcome, |count| *count)
     }
 
     fn poll_write_vectored(
@@ -179,7 +300,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.watch(cx, outcome)
+        self.watch(cx, outcome, |count| *count)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -188,11 +309,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
-        self.watch(cx, outcome)
+        self.watch(cx, outcome, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.watch(cx, outcome)
+        self.watch(cx, outcome, |()| 0)
     }
 }

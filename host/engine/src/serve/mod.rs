@@ -16,7 +16,6 @@ use axum::Router;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use crate::content::{BlobStream, ContentError};
@@ -24,9 +23,11 @@ use crate::layout::Layout;
 
 pub mod access;
 mod answer;
+mod crowd;
 mod directory;
 mod list;
 mod listen;
+mod pace;
 mod pull;
 mod push;
 mod read_only;
@@ -35,6 +36,7 @@ mod route;
 pub mod tls;
 mod uploads;
 
+pub use listen::{Limits, listen};
 pub use read_only::ReadOnly;
 
 /// The target of the `tracing` events that tell of requests, one each, at level `info`.
@@ -95,18 +97,10 @@ pub struct ServeOptions {
     pub max_uploads: usize,
     /// How long an upload that nobody adds to is kept.
     pub upload_idle: Duration,
-    /// How long one that sends a body may say nothing, and one that is sent one take nothing.
-    pub stall: Duration,
-    /// How long one may take to agree on TLS, or to say what it wants.
-    pub head_timeout: Duration,
-    /// How many connections there may be; others wait to be taken.
-    pub max_connections: usize,
-    /// Answers over TLS, instead of in the clear.
-    pub tls: Option<Arc<ServerConfig>>,
     /// Asks who is there.
     pub access: Option<Arc<access::Access>>,
-    /// How long requests that are being answered may take to end after the shutdown.
-    pub grace: Duration,
+    /// How connections are gone about.
+    pub limits: Limits,
 }
 
 impl Default for ServeOptions {
@@ -116,12 +110,8 @@ impl Default for ServeOptions {
             max_manifest_bytes: MAX_MANIFEST_BYTES,
             max_uploads: 256,
             upload_idle: Duration::from_secs(3600),
-            stall: Duration::from_secs(300),
-            head_timeout: Duration::from_secs(60),
-            max_connections: 1024,
-            tls: None,
             access: None,
-            grace: Duration::from_secs(10),
+            limits: Limits::default(),
         }
     }
 }
@@ -142,7 +132,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let router = router(backend, options.clone());
-    listen::listen(listener, router, &options, shutdown).await
+    listen(listener, router, &options.limits, shutdown).await
 }
 
 /// Returns the registry as a service, for those who bring their own server.

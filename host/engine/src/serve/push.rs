@@ -1,6 +1,6 @@
 //! Pushing: uploads in one piece or many, mounts, manifests, and deletion.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use axum::body::{Body, BodyDataStream};
 use axum::response::Response;
@@ -15,6 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::answer::{CONTENT_DIGEST, Code, Failure, empty, set};
+use super::pace::{Pace, TooSlow};
 use super::registry::{Call, Registry};
 use super::route;
 use super::uploads::Upload;
@@ -50,7 +51,7 @@ impl Registry {
         self.uploads.make_room()?;
         let mut spool = directory.spool()?;
         if let Some(digest) = digest {
-            receive(body, &mut spool, self.options.stall, None).await?;
+            receive(body, &mut spool, self.options.limits.pace(), None).await?;
             directory.adopt(repository, spool, &digest).await?;
             return Ok(created("blobs", repository, &digest));
         }
@@ -126,7 +127,7 @@ impl Registry {
             }
         }
         let mark = spool.mark();
-        let received = receive(body, spool, self.options.stall, Some(upload)).await;
+        let received = receive(body, spool, self.options.limits.pace(), Some(upload)).await;
         if let Some((_, last)) = announced
             && received.is_ok()
             && spool.length() != last + 1
@@ -158,7 +159,7 @@ impl Registry {
         }
         let content_type = call.header(CONTENT_TYPE).map(str::to_owned);
         let cap = self.options.max_manifest_bytes.min(MAX_MANIFEST_BYTES);
-        let bytes = collect(body, cap, self.options.stall).await?;
+        let bytes = collect(body, cap, self.options.limits.pace()).await?;
         let manifest = parse(bytes, content_type.as_deref(), selector)?;
         self.check_children(directory, repository, &manifest).await?;
         directory.put_manifest(repository, &manifest).await?;
@@ -278,15 +279,25 @@ fn broken(reason: impl Into<String>) -> Failure {
 }
 
 /// Returns the next piece of a body; nothing at its end.
-async fn next(body: &mut BodyDataStream, stall: Duration) -> Result<Option<bytes::Bytes>, Failure> {
-    match tokio::time::timeout(stall, body.next()).await {
-        Err(_) => {
-            let message = "nothing came for too long";
-            Err(Failure::new(StatusCode::REQUEST_TIMEOUT, Code::BlobUploadInvalid, message))
+async fn next(body: &mut BodyDataStream, pace: &mut Pace) -> Result<Option<bytes::Bytes>, Failure> {
+    loop {
+        let since = Instant::now();
+        let piece = tokio::time::timeout(pace.patience(), body.next()).await;
+        let bytes = match &piece {
+            Ok(Some(Ok(piece))) => piece.len() as u64,
+            _ => 0,
+        };
+        // The end of a body is none too early.
+        if !matches!(piece, Ok(None)) && pace.note(since.elapsed(), bytes) == Err(TooSlow) {
+            let message = "next to nothing came for too long";
+            return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, Code::BlobUploadInvalid, message));
         }
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(piece))) => Ok(Some(piece)),
-        Ok(Some(Err(_))) => Err(broken("the body broke off")),
+        match piece {
+            Err(_) => {}
+            Ok(None) => return Ok(None),
+            Ok(Some(Ok(piece))) => return Ok(Some(piece)),
+            Ok(Some(Err(_))) => return Err(broken("the body broke off")),
+        }
     }
 }
 
@@ -294,11 +305,11 @@ async fn next(body: &mut BodyDataStream, stall: Duration) -> Result<Option<bytes
 async fn receive(
     body: Body,
     spool: &mut Spool,
-    stall: Duration,
+    mut pace: Pace,
     upload: Option<&Upload>,
 ) -> Result<(), Failure> {
     let mut body = body.into_data_stream();
-    while let Some(piece) = next(&mut body, stall).await? {
+    while let Some(piece) = next(&mut body, &mut pace).await? {
         spool.write(&piece).map_err(|e| ContentError::disk("upload", "cannot be written", e))?;
         if let Some(upload) = upload {
             upload.touch(spool.length());
@@ -308,10 +319,10 @@ async fn receive(
 }
 
 /// Reads a body into memory.
-async fn collect(body: Body, cap: u64, stall: Duration) -> Result<Vec<u8>, Failure> {
+async fn collect(body: Body, cap: u64, mut pace: Pace) -> Result<Vec<u8>, Failure> {
     let mut body = body.into_data_stream();
     let mut bytes = Vec::new();
-    while let Some(piece) = next(&mut body, stall).await? {
+    while let Some(piece) = next(&mut body, &mut pace).await? {
         if bytes.len() as u64 + piece.len() as u64 > cap {
             let message = format!("manifests have at most {cap} bytes here");
             return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid, message));

@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 
 use super::*;
 
+mod limits;
+
 /// A registry in a thread of its own. Dropped, it is shut down.
 struct Server {
     host: String,
@@ -534,7 +536,8 @@ fn other_content_can_be_pulled_only() {
 fn it_stops_when_told() {
     let dir = tempfile::tempdir().expect("a directory");
     let layout = Arc::new(Layout::create(dir.path()).expect("a layout"));
-    let options = ServeOptions { grace: Duration::from_millis(50), ..ServeOptions::default() };
+    let limits = Limits { grace: Duration::from_millis(50), ..Limits::default() };
+    let options = ServeOptions { limits, ..ServeOptions::default() };
     let mut server = Server::start(layout, options);
     // A request that never ends must not keep it.
     let location = server.begin("a");

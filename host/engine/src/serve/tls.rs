@@ -16,6 +16,7 @@ use rcgen::{
 pub use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use zeroize::Zeroizing;
 
 use crate::fsx;
 
@@ -99,7 +100,7 @@ impl Authority {
             let path = path.display().to_string();
             move |source| TlsError::Disk { path, source }
         };
-        match std::fs::read_to_string(&key) {
+        match std::fs::read_to_string(&key).map(Zeroizing::new) {
             Ok(text) => {
                 let parsed = KeyPair::from_pem(&text);
                 let key = parsed.map_err(|_| unusable("the key of the authority", "it is not one in PEM"))?;
@@ -113,7 +114,7 @@ impl Authority {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 std::fs::create_dir_all(dir).map_err(failed(dir))?;
                 let made = KeyPair::generate().map_err(|e| unusable("the key of the authority", e))?;
-                write_secret(&key, &made.serialize_pem()).map_err(failed(&key))?;
+                write_secret(&key, &Zeroizing::new(made.serialize_pem())).map_err(failed(&key))?;
                 let pem = make(&made, &path)?;
                 Self::of(made, path, &pem)
             }

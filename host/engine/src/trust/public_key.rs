@@ -7,6 +7,7 @@ use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519,
     RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
 };
+use zeroize::Zeroizing;
 
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 const END: &str = "-----END PUBLIC KEY-----";
@@ -115,8 +116,10 @@ pub(super) fn blocks(pem: &[u8]) -> Result<Vec<String>, String> {
 
 /// Reads base64 with line breaks in it.
 pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
-    let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-    STANDARD.decode(text).ok()
+    // Private keys come through here as well.
+    let mut body = Zeroizing::new(String::with_capacity(text.len()));
+    text.lines().for_each(|line| body.push_str(line));
+    STANDARD.decode(body.as_bytes()).ok()
 }
 
 /// A `SubjectPublicKeyInfo`.

@@ -8,6 +8,7 @@ use oc_mirror_model::digest::Digest;
 use ring::digest::SHA256;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use zeroize::Zeroizing;
 
 use super::image::Attachment;
 use super::public_key::decoded;
@@ -93,7 +94,7 @@ impl SignatureKey {
             _ => return Err(Invalid::Algorithm),
         }
         let body = rest.strip_suffix("-----END PRIVATE KEY-----").ok_or(Invalid::NoKey)?;
-        let der = decoded(body).ok_or(Invalid::NoKey)?;
+        let der = Zeroizing::new(decoded(body).ok_or(Invalid::NoKey)?);
         let random = SystemRandom::new();
         // The public half may be missing, as `openssl` leaves it out of keys of Ed25519.
         let pair = match EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der, &random) {

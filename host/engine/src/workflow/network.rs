@@ -27,7 +27,9 @@ use crate::layout::Layout;
 use crate::metadata::MetadataStore;
 use crate::metadata::in_registry::{InRegistry, REPOSITORY};
 use crate::net::address::GuardedResolver;
-use crate::net::{Delay, Greeting, HttpClient, NetError, NetSettings, Proxies, Retry as RequestRetry, Stall};
+use crate::net::{
+    Delay, Greeting, HttpClient, NetError, NetSettings, Proxies, Retry as RequestRetry, Secret, Stall,
+};
 use crate::plan::names::Names;
 use crate::registry::conf::{Blocked, Located, Place, RegistriesConf};
 use crate::registry::profile::Product;
@@ -57,7 +59,7 @@ pub struct NetworkSettings {
     /// Proxies.
     pub proxies: Proxies,
     /// Credential files, in order of preference: path and content.
-    pub credentials: Vec<(PathBuf, String)>,
+    pub credentials: Vec<(PathBuf, Secret)>,
     /// Mirrors of registries, and which are blocked or without TLS.
     pub registries: RegistriesConf,
     /// How often to try a request again.
@@ -152,8 +154,9 @@ pub enum NetworkError {
 
 impl Network {
     /// Makes a network without any connection yet.
-    pub fn new(settings: NetworkSettings) -> Result<Self, NetworkError> {
-        let mut credentials = CredentialStore::from_files(settings.credentials.clone())?;
+    pub fn new(mut settings: NetworkSettings) -> Result<Self, NetworkError> {
+        // The texts of the files are not held any longer than it takes to read them.
+        let mut credentials = CredentialStore::from_files(std::mem::take(&mut settings.credentials))?;
         if let Some(helpers) = settings.registries.credential_helpers() {
             credentials = credentials.with_helpers(helpers);
         }

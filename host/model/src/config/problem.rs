@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::redact::without_credentials;
+
 /// How many problems are kept; the rest of a hopeless file is noise.
 const MOST: usize = 100;
 
@@ -33,8 +35,11 @@ pub struct Problem {
 
 impl Problem {
     /// Makes a problem without a hint.
+    ///
+    /// Messages repeat what was written, but for passwords in it.
     pub fn new(at: Position, path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), line: at.line, column: at.column, message: message.into(), hint: None }
+        let message = without_credentials(&message.into()).into_owned();
+        Self { path: path.into(), line: at.line, column: at.column, message, hint: None }
     }
 
     /// Adds what to do about it.

@@ -12,6 +12,7 @@ use super::types::{AdditionalImage, Mirror};
 use super::validate_extensions;
 use super::validate_helm;
 use super::version::Version;
+use crate::redact::has_credentials;
 use crate::reference::{InvalidReference, Reference, Source};
 
 /// The architectures for which there are release payloads.
@@ -155,6 +156,13 @@ impl Validator<'_> {
             ("graphBase", &platform.graph_base),
             ("graphDataURL", &platform.graph_data_url),
         ];
+        if let Some(url) = &platform.graph_data_url
+            && has_credentials(url)
+        {
+            // The configuration goes along in the imageset, and so would what is written in it.
+            let hint = "name a place that asks for none";
+            self.error(&format!("{path}.graphDataURL"), "the URL of graph data carries a credential", hint);
+        }
         if let Some((key, _)) = how.iter().find(|(_, value)| value.is_some() && !platform.graph) {
             let message = format!("`{key}` is not looked at where no `graph` is wanted");
             self.warn(&format!("{path}.{key}"), message, "write `graph: true`");

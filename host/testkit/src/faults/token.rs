@@ -19,6 +19,7 @@ pub struct Bearer {
     single_scope: bool,
     access_token: bool,
     expires_in: Option<u64>,
+    name: Option<String>,
 }
 
 impl Bearer {
@@ -48,6 +49,12 @@ impl Bearer {
     /// Names the token `access_token`, as OAuth 2 does, instead of `token`.
     pub fn access_token(mut self) -> Self {
         self.access_token = true;
+        self
+    }
+
+    /// Begins tokens with this text instead of `token`, so that they can be found where they should not be.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_string());
         self
     }
 
@@ -150,7 +157,8 @@ impl Tokens {
         }
         let mut state = lock(&self.state);
         state.issued += 1;
-        let token = format!("token-{}", state.issued);
+        let name = self.rules.name.as_deref().unwrap_or("token");
+        let token = format!("{name}-{}", state.issued);
         state.valid.insert(token.clone(), scopes);
         let key = if self.rules.access_token { "access_token" } else { "token" };
         let mut answer = json!({ key: token });

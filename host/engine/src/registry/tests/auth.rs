@@ -214,7 +214,7 @@ async fn a_token_server_that_fails_is_asked_again_and_named() {
 async fn identity_tokens_are_posted_and_else_got() {
     let login = |faults: &FaultRegistry| {
         let json = serde_json::json!({"auths": {faults.host(): {"identitytoken": "refresh"}}});
-        let files = vec![("auth.json".into(), json.to_string())];
+        let files = vec![("auth.json".into(), crate::net::Secret::new(json.to_string()))];
         let credentials = Arc::new(CredentialStore::from_files(files).unwrap());
         Client::new(&faults.host().parse().unwrap(), ClientSettings { credentials, ..settings() }).unwrap()
     };

@@ -44,7 +44,7 @@ fn with_login(host: &str, user: &str, password: &str) -> Client {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("auth.json");
     oc_mirror_testkit::write_auth_file(&path, &[(host, user, password)]);
-    let text = std::fs::read_to_string(&path).unwrap();
+    let text = crate::net::Secret::new(std::fs::read_to_string(&path).unwrap());
     let credentials = Arc::new(CredentialStore::from_files(vec![(path, text)]).unwrap());
     Client::new(&host.parse().unwrap(), ClientSettings { credentials, ..settings() }).unwrap()
 }
