@@ -5,6 +5,7 @@
 mod bench;
 mod dependencies;
 mod docs;
+mod faults;
 mod languages;
 mod moto;
 mod playwright;
@@ -25,6 +26,7 @@ Commands:
   test [STEP]...  Install what is missing, then run all checks and tests, or only the named steps
   setup           Only install what is missing
   docs [--write]  Compare docs/reference with what the program makes, or write it anew
+  faults [--run]  Look for the tests that documents name as witnesses; run those of docs/faults.md, and note what came of it
   wit freeze      Make a release of the contract of plugins, with a guest that is built against it
   bench startup   Measure how long the program and its built-in plugins take to start
   bench updates   Measure how long a question about updates takes
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
         ["setup"] => setup::install(&setup::ALL),
         ["docs"] => docs::run(false),
         ["docs", "--write"] => docs::run(true),
+        ["faults"] => faults::run(false),
+        ["faults", "--run"] => faults::run(true),
         ["wit", "freeze"] => wit::freeze(),
         ["bench", "startup"] => bench::startup(),
         ["bench", "updates"] => bench::updates(),
