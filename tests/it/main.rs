@@ -29,6 +29,8 @@ mod helm;
 mod help;
 mod hops;
 mod hostile;
+mod hostile_archives;
+mod hostile_registries;
 mod imageset;
 mod init;
 mod interrupted;

@@ -113,6 +113,40 @@ fn the_same_sequence_with_other_content() {
     assert_no_writes(&lab);
 }
 
+/// Whoever publishes it from a workspace that has seen nothing is refused as well: what counts is the hash at the target.
+#[test]
+fn the_same_sequence_with_other_content_from_anywhere() {
+    let lab = chain(1);
+    publish(&lab, 1).expect(0);
+    configure(&lab, 3);
+    lab.make_in("anew", &["--uid", UID]).expect(0);
+    lab.target.clear_log();
+    for more in [&[][..], &["--dry-run"], &["--repair"]] {
+        let workspace = lab.file("never-seen");
+        let args = [&["--workspace", &workspace], more].concat();
+        let run = lab.publish("anew/mirror_seq1_000000.tar", &args);
+        run.assert_refused(1, "the target has another imageset with sequence 1");
+    }
+    assert_no_writes(&lab);
+    assert!(lab.target.tags(&name(3)).is_empty());
+}
+
+/// Two chains with one identity: what follows the one does not follow the other.
+#[test]
+fn what_follows_another_imageset_of_the_same_sequence() {
+    let lab = chain(1);
+    publish(&lab, 1).expect(0);
+    configure(&lab, 3);
+    lab.make_in("anew", &["--uid", UID]).expect(0);
+    configure(&lab, 4);
+    lab.make_in("anew", &[]).expect(0);
+    lab.target.clear_log();
+    let run = lab.publish("anew/mirror_seq2_000000.tar", &["--workspace", &lab.file("far")]);
+    run.assert_refused(1, "imageset 2 follows ");
+    assert_no_writes(&lab);
+    assert!(lab.target.tags(&name(4)).is_empty());
+}
+
 #[test]
 fn the_same_imageset_again_changes_nothing() {
     let lab = chain(2);

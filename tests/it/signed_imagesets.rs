@@ -158,6 +158,54 @@ fn keys_of_the_workspace() {
     assert!(output.stdout.contains("(trusted)"), "{}", output.snapshot());
 }
 
+/// Keys are changed by way of a time in which both count. Afterwards the old one, which somebody may have found, signs nothing.
+#[test]
+fn an_index_signed_by_a_key_that_is_trusted_no_more() {
+    let lab = lab(&["old", "new"]);
+    let far = lab.file("far");
+    let trust = |keys: &[&str]| {
+        let text: String = keys.iter().map(|key| String::from_utf8(read(&lab.path(key))).unwrap()).collect();
+        lab.context.write("far/working-dir/trust.keys", text);
+    };
+    let make = |number: u64, key: &str| {
+        let image = ImageBuilder::new().random_layer(number, 5_000).build();
+        lab.configure(&[lab.push(&image, "team/app", &format!("v{number}"))]);
+        let uid: &[&str] = if number == 1 { &["--uid", UID] } else { &[] };
+        lab.make(&join(&["--sign-key", key], uid)).expect(0);
+        format!("disk/mirror_seq{number}_000000.tar")
+    };
+    let publish = |from: &str| lab.publish(from, &["--workspace", &far]);
+
+    trust(&["old.pub"]);
+    let first = make(1, "old.key");
+    publish(&first).expect(0);
+    trust(&["old.pub", "new.pub"]);
+    publish(&make(2, "new.key")).expect(0);
+    trust(&["new.pub"]);
+    lab.target.clear_log();
+    let third = make(3, "old.key");
+    let run = publish(&third);
+    run.assert_refused(1, "none of the keys that are trusted");
+    let old = lab.context.run(&["key", "id", "old.pub"]).expect_code(0).stdout;
+    assert!(run.output.raw_stderr.contains(old.trim()), "it is said who signed\n{}", run.output.snapshot());
+    for command in ["check", "describe"] {
+        let third = lab.path(&third).display().to_string();
+        let args = [command, third.as_str(), "--verify-key", "new.pub"];
+        let output = lab.context.run(&args).expect_code(1);
+        let said = format!("{}{}", output.stdout, output.stderr);
+        assert!(said.contains("none of the keys that are trusted"), "{}", output.snapshot());
+    }
+    // What it signed in its time is refused too: nobody can tell when that was. It need not be there any more.
+    let run = publish(&first);
+    run.assert_refused(1, "none of the keys that are trusted");
+    assert!(run.output.raw_stderr.contains("take it out of the directory"), "{}", run.output.snapshot());
+    assert_eq!(lab.target.log(), [], "the target was not even asked for anything");
+    std::fs::remove_file(lab.path(&first)).unwrap();
+    std::fs::remove_file(lab.path(&third)).unwrap();
+    std::fs::remove_dir_all(lab.path("disk/working-dir")).unwrap();
+    assert_eq!(publish("disk").expect(0).outcomes(), [(2, "already published")]);
+}
+
 #[test]
 fn signed_imagesets_are_tar_files_and_layouts_and_always_the_same() {
     let mut lab = lab(&["a", "b"]);

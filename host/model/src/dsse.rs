@@ -147,7 +147,8 @@ impl Distrust {
         match self {
             Self::Unsigned { .. } | Self::TooFew { .. } => {
                 "nothing was sent; make the imageset with --sign-key on the connected side, or see that --verify-key or \
-                 `trust.keys` of the workspace names the keys that it was signed with (`oc-mirror key id FILE`)"
+                 `trust.keys` of the workspace names the keys that it was signed with (`oc-mirror key id FILE`); one that was \
+                 published while a key was still trusted that is not any more need not be here: take it out of the directory"
             }
             Self::Wrong(_) => {
                 "nothing was sent; somebody changed the imageset: get it again from where it was made, by another way"

@@ -339,6 +339,7 @@ impl ImageManifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
     fn image(media_type: Option<&str>) -> Vec<u8> {
         let config = Descriptor::of(media_type::OCI_CONFIG, b"{}");
@@ -376,6 +377,35 @@ mod tests {
     fn schema_1_is_named() {
         let bytes = br#"{"schemaVersion":1,"fsLayers":[],"name":"x"}"#.to_vec();
         assert!(matches!(RawManifest::parse(bytes, None), Err(InvalidManifest::Schema1)));
+    }
+
+    /// What two readers could take for two things, and what is made to be costly to read.
+    #[rstest]
+    #[case::two_configurations(|json: &str| json.replacen("\"config\":", "\"config\":{},\"config\":", 1))]
+    #[case::two_media_types(|json: &str| json.replacen('{', "{\"mediaType\":\"a\",\"mediaType\":\"b\",", 1))]
+    #[case::two_digests(|json: &str| json.replace("\"size\"", "\"digest\":\"sha256:00\",\"size\""))]
+    #[case::deep(|_: &str| format!("{{\"annotations\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)))]
+    #[case::negative_size(|json: &str| json.replace("\"size\":2", "\"size\":-2"))]
+    #[case::size_beyond_all(|json: &str| json.replace("\"size\":2", "\"size\":18446744073709551616"))]
+    #[case::more_behind_it(|json: &str| format!("{json}{json}"))]
+    fn what_can_be_read_in_two_ways_is_refused(#[case] forge: fn(&str) -> String) {
+        let json = String::from_utf8(image(None)).expect("JSON is text");
+        let forged = forge(&json);
+        assert_ne!(forged, json);
+        let error = RawManifest::parse(forged.into_bytes(), None).expect_err("refused");
+        assert!(matches!(error, InvalidManifest::Syntax(_)), "{error}");
+    }
+
+    #[test]
+    fn a_manifest_above_8_mib_is_not_even_parsed() {
+        let largest = usize::try_from(MAX_MANIFEST_BYTES).expect("it is small");
+        let padded = |len: usize| {
+            let mut bytes = image(None);
+            bytes.resize(len, b' ');
+            RawManifest::parse(bytes, None)
+        };
+        assert!(padded(largest).is_ok());
+        assert!(matches!(padded(largest + 1), Err(InvalidManifest::TooLarge { .. })));
     }
 
     #[test]

@@ -110,7 +110,9 @@ pub(crate) fn content_error(error: &ContentError) -> Error {
         | Kind::OutOfTime(_) => Error::Unavailable(message),
         Kind::Cancelled => Error::Cancelled,
         Kind::WrongDigest { .. } | Kind::WrongSize { .. } => coded("content.wrong", message),
-        Kind::Refused(_) | Kind::ImmutableTag { .. } | Kind::Lost(_) => coded("content.refused", message),
+        Kind::Refused(_) | Kind::Incomplete(_) | Kind::ImmutableTag { .. } | Kind::Lost(_) => {
+            coded("content.refused", message)
+        }
         Kind::Invalid(_) => coded("content.invalid", message),
         Kind::Disk(_) => coded("disk", message),
     }

@@ -29,6 +29,7 @@ mod moto;
 mod playwright;
 mod plugin_tools;
 mod push;
+mod raw_tar;
 #[cfg(feature = "registries")]
 mod registry;
 mod release;
@@ -62,6 +63,7 @@ pub use moto::Moto;
 pub use playwright::playwright;
 pub use plugin_tools::path_with_plugin_tool;
 pub use push::{PlainHost, PushTarget};
+pub use raw_tar::RawTar;
 #[cfg(feature = "registries")]
 pub use registry::{LogLine, PASSWORD, Registry, RegistryBuilder, USER};
 pub use release::{Component, Payload, Release, ReleaseBuilder, release};

@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod dependencies;
 mod docs;
+mod faults;
 mod languages;
 mod moto;
 mod playwright;
@@ -34,6 +35,7 @@ Commands:
   release [--check] [--static]
                   Make the program as it is handed out, with its inventory; --check builds it twice and compares,
                   --static links the C library into it
+  faults [--run]  Look for the tests that documents name as witnesses; run those of docs/faults.md, and note what came of it
   wit freeze      Make a release of the contract of plugins, with a guest that is built against it
   bench startup   Measure how long the program and its built-in plugins take to start
   bench updates   Measure how long a question about updates takes
@@ -58,6 +60,8 @@ fn main() -> ExitCode {
         ["simulate", options @ ..] => simulate::run(options),
         ["soak", options @ ..] => bench::soak(options),
         ["release", options @ ..] => release::run(options),
+        ["faults"] => faults::run(false),
+        ["faults", "--run"] => faults::run(true),
         ["wit", "freeze"] => wit::freeze(),
         ["bench", "startup"] => bench::startup(),
         ["bench", "updates"] => bench::updates(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use oc_mirror_engine::archive::SigningKeys;
-use oc_mirror_engine::net::{Proxies, Stall};
+use oc_mirror_engine::net::{Proxies, Secret, Stall};
 use oc_mirror_engine::registry::conf::RegistriesConf;
 use oc_mirror_engine::report::{Event, Events, SharedEvents};
 use oc_mirror_engine::source::{
@@ -127,7 +127,7 @@ impl Engine {
             source_certificates: None,
             target_certificates: None,
             proxies: Proxies::default(),
-            credentials: vec![("auth.json".into(), credentials)],
+            credentials: vec![("auth.json".into(), Secret::new(credentials))],
             registries: RegistriesConf::default(),
             retry: run.retry,
             max_requests: (run.parallelism.images * run.parallelism.blobs).max(2),

@@ -23,7 +23,7 @@ fn guides() -> Vec<PathBuf> {
         files.sort();
         files
     };
-    let others = ["README.md", "host/README.md", "wit/README.md", "examples/README.md"];
+    let others = ["README.md", "SECURITY.md", "host/README.md", "wit/README.md", "examples/README.md"];
     let others = others.iter().map(|path| root().join(path));
     others.chain(["docs", "docs/topics", "docs/reference"].into_iter().flat_map(files)).collect()
 }

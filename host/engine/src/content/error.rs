@@ -58,6 +58,9 @@ pub enum ContentErrorKind {
     /// The other side understood, and refused for a reason of its own.
     #[error("{0}")]
     Refused(String),
+    /// A manifest names what the other side does not have.
+    #[error("{0}")]
+    Incomplete(String),
     /// The other side lets a tag point at one thing for ever, and that is another one.
     #[error("the tag `{tag}` is immutable there, and points at `{there}`")]
     ImmutableTag {

@@ -131,7 +131,7 @@ impl ContentWrite for Memory {
             for blob in image.blobs() {
                 if !state.links.contains(&(repository.clone(), blob.digest.clone())) {
                     let reason = format!("the manifest names `{}`, which is not there", blob.digest);
-                    return Err(ContentError::new(repository.as_str(), ContentErrorKind::Refused(reason)));
+                    return Err(ContentError::new(repository.as_str(), ContentErrorKind::Incomplete(reason)));
                 }
             }
         }

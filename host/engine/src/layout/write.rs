@@ -309,7 +309,7 @@ impl ContentWrite for Layout {
     ) -> Result<(), ContentError> {
         if let Some(missing) = self.first_missing(repository, manifest, true).await? {
             let reason = format!("the manifest names `{}`, which is not there", missing.digest);
-            return Err(ContentError::new(repository.as_str(), ContentErrorKind::Refused(reason)));
+            return Err(ContentError::new(repository.as_str(), ContentErrorKind::Incomplete(reason)));
         }
         let mut spool = self.spool()?;
         let (inner, repository, manifest) = (self.inner.clone(), repository.clone(), manifest.clone());

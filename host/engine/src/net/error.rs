@@ -110,7 +110,7 @@ fn classify(error: &reqwest::Error) -> NetErrorKind {
                 rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
                     NetErrorKind::PlainHttp
                 }
-                other => NetErrorKind::Tls(other.to_string()),
+                other => NetErrorKind::Tls(explained(other)),
             };
         }
         match deepest.source() {
@@ -128,6 +128,17 @@ fn classify(error: &reqwest::Error) -> NetErrorKind {
     }
 }
 
+/// Says what is wrong with TLS, and of what has its time that the wrong one may be this machine's.
+fn explained(error: &rustls::Error) -> String {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    match error {
+        rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        ) => format!("{error}; or the clock of this machine is wrong"),
+        other => other.to_string(),
+    }
+}
+
 /// Finds a TLS error, also inside an I/O error, which does not list what it holds as its source.
 fn find_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     match error.downcast_ref::<std::io::Error>() {
@@ -139,6 +150,14 @@ fn find_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_out_of_its_time_may_be_a_clock_that_is_wrong() {
+        use rustls::CertificateError::{Expired, NotValidYet, UnknownIssuer};
+        let told =
+            |error| explained(&rustls::Error::InvalidCertificate(error)).contains("clock of this machine");
+        assert!(told(Expired) && told(NotValidYet) && !told(UnknownIssuer));
+    }
 
     #[test]
     fn secrets_of_a_url_are_not_shown() {

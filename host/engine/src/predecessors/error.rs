@@ -41,6 +41,9 @@ pub enum PredecessorErrorKind {
         /// What is wrong with it.
         reason: String,
     },
+    /// Something follows its end mark.
+    #[error("something is behind its end at byte {0}, which some programs read and others do not")]
+    Behind(u64),
     /// It holds something that no such archive has.
     #[error("`{}` in it is refused: {reason}", name.escape_debug())]
     Member {
@@ -104,7 +107,7 @@ impl PredecessorError {
             PredecessorErrorKind::Chunks(_) | PredecessorErrorKind::CutOff(_) => {
                 "nothing was sent; copy all files of the archive again from where they were made"
             }
-            PredecessorErrorKind::Header { .. } => {
+            PredecessorErrorKind::Header { .. } | PredecessorErrorKind::Behind(_) => {
                 "nothing was sent; compare its checksum with that of the file where it was made, and copy it again"
             }
             PredecessorErrorKind::Twice(_) | PredecessorErrorKind::Sequence { .. } => {

@@ -16,6 +16,12 @@ const BLOCK: u64 = 512;
 const MAX_RECORD: u64 = 64 << 10;
 /// The longest name.
 const MAX_NAME: usize = 4096;
+/// The longest name of a file in it, as on most file systems.
+const MAX_COMPONENT: usize = 255;
+/// The most zeros behind the end mark. `tar` fills its last record up, of 10 KiB unless it is told otherwise.
+const MAX_FILLER: u64 = 1 << 20;
+/// The most members: of each its name is kept in memory. A mirror of all of OpenShift has some hundred thousand.
+const MAX_MEMBERS: u64 = 5_000_000;
 
 /// One member of a tar file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,11 +64,26 @@ pub(super) fn scan(
     size: u64,
     mut take: impl FnMut(Member) -> Result<(), Kind>,
 ) -> Result<(), Fault> {
+    scan_some(file, size, MAX_MEMBERS, &mut take)
+}
+
+/// The same, of no more members than these.
+fn scan_some(
+    file: &File,
+    size: u64,
+    most: u64,
+    take: &mut dyn FnMut(Member) -> Result<(), Kind>,
+) -> Result<(), Fault> {
     let mut scanner = Scanner { file, size, at: 0 };
+    let mut count = 0;
     while let Some(member) = scanner.next_member()? {
+        count += 1;
+        if count > most {
+            return Err(invalid(scanner.at, format!("it is behind {most} members already")).into());
+        }
         take(member)?;
     }
-    Ok(())
+    scanner.end()
 }
 
 /// Reads the name of the first member; nothing if there is none.
@@ -136,7 +157,8 @@ impl Scanner<'_> {
             EntryType::GNUSparse => return Err(refused("sparse files are not read")),
             _ => return Err(refused("it is neither a file nor a directory")),
         };
-        let name = name(&raw).ok_or_else(|| refused("its name leads out of the archive, or is none"))?;
+        let name = name(&raw)
+            .ok_or_else(|| refused("its name leads out of the archive, or is none that a file can have"))?;
         let size = if what == What::File { size } else { 0 };
         let offset = self.at;
         self.skip(size, &name)?;
@@ -165,6 +187,21 @@ impl Scanner<'_> {
             return Err(invalid(begin, "its checksum is wrong".to_owned()).into());
         }
         Ok(Some(header))
+    }
+
+    /// Looks at what is behind the first half of the end mark. Only zeros may be: what some programs read there, and others do
+    /// not, is seen by those who check an archive and not by those who use it, or the other way round.
+    fn end(&mut self) -> Result<(), Fault> {
+        let begin = self.at;
+        if self.size - begin > MAX_FILLER {
+            return Err(Kind::Behind(begin).into());
+        }
+        let mut rest = vec![0; usize::try_from(self.size - begin).expect("at most 1 MiB")];
+        fsx::read_exact_at(self.file, &mut rest, begin).map_err(Fault::Io)?;
+        match rest.iter().all(|byte| *byte == 0) {
+            true => Ok(()),
+            false => Err(Kind::Behind(begin).into()),
+        }
     }
 
     fn skip(&mut self, size: u64, name: &str) -> Result<(), Fault> {
@@ -238,12 +275,18 @@ fn c_string(mut bytes: Vec<u8>) -> Vec<u8> {
 /// Normalises a name. Nothing: it leads elsewhere, or is not text.
 fn name(raw: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(raw).ok()?;
-    if text.starts_with('/') || text.contains(['\0', '\\']) || text.len() > MAX_NAME {
+    if text.starts_with('/')
+        || text.contains('\\')
+        || text.contains(char::is_control)
+        || text.len() > MAX_NAME
+    {
         return None;
     }
     // Repacked with `tar c .`, names begin with `./`.
     let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    (!parts.contains(&"..")).then(|| parts.join("/"))
+    // That of a chart becomes the name of a file, and a name that no file can have is only found once all else is published.
+    let is_file = |part: &&str| *part != ".." && part.len() <= MAX_COMPONENT;
+    parts.iter().all(is_file).then(|| parts.join("/"))
 }
 
 #[cfg(test)]
@@ -251,6 +294,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use oc_mirror_testkit::RawTar;
     use rstest::rstest;
 
     fn written(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
@@ -336,6 +380,66 @@ mod tests {
         });
         let error = scanned(&bytes).expect_err("refused");
         assert!(error.contains(why), "{error}");
+    }
+
+    fn link(content: &[u8]) -> RawTar {
+        RawTar::new().entry(b'L', "././@LongLink", "", content.len() as u64, content)
+    }
+
+    fn about(key: &str, value: &str) -> RawTar {
+        RawTar::new().attributes(b'x', &[(key, value)])
+    }
+
+    fn for_all(key: &str, value: &str) -> RawTar {
+        RawTar::new().attributes(b'g', &[(key, value)])
+    }
+
+    #[rstest]
+    #[case::long_name_of_a_gibibyte(
+        RawTar::new().entry(b'L', "x", "", 1 << 30, &[b'a'; 4096]), "a record of 1073741824 bytes"
+    )]
+    #[case::attributes_of_a_tebibyte(RawTar::new().entry(b'x', "x", "", 1 << 40, b""), "a record of ")]
+    #[case::larger_than_anything(RawTar::new().entry(b'0', "a", "", u64::MAX, b""), "goes on after its end")]
+    #[case::larger_than_the_file(RawTar::new().entry(b'0', "a", "", 1 << 20, b"x"), "goes on after its end")]
+    #[case::larger_by_an_attribute(about("size", "99999").entry(b'0', "a", "", 0, b"x"), "goes on after its end")]
+    #[case::no_size(about("size", "-1").file("a", b"x"), "an attribute of it is damaged")]
+    #[case::two_sizes(about("size", "5").file("a", b"123"), "it has two sizes")]
+    #[case::size_for_all(for_all("size", "5").file("a", b"123"), "names or sizes all members at once")]
+    #[case::name_for_all(for_all("path", "b").file("a", b"123"), "names or sizes all members at once")]
+    #[case::sparse_by_attribute(about("GNU.sparse.major", "1").file("a", b""), "sparse files are not read")]
+    #[case::out_by_attribute(about("path", "a/../../b").file("a", b""), "leads out of the archive")]
+    #[case::root_by_attribute(about("path", "/etc/passwd").file("a", b""), "leads out of the archive")]
+    #[case::out_by_a_long_name(link(b"../../b\0").file("a", b""), "leads out of the archive")]
+    #[case::too_long(link(&[b'a'; 5000]).file("a", b""), "leads out of the archive, or is none that")]
+    #[case::too_long_for_a_file(link(&[b'a'; 256]).file("a", b""), "or is none that a file can have")]
+    #[case::line_break(RawTar::new().file("a\nb", b""), "or is none that a file can have")]
+    #[case::controls(RawTar::new().file("charts/\u{1b}]0;x\u{7}.tgz", b""), "or is none that a file can have")]
+    #[case::as_on_windows(RawTar::new().file("..\\..\\b", b""), "leads out of the archive")]
+    #[case::block_device(RawTar::new().entry(b'4', "a", "", 0, b""), "neither a file nor a directory")]
+    #[case::hard_link(RawTar::new().entry(b'1', "a", "/etc/passwd", 0, b""), "hard links are not followed")]
+    #[case::damaged_attributes(RawTar::new().entry(b'x', "x", "", 9, b"99 path=a"), "an attribute of it is")]
+    #[case::behind_half_an_end(RawTar::new().file("a", b"").bytes(&[0; 512]).file("b", b""), "behind its end")]
+    #[case::behind_the_end(RawTar::new().file("a", b"").bytes(&[0; 1024]).file("b", b""), "behind its end")]
+    #[case::nothing_without_end(RawTar::new().file("a", b"").bytes(&[0; 2 << 20]), "behind its end")]
+    fn what_no_program_packs_is_refused(#[case] tar: RawTar, #[case] why: &str) {
+        let error = scanned(&tar.end()).expect_err("refused");
+        assert!(error.contains(why), "{error}");
+    }
+
+    #[test]
+    fn a_last_record_that_is_filled_up_is_none_too_many() {
+        let bytes = RawTar::new().file("a", b"x").bytes(&[0; 9 << 10]).end();
+        assert_eq!(scanned(&bytes).expect("a tar file").len(), 1);
+    }
+
+    #[test]
+    fn members_are_counted() {
+        let bytes = RawTar::new().file("a", b"").file("b", b"").file("c", b"").end();
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&bytes).expect("written");
+        let count = |most| scan_some(&file, bytes.len() as u64, most, &mut |_| Ok(()));
+        assert!(count(3).is_ok());
+        assert!(matches!(count(2), Err(Fault::Is(Kind::Header { at: 1536, .. }))));
     }
 
     #[test]

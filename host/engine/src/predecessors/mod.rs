@@ -1,7 +1,7 @@
 //! Archives that the predecessors made: [`find`] finds those of oc-mirror v1 ([`v1`]) and v2 ([`v2`]) in a directory.
 //!
 //! Their headers are scanned once; after that everything is read where it lies. Nothing is unpacked, and no name in them
-//! becomes a name on the disk. [`Contents`] has their manifests and blobs by digest, checked as everything is: the
+//! becomes a name on the disk but that of a chart, which is one that a file can have. [`Contents`] has their manifests and blobs by digest, checked as everything is: the
 //! predecessors did not. What they ask to be published comes as [`Wanted`].
 
 mod chunks;

@@ -87,9 +87,8 @@ impl RegistryAnswer {
             (status, _) if is_passing(status) => ContentErrorKind::Unavailable(self.to_string()),
             (403, _) => ContentErrorKind::Denied,
             // The manifest that is being put names something that is not there: no `not found` of what was asked for.
-            (_, Some("MANIFEST_BLOB_UNKNOWN" | "BLOB_UPLOAD_UNKNOWN")) => {
-                ContentErrorKind::Refused(self.to_string())
-            }
+            (_, Some("MANIFEST_BLOB_UNKNOWN")) => ContentErrorKind::Incomplete(self.to_string()),
+            (_, Some("BLOB_UPLOAD_UNKNOWN")) => ContentErrorKind::Refused(self.to_string()),
             (404, _) => ContentErrorKind::NotFound,
             (400.., Some("MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "BLOB_UNKNOWN")) => ContentErrorKind::NotFound,
             (400.., Some("DENIED")) => ContentErrorKind::Denied,
@@ -125,9 +124,9 @@ impl Failure {
         let kind = answer.kind(retry_after);
         // What the kind already repeats needs no source.
         let error = match kind {
-            ContentErrorKind::Refused(_) | ContentErrorKind::Unavailable(_) => {
-                ContentError::new(subject, kind)
-            }
+            ContentErrorKind::Refused(_)
+            | ContentErrorKind::Incomplete(_)
+            | ContentErrorKind::Unavailable(_) => ContentError::new(subject, kind),
             ContentErrorKind::NotFound if answer.code.is_none() => ContentError::new(subject, kind),
             _ => ContentError::with_source(subject, kind, answer),
         };
@@ -237,7 +236,7 @@ mod tests {
     #[case(404, "MANIFEST_UNKNOWN", "NotFound")]
     #[case(404, "", "NotFound")]
     #[case(400, "NAME_UNKNOWN", "NotFound")]
-    #[case(404, "MANIFEST_BLOB_UNKNOWN", "Refused")]
+    #[case(404, "MANIFEST_BLOB_UNKNOWN", "Incomplete")]
     #[case(400, "MANIFEST_INVALID", "Refused")]
     #[case(405, "UNSUPPORTED", "Refused")]
     #[case(429, "TOOMANYREQUESTS", "Throttled")]

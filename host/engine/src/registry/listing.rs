@@ -23,6 +23,10 @@ use crate::content::{ContentError, ContentErrorKind, ContentRead};
 const MAX_PAGE_BYTES: u64 = 32 << 20;
 /// The most pages that are read: there is no end to a list that somebody makes up.
 const MAX_PAGES: usize = 10_000;
+/// The most that a list may name. No repository has as many tags, and each takes room in memory.
+const MAX_ITEMS: usize = 1_000_000;
+/// The most pages that may bring nothing. Some registries filter a page after they have cut it.
+const MAX_EMPTY_PAGES: usize = 100;
 /// How many tags are asked for at once: ECR refuses more.
 const PAGE: usize = 1000;
 
@@ -61,7 +65,9 @@ impl Client {
                 let text = "the list of tags cannot be parsed".to_owned();
                 ContentError::with_source(&pages.subject, ContentErrorKind::Invalid(text), e)
             })?;
+            let before = found.len();
             found.extend(page.tags.unwrap_or_default().into_iter().filter_map(|t| Tag::try_from(t).ok()));
+            pages.has_brought(found.len() - before)?;
         }
         if pages.was_single() {
             // This is all there is. In whose order it came does not matter then, but whether `last` was minded does.
@@ -111,7 +117,11 @@ impl Client {
         let mut found = Vec::new();
         while let Some(answer) = pages.next(Some(accept_index())).await? {
             match answer.status.as_u16() {
-                200 => found.extend(referrer_page(&answer, &pages.subject)?),
+                200 => {
+                    let page = referrer_page(&answer, &pages.subject)?;
+                    pages.has_brought(page.len())?;
+                    found.extend(page);
+                }
                 // What registries without the API say, in their several ways.
                 400 | 404 | 405 | 406 | 501 if found.is_empty() => return Ok(None),
                 _ => return Err(answer.error(&pages.subject)),
@@ -151,6 +161,11 @@ fn referrer_page(answer: &Small, subject: &str) -> Result<Vec<Descriptor>, Conte
         .ok_or_else(|| invalid("the list of referrers is not an index"))
 }
 
+/// Makes an error about a list that somebody makes up.
+fn without_end(subject: &str, what: String) -> ContentError {
+    ContentError::new(subject, ContentErrorKind::Invalid(format!("the list {what}, and is not read on")))
+}
+
 /// Follows a list from page to page.
 struct Pages<'a> {
     client: &'a Client,
@@ -158,6 +173,10 @@ struct Pages<'a> {
     subject: String,
     next: Next,
     seen: HashSet<Url>,
+    /// How much has come.
+    items: usize,
+    /// How many pages brought nothing.
+    empty: usize,
 }
 
 enum Next {
@@ -168,12 +187,25 @@ enum Next {
 
 impl<'a> Pages<'a> {
     fn new(client: &'a Client, path: String, scope: Scope, subject: String) -> Self {
-        Self { client, scope, subject, next: Next::First(path), seen: HashSet::new() }
+        Self { client, scope, subject, next: Next::First(path), seen: HashSet::new(), items: 0, empty: 0 }
     }
 
     /// Answers whether the first page was the whole list.
     fn was_single(&self) -> bool {
         self.seen.len() <= 1 && matches!(self.next, Next::End)
+    }
+
+    /// Is told how much a page had of what is listed.
+    fn has_brought(&mut self, count: usize) -> Result<(), ContentError> {
+        self.items += count;
+        self.empty += usize::from(count == 0);
+        if self.items > MAX_ITEMS {
+            return Err(without_end(&self.subject, format!("names more than {MAX_ITEMS}")));
+        }
+        if self.empty > MAX_EMPTY_PAGES {
+            return Err(without_end(&self.subject, format!("has more than {MAX_EMPTY_PAGES} empty pages")));
+        }
+        Ok(())
     }
 
     async fn next(&mut self, accept: Option<HeaderValue>) -> Result<Option<Small>, ContentError> {
@@ -183,8 +215,7 @@ impl<'a> Pages<'a> {
             Next::End => return Ok(None),
         };
         if self.seen.len() >= MAX_PAGES {
-            let text = format!("the list has more than {MAX_PAGES} pages");
-            return Err(ContentError::new(&self.subject, ContentErrorKind::Invalid(text)));
+            return Err(without_end(&self.subject, format!("has more than {MAX_PAGES} pages")));
         }
         let cap = if accept.is_some() { MAX_MANIFEST_BYTES } else { MAX_PAGE_BYTES };
         if let Some(accept) = accept {

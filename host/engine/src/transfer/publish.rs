@@ -276,8 +276,56 @@ impl Publisher {
     /// Puts the manifests and the tag of an image whose blobs are in place.
     pub(super) async fn finish(&self, image: &PublishImage) -> Result<(), ContentError> {
         let manifests = self.manifests(image).await?;
-        let outcome = self.put_manifests(image, &manifests).await;
+        let outcome = self.put_complete(image, &manifests).await;
         self.tell(image, outcome)
+    }
+
+    /// Puts the manifests of an image, and once more what the target turns out not to have, though it said that it had: its
+    /// garbage was collected in between, or it is several copies of a registry that lag behind one another.
+    async fn put_complete(
+        &self,
+        image: &PublishImage,
+        manifests: &[RawManifest],
+    ) -> Result<(), ContentError> {
+        let mut sent: HashSet<&Digest> = HashSet::new();
+        loop {
+            let error = match self.put_manifests(image, manifests).await {
+                Err(error) if matches!(error.kind(), ContentErrorKind::Incomplete(_)) => error,
+                outcome => return outcome,
+            };
+            let lacking = self.lacking(image, &error, &sent);
+            if lacking.is_empty() {
+                return Err(error);
+            }
+            for (blob, place) in lacking {
+                let message =
+                    "the registry said that it has this, and now that it does not: it is sent again";
+                self.events.event(Event::Warning { subject: &blob.digest.to_string(), message });
+                self.forget(&blob.digest, &image.repository);
+                self.send(image, blob, &place, false).await?;
+                sent.insert(&blob.digest);
+            }
+        }
+    }
+
+    /// Returns the blobs of an image that an error names, and where they can be had: all of them if it names nothing. What was
+    /// sent already is not sent over and over.
+    fn lacking<'a>(
+        &self,
+        image: &'a PublishImage,
+        error: &ContentError,
+        sent: &HashSet<&Digest>,
+    ) -> Vec<(&'a Descriptor, Place)> {
+        let text = error.kind().to_string();
+        let open = image.blobs.iter().filter(|blob| !sent.contains(&blob.digest));
+        let (named, others): (Vec<_>, Vec<_>) =
+            open.partition(|blob| text.contains(&blob.digest.to_string()));
+        // A digest that is none of these is that of a manifest.
+        let wanted = match named.is_empty() && !text.contains("sha256:") {
+            true => others,
+            false => named,
+        };
+        wanted.into_iter().filter_map(|blob| Some((blob, self.supply.supply(image, blob)?))).collect()
     }
 
     pub(super) async fn bring_blobs(&self, image: &PublishImage) -> Result<(), ContentError> {
@@ -426,8 +474,20 @@ impl Publisher {
             Some(place) => (place, false),
             None => (self.find_at_target(image, blob).await?, true),
         };
+        self.send(image, blob, &place, refetched).await?;
+        Ok(true)
+    }
+
+    /// Sends a blob from a place, whatever the target says that it has.
+    async fn send(
+        &self,
+        image: &PublishImage,
+        blob: &Descriptor,
+        place: &Place,
+        refetched: bool,
+    ) -> Result<(), ContentError> {
         let steady = !refetched && self.supply.is_steady();
-        let putting = retrying(self.retry, self.events.as_ref(), || self.put(image, blob, &place, steady));
+        let putting = retrying(self.retry, self.events.as_ref(), || self.put(image, blob, place, steady));
         within(self.time.as_ref(), &blob.digest, putting).await?;
         self.note(&blob.digest, &image.repository);
         self.count(|t| {
@@ -435,7 +495,7 @@ impl Publisher {
             t.blob_bytes += blob.size;
             t.refetched_blobs += u64::from(refetched);
         });
-        Ok(true)
+        Ok(())
     }
 
     /// Answers whether to ask for a blob before anything else. A mount answers that as well, and a repository of which

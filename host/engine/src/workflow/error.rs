@@ -485,6 +485,10 @@ pub(super) fn content_hint(error: &ContentError) -> Option<String> {
         ContentErrorKind::Refused(_) => {
             "see whether the registry is read-only, full or in maintenance, and what its log says"
         }
+        ContentErrorKind::Incomplete(_) => {
+            "the registry loses what it has taken: see whether its garbage is being collected while something is published, and \
+             that all its copies share one storage; then run the same command again"
+        }
         ContentErrorKind::WrongDigest { .. } | ContentErrorKind::WrongSize { .. } => {
             "the content is damaged where it is read from: copy the imageset again, or mend the registry"
         }

@@ -94,6 +94,7 @@ fn respond(request: &Request, actions: &[Action], shared: &Shared) -> io::Result
             Action::Answer(status, headers, body) => {
                 return Ok(Some(Response { status: *status, headers: headers.clone(), body: body.clone() }));
             }
+            Action::EndlessTags(count) => return Ok(Some(page_of_tags(&request.path, *count))),
             Action::Redirect(base) => {
                 let location = ("Location".to_string(), format!("{base}{}", request.path));
                 return Ok(Some(Response { status: 307, headers: vec![location], body: Vec::new() }));
@@ -114,6 +115,17 @@ fn respond(request: &Request, actions: &[Action], shared: &Shared) -> io::Result
         (None, None) => Response { status: 404, headers: Vec::new(), body: Vec::new() },
     };
     Ok((!actions.contains(&Action::LoseAnswer)).then_some(response))
+}
+
+/// Makes up a page of a list of tags. The number of the page is in the link that leads to it.
+fn page_of_tags(path: &str, count: usize) -> Response {
+    let (list, query) = path.split_once('?').unwrap_or((path, ""));
+    let number =
+        query.split('&').find_map(|pair| pair.strip_prefix("page=")?.parse().ok()).unwrap_or(0_usize);
+    let tags: Vec<String> = (0..count).map(|tag| format!("t{}", number * count + tag)).collect();
+    let body = serde_json::json!({ "name": "endless", "tags": tags }).to_string().into_bytes();
+    let link = ("Link".to_string(), format!("<{list}?page={}>; rel=\"next\"", number + 1));
+    Response { status: 200, headers: vec![link], body }
 }
 
 /// Asks the registry behind, as far as the quirks of the one before it let that happen.
@@ -196,7 +208,11 @@ struct Delivery<'a> {
 
 impl<'a> Delivery<'a> {
     fn new(method: &str, response: &'a Response, actions: &[Action]) -> Self {
-        let chunked = actions.contains(&Action::Chunked);
+        let two_lengths = actions.iter().find_map(|action| match action {
+            Action::TwoLengths(claimed) => Some(*claimed),
+            _ => None,
+        });
+        let chunked = actions.contains(&Action::Chunked) || two_lengths.is_some();
         let bodiless = method == "HEAD" || !http::has_body(response.status);
         let mut delivery = Self {
             head: format!("HTTP/1.1 {} Answer\r\n", response.status),
@@ -236,6 +252,9 @@ impl<'a> Delivery<'a> {
         }
         for (name, value) in response.headers.iter().filter(|(name, _)| !is_hop(name)) {
             delivery.head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if let Some(claimed) = two_lengths.filter(|_| delivery.chunked) {
+            delivery.head.push_str(&format!("Content-Length: {claimed}\r\n"));
         }
         match length {
             Some(length) => delivery.head.push_str(&format!("Content-Length: {length}\r\n\r\n")),

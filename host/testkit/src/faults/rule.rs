@@ -44,6 +44,10 @@ pub enum Action {
     Redirect(String),
     /// Closes the connection after a whole and proper answer, without having announced it.
     CloseAfterAnswer,
+    /// Answers with a page of so many tags that no page before had, and a link to the page behind it, for ever.
+    EndlessTags(usize),
+    /// Sends the answer's body in chunks, and claims this length besides: two readers may see two bodies.
+    TwoLengths(usize),
 }
 
 impl Action {

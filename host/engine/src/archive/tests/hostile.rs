@@ -211,8 +211,14 @@ async fn an_index_that_contradicts_itself_is_refused(#[case] forge: fn(&mut Inde
 
 #[rstest]
 #[case::symlink(156, b'2')]
-#[case::gnu_sparse(156, b'S')]
+#[case::hard_link(156, b'1')]
 #[case::device(156, b'3')]
+#[case::block_device(156, b'4')]
+#[case::directory(156, b'5')]
+#[case::pipe(156, b'6')]
+#[case::gnu_sparse(156, b'S')]
+#[case::gnu_long_name(156, b'L')]
+#[case::pax_for_all(156, b'g')]
 #[tokio::test]
 async fn an_entry_that_is_no_file_is_refused(#[case] at: usize, #[case] byte: u8) {
     let (dir, sample, paths) = sealed(None).await;
@@ -233,6 +239,43 @@ async fn an_entry_that_is_no_file_is_refused(#[case] at: usize, #[case] byte: u8
     let error = reader.file(&entry.path()).await.expect_err("refused");
     assert!(error.to_string().contains("are refused"), "{error}");
     assert_eq!(damage(dir.path()).await.len(), 1);
+}
+
+fn put(header: &mut [u8], at: usize, text: &str) {
+    header[at..at + text.len()].copy_from_slice(text.as_bytes());
+}
+
+fn rename(header: &mut [u8], name: &str) {
+    header[..100].fill(0);
+    put(header, 0, name);
+}
+
+/// The index and the tar file disagree on what an entry is, and what the tar says is valid in itself.
+#[rstest]
+#[case::from_the_root(|h: &mut [u8]| rename(h, "/etc/passwd"), "its header says `/etc/passwd`")]
+#[case::out(|h: &mut [u8]| rename(h, "../../etc/passwd"), "its header says `../../etc/passwd`")]
+#[case::named_as_another(|h: &mut [u8]| rename(h, "oci-layout"), "its header says `oci-layout`")]
+#[case::controls(|h: &mut [u8]| rename(h, "files/\u{1b}[2J"), "its header says `files/\\u{1b}[2J`")]
+#[case::larger(|h: &mut [u8]| put(h, 124, "77777777777"), "8589934591 bytes")]
+#[case::smaller(|h: &mut [u8]| put(h, 124, "00000000001"), "1 bytes")]
+#[case::size_in_binary(|h: &mut [u8]| h[124] = 0x80, "its field `size` is not an octal number")]
+#[case::set_user_id(|h: &mut [u8]| put(h, 100, "0004755"), "bytes of its header have changed")]
+#[case::of_root_s_group(|h: &mut [u8]| put(h, 116, "0000001"), "bytes of its header have changed")]
+#[case::linked(|h: &mut [u8]| put(h, 157, "/etc/passwd"), "it has fields of a link or device")]
+#[tokio::test]
+async fn a_header_that_disagrees_with_the_index_is_refused(#[case] forge: fn(&mut [u8]), #[case] why: &str) {
+    let (dir, sample, paths) = sealed(None).await;
+    let entry = &sample.index.entries[2];
+    let first = 512 + tar::padded(sample.index.to_bytes().len() as u64);
+    let mut bytes = std::fs::read(&paths[0]).expect("there");
+    oc_mirror_testkit::RawTar::forge(&mut bytes, (first + entry.parts[0].offset) as usize - 512, forge);
+    std::fs::write(&paths[0], &bytes).expect("written");
+    let error = Reader::open(dir.path()).expect("the index is good").file(&entry.path()).await;
+    let error = error.expect_err("refused");
+    assert!(matches!(error.kind(), ArchiveErrorKind::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains(why), "{error}");
+    let found = damage(dir.path()).await;
+    assert_eq!((found.len(), found[0].entry.as_deref()), (1, Some(entry.path().as_ref())));
 }
 
 #[cfg(unix)]

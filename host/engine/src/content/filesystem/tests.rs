@@ -357,6 +357,23 @@ async fn sparse_files_are_seen_but_not_read() {
 }
 
 #[tokio::test]
+async fn names_from_the_root_and_devices_stay_inside() {
+    let layer = Archive::new()
+        .file("/etc/passwd", "of the image")
+        .raw(EntryType::Char, "dev/mem", "", 0, b"")
+        .raw(EntryType::Block, "dev/sda", "", 0, b"")
+        .raw(EntryType::Fifo, "pipe", "", 0, b"");
+    let (opened, files) = index(&[layer.end()]).await.expect("indexed");
+    assert_eq!(paths(&files, ""), ["dev", "dev/mem", "dev/sda", "etc", "etc/passwd", "pipe"]);
+    assert_eq!(read(&opened, &files, "etc/passwd").await.expect("read"), "of the image");
+    for path in ["dev/mem", "dev/sda", "pipe"] {
+        assert_eq!(files.stat(path).expect("there").kind, Kind::Special, "{path}");
+        let error = files.open(&opened.view, path).await.err().expect("it is no file");
+        assert!(matches!(error, FilesystemError::NotAFile { .. }), "{path}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn an_index_has_no_files() {
     let dir = tempfile::tempdir().expect("a directory");
     let child = ImageBuilder::new().layer(&[("a", "b")]).build();

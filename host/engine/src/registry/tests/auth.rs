@@ -210,14 +210,111 @@ async fn a_token_server_that_fails_is_asked_again_and_named() {
     assert!(error.is_temporary() && error.to_string().contains("/token"), "{error}");
 }
 
+/// A client that has an identity token for the registry.
+fn login(faults: &FaultRegistry) -> Client {
+    let json = serde_json::json!({"auths": {faults.host(): {"identitytoken": "refresh"}}});
+    let files = vec![("auth.json".into(), crate::net::Secret::new(json.to_string()))];
+    let credentials = Arc::new(CredentialStore::from_files(files).unwrap());
+    Client::new(&faults.host().parse().unwrap(), ClientSettings { credentials, ..settings() }).unwrap()
+}
+
+/// Fails if anything that opens a door has come to a server: in a header field, or in what it was asked for.
+#[track_caller]
+fn assert_got_no_secret(server: &FaultRegistry) {
+    for request in server.requests() {
+        let all: String = request.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let text = format!("{} {}\n{all}", request.method, request.path).to_lowercase();
+        for word in ["authorization", "hunter", "refresh", "basic ", "bearer "] {
+            assert!(!text.contains(word), "`{word}` in\n{text}");
+        }
+    }
+}
+
+fn good_token() -> Action {
+    Action::body("application/json", r#"{"token":"good","expires_in":300}"#)
+}
+
+#[tokio::test]
+async fn a_token_server_that_redirects_takes_no_password_along() {
+    let ((faults, app), other) = (scripted(), FaultRegistry::alone());
+    other.rule(Rule::on("GET", "^/token").then(good_token()));
+    faults.rule(Rule::on("GET", "^/token").then(Action::Redirect(other.url())));
+    let client = with_login(&faults.host(), "u", "hunter2");
+    assert_eq!(client.tags(&app, None, None).await.unwrap(), [tag("v1")]);
+    let asked = |r: &&oc_mirror_testkit::Recorded| r.path.starts_with("/token");
+    assert!(faults.requests().iter().find(asked).unwrap().header("authorization").is_some());
+    assert_eq!(other.count("GET", "^/token"), 1);
+    assert_got_no_secret(&other);
+}
+
+#[tokio::test]
+async fn an_identity_token_is_not_posted_elsewhere() {
+    let ((faults, app), other) = (scripted(), FaultRegistry::alone());
+    other.rule(Rule::on("*", "").then(good_token()));
+    faults.rule(Rule::on("POST", "^/token$").then(Action::Redirect(other.url())));
+    let error = login(&faults).tags(&app, None, None).await.unwrap_err();
+    assert!(error.to_string().contains("answered 307") && !error.is_temporary(), "{error}");
+    assert!(other.requests().is_empty(), "{:?}", other.requests());
+}
+
+#[rstest]
+#[case("http://169.254.169.254", "reserved for the machine itself")]
+#[case("http://[::ffff:169.254.169.254]", "reserved for the machine itself")]
+#[case("file:///etc", "not an HTTP URL")]
+#[tokio::test]
+async fn a_token_server_that_redirects_astray_is_not_followed(#[case] base: &str, #[case] why: &str) {
+    let (faults, app) = scripted();
+    faults.rule(Rule::on("GET", "^/token").then(Action::Redirect(base.to_owned())));
+    let client = with_login(&faults.host(), "u", "hunter2");
+    let error = client.tags(&app, None, None).await.unwrap_err();
+    assert!(error.to_string().contains(why) && !error.is_temporary(), "{error}");
+    assert_eq!(client.stats().token_requests, 1);
+}
+
+#[tokio::test]
+async fn a_challenge_from_elsewhere_teaches_nothing() {
+    let (registry, other) = (Registry::start(), FaultRegistry::alone());
+    let image = small_image();
+    image.push(&registry, "app", "v1");
+    let wants = format!("Bearer realm=\"{}/token\",service=\"s\", Basic realm=\"x\"", other.url());
+    let challenge = vec![("WWW-Authenticate".to_owned(), wants)];
+    other.rule(Rule::on("*", "/blobs/").then(Action::Answer(401, challenge, Vec::new())));
+    other.rule(Rule::on("*", "^/token").then(good_token()));
+    let faults = FaultRegistry::with_bearer(&registry, Bearer::new().credentials("u", "hunter2"));
+    faults.rule(Rule::on("GET", "/blobs/").first(1).then(Action::Redirect(other.url())));
+    let client = with_login(&faults.host(), "u", "hunter2");
+    let app = repository("app");
+    let error = client.blob(&app, &layer_of(&image, 0), 0).await.err().unwrap();
+    assert!(is_unauthorized(&error), "{error}");
+    read(client.blob(&app, &layer_of(&image, 0), 0).await.unwrap()).await.unwrap();
+    let asked: Vec<String> = other.requests().into_iter().map(|r| r.path).collect();
+    assert!(asked.len() == 1 && asked[0].contains("/blobs/"), "{asked:?}");
+    assert_got_no_secret(&other);
+}
+
+#[tokio::test]
+async fn a_token_server_gets_the_credentials_of_its_registry_and_no_others() {
+    let (faults, other) = (FaultRegistry::alone(), FaultRegistry::alone());
+    let value = format!("Bearer realm=\"{}/token\",service=\"{}\"", other.url(), other.host());
+    let challenge = vec![("WWW-Authenticate".to_owned(), value)];
+    faults.rule(Rule::on("GET", "^/v2/$").then(Action::Answer(401, challenge, Vec::new())));
+    other.rule(Rule::on("GET", "^/token").then(good_token()));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("auth.json");
+    let entries = [(&*faults.host(), "u", "p"), (&*other.host(), "victim", "hunter2")];
+    oc_mirror_testkit::write_auth_file(&path, &entries);
+    let text = crate::net::Secret::new(std::fs::read_to_string(&path).unwrap());
+    let credentials = Arc::new(CredentialStore::from_files(vec![(path, text)]).unwrap());
+    let settings = ClientSettings { credentials, ..settings() };
+    let client = Client::new(&faults.host().parse().unwrap(), settings).unwrap();
+    let _ = client.tags(&repository("app"), None, None).await;
+    let shown: Vec<String> =
+        other.requests().iter().filter_map(|r| r.header("authorization").map(str::to_owned)).collect();
+    assert_eq!(shown, [oc_mirror_testkit::basic_authorization("u", "p")]);
+}
+
 #[tokio::test]
 async fn identity_tokens_are_posted_and_else_got() {
-    let login = |faults: &FaultRegistry| {
-        let json = serde_json::json!({"auths": {faults.host(): {"identitytoken": "refresh"}}});
-        let files = vec![("auth.json".into(), crate::net::Secret::new(json.to_string()))];
-        let credentials = Arc::new(CredentialStore::from_files(files).unwrap());
-        Client::new(&faults.host().parse().unwrap(), ClientSettings { credentials, ..settings() }).unwrap()
-    };
     let good = || Action::body("application/json", r#"{"access_token":"good","expires_in":300}"#);
     let (faults, app) = scripted();
     faults.rule(Rule::on("POST", "^/token$").then(good()));

@@ -47,6 +47,21 @@ async fn a_list_that_leads_in_circles_ends() {
     assert_eq!(names(&found), ["a"]);
 }
 
+#[rstest]
+#[case::of_pages(1, "more than 10000 pages")]
+#[case::of_empty_pages(0, "more than 100 empty pages")]
+#[case::of_tags(100_000, "names more than 1000000")]
+#[tokio::test]
+async fn a_list_without_an_end_is_given_up(#[case] tags: usize, #[case] why: &str) {
+    let faults = FaultRegistry::alone();
+    faults.rule(Rule::on("GET", "/tags/").then(Action::EndlessTags(tags)));
+    let error = client(&faults.host()).tags(&repository("app"), None, None).await.unwrap_err();
+    assert!(error.to_string().contains(why) && !error.is_temporary(), "{error}");
+    // Whoever wants a few is not kept waiting for all.
+    let some = client(&faults.host()).tags(&repository("app"), None, Some(3)).await;
+    assert_eq!(some.map_or(0, |some| some.len()), if tags == 0 { 0 } else { 3 });
+}
+
 #[tokio::test]
 async fn manifests_are_deleted_where_that_is_allowed() {
     let registry = Registry::builder().delete().start();

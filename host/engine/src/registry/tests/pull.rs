@@ -240,6 +240,51 @@ async fn a_body_of_unknown_length_is_counted(#[case] size: usize) {
     assert!(read(stream).await.unwrap_err().is_temporary());
 }
 
+/// Nobody asked for it compressed. Whoever unpacks it nevertheless can be made to unpack without end.
+#[rstest]
+#[case("gzip")]
+#[case("deflate")]
+#[case("br, gzip")]
+#[tokio::test]
+async fn a_compressed_answer_is_not_unpacked(#[case] coding: &str) {
+    let b = behind(small_image());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, &vec![b' '; 64 << 20]).unwrap();
+    let bomb = encoder.finish().unwrap();
+    assert!(bomb.len() < 100_000);
+    b.faults.rule(
+        Rule::on("GET", "/(manifests|blobs)/")
+            .then(Action::ReplaceBody(bomb))
+            .then(Action::SetHeader("Content-Encoding".into(), coding.into())),
+    );
+    let error = b.client.manifest(&b.app, &by_digest(&b.image.digest)).await.unwrap_err();
+    assert!(error.to_string().contains("cannot be parsed"), "{error}");
+    let error = b.client.blob(&b.app, &layer_of(&b.image, 0), 0).await.err().unwrap();
+    assert!(matches!(error.kind(), ContentErrorKind::WrongSize { .. }), "{error}");
+    assert!(b.client.stats().bytes_received < 1 << 20, "{:?}", b.client.stats());
+}
+
+/// A body with a length and in chunks is how requests are smuggled past proxies. What counts are the digest and the size.
+#[rstest]
+#[case::shorter(3)]
+#[case::longer(1 << 20)]
+#[tokio::test]
+async fn a_body_with_two_lengths_is_held_to_its_descriptor(#[case] claimed: usize) {
+    let b = behind(small_image());
+    b.faults.rule(Rule::on("GET", "/blobs/").then(Action::TwoLengths(claimed)));
+    let (blob, bytes) = (layer_of(&b.image, 0), &b.image.layers[0].blob.bytes);
+    for _ in 0..2 {
+        let outcome = match b.client.blob(&b.app, &blob, 0).await {
+            Ok(stream) => read(verified(stream, &blob, "blob")).await,
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(read) => assert_eq!(&read, bytes),
+            Err(error) => assert!(error.is_temporary(), "{error}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn silence_ends_a_download() {
     let b = behind(ImageBuilder::new().random_layer(3, 40_000).build());

@@ -162,7 +162,7 @@ async fn a_manifest_without_its_blobs_is_refused_in_the_words_of_the_registry() 
         .put_manifest(&repository("app"), &manifest(&small_image()))
         .await
         .unwrap_err();
-    assert!(matches!(error.kind(), ContentErrorKind::Refused(_)), "{error}");
+    assert!(matches!(error.kind(), ContentErrorKind::Incomplete(_)), "{error}");
     assert!(error.to_string().contains("`MANIFEST_BLOB_UNKNOWN`"), "{error}");
 }
 

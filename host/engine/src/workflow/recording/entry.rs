@@ -228,6 +228,7 @@ enum Kind {
     WrongDigest { expected: Digest, actual: Digest },
     WrongSize { expected: u64, actual: u64 },
     Refused(String),
+    Incomplete(String),
     ImmutableTag { tag: Tag, there: Digest },
     Lost(String),
     Invalid(String),
