@@ -420,7 +420,7 @@ mod tests {
         assert!(matches!(SigningKey::parse(encrypted.as_bytes()), Err(KeyError::Encrypted)));
         let old = private.replacen('\n', "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES\n\n", 1);
         assert!(matches!(SigningKey::parse(old.as_bytes()), Err(KeyError::Encrypted)));
-        let both = SigningKey::parse(format!("{private}{private}").as_bytes());
+        let both = SigningKey::parse(private.repeat(2).as_bytes());
         assert!(matches!(both, Err(KeyError::Several(2))));
         for bad in [&private[..60], "", "-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----"] {
             let error = SigningKey::parse(bad.as_bytes()).expect_err("no key");

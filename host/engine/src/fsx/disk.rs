@@ -18,6 +18,10 @@ const SYNC_EACH: usize = 8;
 
 /// A call as a simulation sees it, before it is made.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "simulation"),
+    expect(dead_code, unreachable_pub, reason = "only a simulation looks at it")
+)]
 pub enum Step<'a> {
     /// A file is made, which is not there.
     Create(&'a Path),

@@ -76,6 +76,11 @@ impl<'a> Sink<'a> {
     pub fn new(file: &'a File) -> Self {
         Self { file, len: 0 }
     }
+
+    /// Sets who may do what with the file.
+    pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
+        self.file.set_permissions(permissions)
+    }
 }
 
 impl Write for Sink<'_> {
