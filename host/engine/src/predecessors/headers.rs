@@ -338,6 +338,31 @@ mod tests {
         assert!(error.contains(why), "{error}");
     }
 
+    /// Its length is announced, and nothing is allocated on the word of that.
+    #[test]
+    fn records_and_names_have_a_longest() {
+        let long_name = |len: usize| {
+            written(|tar| {
+                let name = "d/".repeat(len / 2) + &"x".repeat(len % 2);
+                tar.append(&header_with_sum(EntryType::GNULongName, len as u64), name.as_bytes())
+                    .expect("written");
+                tar.append(&header_with_sum(EntryType::Regular, 0), io::empty()).expect("written");
+            })
+        };
+        assert_eq!(scanned(&long_name(MAX_NAME)).expect("as long as allowed").len(), 1);
+        let error = scanned(&long_name(MAX_NAME + 1)).expect_err("refused");
+        assert!(error.contains("leads out of the archive"), "{error}");
+        let error = scanned(&long_name(MAX_RECORD as usize + 1)).expect_err("refused");
+        assert!(error.contains("a record of 65537 bytes"), "{error}");
+    }
+
+    fn header_with_sum(kind: EntryType, size: u64) -> Header {
+        let mut header = header(kind, size);
+        header.set_path("a").expect("a name");
+        header.set_cksum();
+        header
+    }
+
     #[test]
     fn damage_in_a_header_is_noticed() {
         let mut bytes = written(|tar| {
