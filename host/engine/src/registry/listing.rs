@@ -23,6 +23,10 @@ use crate::content::{ContentError, ContentErrorKind, ContentRead};
 const MAX_PAGE_BYTES: u64 = 32 << 20;
 /// The most pages that are read: there is no end to a list that somebody makes up.
 const MAX_PAGES: usize = 10_000;
+/// The most tags of a repository: with 128 characters each they take 150 MB.
+pub(super) const MAX_TAGS: usize = 1_000_000;
+/// The most manifests that are told to be about another one. Of an image that is signed every night for ten years it is a third.
+pub(super) const MAX_REFERRERS: usize = 10_000;
 /// How many tags are asked for at once: ECR refuses more.
 const PAGE: usize = 1000;
 
@@ -62,6 +66,7 @@ impl Client {
                 ContentError::with_source(&pages.subject, ContentErrorKind::Invalid(text), e)
             })?;
             found.extend(page.tags.unwrap_or_default().into_iter().filter_map(|t| Tag::try_from(t).ok()));
+            at_most(found.len(), MAX_TAGS, "tags", &pages.subject)?;
         }
         if pages.was_single() {
             // This is all there is. In whose order it came does not matter then, but whether `last` was minded does.
@@ -111,7 +116,10 @@ impl Client {
         let mut found = Vec::new();
         while let Some(answer) = pages.next(Some(accept_index())).await? {
             match answer.status.as_u16() {
-                200 => found.extend(referrer_page(&answer, &pages.subject)?),
+                200 => {
+                    found.extend(referrer_page(&answer, &pages.subject)?);
+                    at_most(found.len(), MAX_REFERRERS, "entries", &pages.subject)?;
+                }
                 // What registries without the API say, in their several ways.
                 400 | 404 | 405 | 406 | 501 if found.is_empty() => return Ok(None),
                 _ => return Err(answer.error(&pages.subject)),
@@ -133,6 +141,15 @@ impl Client {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Refuses a list that has become longer than any should be, so that its pages do not fill the memory.
+fn at_most(count: usize, most: usize, what: &str, subject: &str) -> Result<(), ContentError> {
+    if count <= most {
+        return Ok(());
+    }
+    let text = format!("the list has more than {most} {what}");
+    Err(ContentError::new(subject, ContentErrorKind::Invalid(text)))
 }
 
 fn referrer_page(answer: &Small, subject: &str) -> Result<Vec<Descriptor>, ContentError> {
