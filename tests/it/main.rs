@@ -35,6 +35,7 @@ mod interrupted;
 mod killed;
 mod lab;
 mod layouts;
+mod limits;
 mod lint;
 mod mirror_to_mirror;
 mod mistakes;

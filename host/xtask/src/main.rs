@@ -5,6 +5,7 @@
 mod bench;
 mod dependencies;
 mod docs;
+mod fuzz;
 mod languages;
 mod moto;
 mod playwright;
@@ -26,6 +27,7 @@ Commands:
   setup           Only install what is missing
   docs [--write]  Compare docs/reference with what the program makes, or write it anew
   wit freeze      Make a release of the contract of plugins, with a guest that is built against it
+  fuzz [TARGET].. Run the fuzz targets; see tests/fuzz/README.md
   bench startup   Measure how long the program and its built-in plugins take to start
   bench updates   Measure how long a question about updates takes
   bench catalog   Measure what reading catalogs of operators takes, of time and of memory
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         ["docs"] => docs::run(false),
         ["docs", "--write"] => docs::run(true),
         ["wit", "freeze"] => wit::freeze(),
+        ["fuzz", options @ ..] => fuzz::run(options),
         ["bench", "startup"] => bench::startup(),
         ["bench", "updates"] => bench::updates(),
         ["bench", "catalog"] => bench::catalog(),

@@ -97,6 +97,16 @@ fn is_exhausted(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| errors.iter().any(|errno| errno.raw_os_error() == code))
 }
 
+/// Answers one connection, in the clear.
+pub(super) async fn answer_one<S>(stream: S, router: Router, options: &ServeOptions)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let talk = Talk { router, acceptor: None, head: options.head_timeout, stall: options.stall };
+    let graceful = GracefulShutdown::new();
+    talk.answer(Patient::new(stream, options.stall), graceful.watcher()).await;
+}
+
 /// How to go about one connection.
 struct Talk {
     router: Router,
