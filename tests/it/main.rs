@@ -37,6 +37,7 @@ mod interrupted;
 mod killed;
 mod lab;
 mod layouts;
+mod limits;
 mod lint;
 mod mirror_to_mirror;
 mod mistakes;

@@ -71,6 +71,35 @@ fn nothing_is_left_to_do_and_no_file_is_too_long() {
     }
 }
 
+/// The tables of `docs/limits.md` name a file, something in it, and a test.
+#[test]
+fn limits_are_where_the_document_says() {
+    let document = fs::read_to_string(root().join("docs/limits.md")).expect("the document");
+    let rows = document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| of |"));
+    let rows: Vec<Vec<&str>> = rows.map(|line| line.split('|').map(str::trim).collect()).collect();
+    assert!(rows.len() > 40, "the tables were not found");
+    let is_rust = |path: &Path| path.extension().is_some_and(|e| e == "rs");
+    let sources =
+        ["host", "plugins", "tests"].into_iter().flat_map(|dir| read_all(&root().join(dir), &is_rust));
+    let sources: Vec<String> = sources.map(|(_, text)| text).collect();
+    let mut problems = Vec::new();
+    for row in rows {
+        let [_, what, _, file, name, test, ..] = row.as_slice() else {
+            problems.push(format!("{row:?} has too few columns"));
+            continue;
+        };
+        let (file, name, test) = (file.trim_matches('`'), name.trim_matches('`'), test.trim_matches('`'));
+        if !fs::read_to_string(root().join(file)).is_ok_and(|text| text.contains(name)) {
+            problems.push(format!("{what}: there is no `{name}` in {file}"));
+        }
+        let function = format!("fn {test}(");
+        if test != "—" && !sources.iter().any(|text| text.contains(&function)) {
+            problems.push(format!("{what}: there is no test `{test}`"));
+        }
+    }
+    none(&problems);
+}
+
 #[test]
 fn every_unsafe_is_in_the_inventory() {
     let all: Vec<Source> = ["host", "plugins", "examples", "tests"].into_iter().flat_map(sources).collect();

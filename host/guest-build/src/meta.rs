@@ -99,13 +99,13 @@ impl PluginMeta {
     /// Reads a `plugin.toml`; `version` stands in where the file names none. Also returns the schema's file.
     pub fn read(path: &Path, version: Option<&str>) -> Result<(Self, Option<PathBuf>), GuestBuildError> {
         let invalid = |path: &Path, reason: String| GuestBuildError::Manifest { path: path.into(), reason };
-        let text = read_text(path)?;
-        let manifest: Manifest = toml::from_str(&text).map_err(|e| invalid(path, e.to_string()))?;
-        let schema_file = match (&manifest.settings_schema, path.parent()) {
+        let (mut meta, schema) =
+            Self::parse(&read_text(path)?, version).map_err(|reason| invalid(path, reason))?;
+        let schema_file = match (&schema, path.parent()) {
             (Some(file), Some(dir)) => Some(dir.join(file)),
             _ => None,
         };
-        let settings_schema = match &schema_file {
+        meta.settings_schema = match &schema_file {
             Some(file) => {
                 let schema: serde_json::Value =
                     serde_json::from_str(&read_text(file)?).map_err(|e| invalid(file, e.to_string()))?;
@@ -116,22 +116,32 @@ impl PluginMeta {
             }
             None => None,
         };
+        Ok((meta, schema_file))
+    }
+
+    /// Reads the text of a `plugin.toml`, and returns the path of the schema that it names, which is not read.
+    ///
+    /// # Errors
+    ///
+    /// The text says what is wrong.
+    pub fn parse(text: &str, version: Option<&str>) -> Result<(Self, Option<PathBuf>), String> {
+        let manifest: Manifest = toml::from_str(text).map_err(|e| e.to_string())?;
         let meta = Self {
             id: manifest.id,
             version: manifest
                 .version
                 .or_else(|| version.map(str::to_owned))
-                .ok_or_else(|| invalid(path, "`version` is missing".to_owned()))?,
+                .ok_or_else(|| "`version` is missing".to_owned())?,
             description: manifest.description,
             worlds: manifest.worlds,
             wit: manifest.wit,
             wants: manifest.wants,
-            settings_schema,
+            settings_schema: None,
             stage: manifest.stage,
             resources: manifest.resources,
         };
-        meta.check().map_err(|reason| invalid(path, reason))?;
-        Ok((meta, schema_file))
+        meta.check()?;
+        Ok((meta, manifest.settings_schema))
     }
 
     /// Says what is wrong with it, if something is.

@@ -304,6 +304,20 @@ kind: DeleteImageList
 ";
 
     #[test]
+    fn aliases_and_depth_have_limits() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+        }
+        let deep = format!("a: {}{}\n", "[".repeat(10_000), "]".repeat(10_000));
+        for text in [bomb, deep] {
+            let error = DeleteImageList::parse(&format!("{V2}{text}")).expect_err("refused");
+            assert!(matches!(error, InvalidList::Syntax(_)), "{error}");
+        }
+    }
+
+    #[test]
     fn a_file_of_v2_is_read() {
         let list = DeleteImageList::parse(V2).expect("valid");
         assert_eq!((list.chain, list.target().expect("none"), list.items.len()), (None, None, 2));

@@ -123,6 +123,9 @@ pub struct Index {
     pub quarantined: Vec<QuarantinedImage>,
 }
 
+/// The most chunks of an imageset: their names have six digits.
+pub const MAX_CHUNKS: usize = 1_000_000;
+
 /// The first entry of every chunk but the first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -12,8 +12,15 @@ use crate::digest::{Digest, InvalidDigest};
 use crate::media_type::{self, MediaType};
 use crate::platform::Platform;
 
-/// A manifest above this size is refused before it is parsed: registries must take 4 MiB, and none has more than 8.
-pub const MAX_MANIFEST_BYTES: u64 = 8 << 20;
+/// A manifest above this size is refused before it is parsed: it is what every registry has to take, and what the tools of
+/// containers read at the most. See the distribution specification, "Pushing Manifests".
+pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+
+/// An index that names more manifests is refused. The largest lists, those of referrers, have some hundreds.
+pub const MAX_CHILDREN: usize = 10_000;
+
+/// A manifest with more layers is refused. Container runtimes stop at 127; artifacts have one for each of their files.
+pub const MAX_LAYERS: usize = 10_000;
 
 /// A pointer to content: digest and size travel together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +172,16 @@ pub enum InvalidManifest {
     /// The bytes are not JSON, or not of the shape.
     #[error("the manifest cannot be parsed")]
     Syntax(#[from] serde_json::Error),
+    /// More parts than any image has.
+    #[error("the manifest names {count} {what}, more than the {most} that are allowed")]
+    TooMany {
+        /// Of what: `layers` or `manifests`.
+        what: &'static str,
+        /// How many.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// Schema 1 has no content addresses for configurations and is refused by every current runtime.
     #[error("Docker image manifests of schema 1 cannot be mirrored")]
     Schema1,
@@ -257,6 +274,8 @@ impl RawManifest {
         if !media_type::is_manifest(&media_type) {
             return Err(InvalidManifest::UnknownType { media_type });
         }
+        few_enough("layers", wire.layers.as_deref(), MAX_LAYERS)?;
+        few_enough("manifests", wire.manifests.as_deref(), MAX_CHILDREN)?;
         let annotations = wire.annotations.unwrap_or_default();
         let view = match (wire.config, wire.manifests) {
             (Some(config), None) if !media_type::is_index(&media_type) => Manifest::Image(ImageManifest {
@@ -328,6 +347,13 @@ impl RawManifest {
     }
 }
 
+fn few_enough(what: &'static str, parts: Option<&[Descriptor]>, most: usize) -> Result<(), InvalidManifest> {
+    match parts.map_or(0, <[_]>::len) {
+        count if count > most => Err(InvalidManifest::TooMany { what, count, most }),
+        _ => Ok(()),
+    }
+}
+
 impl ImageManifest {
     /// Returns the blobs that must be at a registry for this image: configuration and layers, without foreign layers.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
@@ -371,6 +397,47 @@ mod tests {
             RawManifest::parse(image(Some(media_type::OCI_MANIFEST)), Some(media_type::OCI_INDEX)),
             Err(InvalidManifest::Confused { .. })
         ));
+    }
+
+    #[test]
+    fn one_byte_too_many_is_too_large() {
+        let mut bytes = image(None);
+        bytes.resize(MAX_MANIFEST_BYTES as usize, b' ');
+        RawManifest::parse(bytes.clone(), None).expect("as large as allowed");
+        bytes.push(b' ');
+        let error = RawManifest::parse(bytes, None).expect_err("too large");
+        assert_eq!(
+            error.to_string(),
+            "the manifest has 4194305 bytes, more than the 4194304 that are allowed"
+        );
+    }
+
+    /// What is passed over takes no stack, however deep it is.
+    #[test]
+    fn depth_in_what_nobody_reads_is_no_matter() {
+        let text = String::from_utf8(image(None)).expect("JSON");
+        let deep = format!("{}{}", "[".repeat(1 << 20), "]".repeat(1 << 20));
+        let bytes = text.replacen('{', &format!("{{\"x\":{deep},"), 1).into_bytes();
+        RawManifest::parse(bytes, None).expect("valid");
+    }
+
+    #[test]
+    fn one_part_too_many_is_refused() {
+        let config = Descriptor::of(media_type::OCI_CONFIG, b"{}");
+        let of = |field: &str, count: usize| {
+            let mut value = serde_json::json!({ "schemaVersion": 2, field: vec![&config; count] });
+            if field == "layers" {
+                value["config"] = serde_json::json!(config);
+            }
+            RawManifest::parse(serde_json::to_vec(&value).expect("plain JSON"), None)
+        };
+        for (field, most) in [("layers", MAX_LAYERS), ("manifests", MAX_CHILDREN)] {
+            of(field, most).expect("as many as allowed");
+            let error = of(field, most + 1).expect_err("too many").to_string();
+            let expected =
+                format!("the manifest names {} {field}, more than the {most} that are allowed", most + 1);
+            assert_eq!(error, expected);
+        }
     }
 
     #[test]

@@ -103,6 +103,10 @@ impl FromStr for Registry {
                 if v6.parse::<std::net::Ipv6Addr>().is_err() {
                     return Err(invalid(text, "the address in brackets is not IPv6"));
                 }
+                // Whatever else follows would be read as something else by who makes a URL of it: `[::1]@elsewhere`.
+                if !rest.is_empty() && !rest.starts_with(':') {
+                    return Err(invalid(text, "only a port may follow an address in brackets"));
+                }
                 ("ipv6", rest.strip_prefix(':'))
             }
             None => match text.split_once(':') {
@@ -410,7 +414,10 @@ impl fmt::Display for Source {
         match self {
             Self::Registry(reference) => fmt::Display::fmt(reference, f),
             Self::Layout(layout) => {
-                write!(f, "oci:{}", layout.path.display())?;
+                // Two slashes belong to the transport where they stand behind it.
+                let slashes =
+                    if layout.path.as_os_str().as_encoded_bytes().starts_with(b"//") { "//" } else { "" };
+                write!(f, "oci:{slashes}{}", layout.path.display())?;
                 if let Some(name) = &layout.name {
                     write!(f, ":{name}")?;
                 }
@@ -521,6 +528,25 @@ mod tests {
     #[case("[::1]:5000/a", "[::1]:5000/a")]
     fn references(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(text.parse::<Reference>().expect("valid").to_string(), expected);
+    }
+
+    /// Found by the fuzz target `reference`: `https://[::1]@elsewhere.example/v2/` is a URL of `elsewhere.example`.
+    #[rstest]
+    #[case("[::1]@elsewhere.example")]
+    #[case("[::1]x")]
+    #[case("[::1]5000")]
+    fn nothing_but_a_port_follows_an_address(#[case] text: &str) {
+        let error = text.parse::<Registry>().expect_err("refused").to_string();
+        assert!(error.contains("only a port may follow an address in brackets"), "{error}");
+        assert!(format!("docker://{text}/mirror").parse::<Target>().is_err());
+    }
+
+    /// Found by the fuzz target `reference`.
+    #[test]
+    fn a_path_with_two_slashes_stays_what_it_is() {
+        let source: Source = "oci:////srv/layout:name".parse().expect("a layout");
+        assert_eq!(source.layout_path(), Some(Path::new("//srv/layout")));
+        assert_eq!(source.to_string().parse::<Source>().as_ref(), Ok(&source));
     }
 
     #[test]

@@ -94,7 +94,9 @@ impl FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hundredths = u128::from(self.bytes) * 100 / u128::from(self.unit.bytes);
+        // The nearest, since what was written is less than a byte more than what was kept of it.
+        let unit = u128::from(self.unit.bytes);
+        let hundredths = (u128::from(self.bytes) * 100 + unit / 2) / unit;
         let (whole, rest) = (hundredths / 100, hundredths % 100);
         match rest {
             0 => write!(f, "{whole}{}", self.unit.name),
@@ -118,6 +120,7 @@ mod tests {
     #[case("10 MB", Some((10_000_000, "10MB")))]
     #[case("4g", Some((4 << 30, "4GiB")))]
     #[case("1.25kb", Some((1250, "1.25kB")))]
+    #[case::not_one_less_than_was_written("4.39GiB", Some((4_713_726_607, "4.39GiB")))]
     #[case("0", None)]
     #[case("0.1B", None)]
     #[case("-1GB", None)]

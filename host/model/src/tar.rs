@@ -231,7 +231,8 @@ impl Fields {
             Some(path) => path,
             None => String::from_utf8(self.name).map_err(|_| InvalidHeader::Name)?,
         };
-        if name.is_empty() {
+        // A field ends with its first NUL, a record does not.
+        if name.is_empty() || name.contains('\0') {
             return Err(InvalidHeader::Name);
         }
         Ok(Header { name, size: large.unwrap_or(self.size) })
@@ -384,6 +385,33 @@ mod tests {
     #[case::link("15 linkpath=/x\n", 0)]
     fn refused_pax(#[case] records: &str, #[case] size: u64) {
         assert!(matches!(parse(&with_pax(records, size)), Err(InvalidHeader::Pax(_))));
+    }
+
+    /// Found by the fuzz target `tar`.
+    #[test]
+    fn a_name_in_a_record_has_no_end_within_it() {
+        assert_eq!(parse(&with_pax("12 path=a\0b\n", 0)), Err(InvalidHeader::Name));
+    }
+
+    #[test]
+    fn records_have_a_longest() {
+        // Of 65,536 bytes nine are the length, the key and what stands around them and the value.
+        let of =
+            |len: usize| with_pax(&format!("{len} path={}\n", "x".repeat(len - "65536 path=\n".len())), 0);
+        let most = MAX_PAX as usize;
+        assert_eq!(parse(&of(most)).expect("as long as allowed").name.len(), most - 12);
+        assert_eq!(parse(&of(most + 1)), Err(InvalidHeader::Pax("it is too large")));
+    }
+
+    #[test]
+    fn names_have_a_longest() {
+        let of = |component: usize| is_entry_path(&format!("files/{}", "x".repeat(component)));
+        assert!(of(200) && !of(201));
+        let of = |all: usize| {
+            let path = format!("files/{}", "x/".repeat(600));
+            is_entry_path(&path[..all - 1].chars().chain(['x']).collect::<String>())
+        };
+        assert!(of(1024) && !of(1025));
     }
 
     #[rstest]

@@ -7,6 +7,7 @@ mod bench;
 mod dependencies;
 mod docs;
 mod faults;
+mod fuzz;
 mod languages;
 mod moto;
 mod playwright;
@@ -37,6 +38,7 @@ Commands:
                   --static links the C library into it
   faults [--run]  Look for the tests that documents name as witnesses; run those of docs/faults.md, and note what came of it
   wit freeze      Make a release of the contract of plugins, with a guest that is built against it
+  fuzz [TARGET].. Run the fuzz targets; see tests/fuzz/README.md
   bench startup   Measure how long the program and its built-in plugins take to start
   bench updates   Measure how long a question about updates takes
   bench catalog   Measure what reading catalogs of operators takes, of time and of memory
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         ["faults"] => faults::run(false),
         ["faults", "--run"] => faults::run(true),
         ["wit", "freeze"] => wit::freeze(),
+        ["fuzz", options @ ..] => fuzz::run(options),
         ["bench", "startup"] => bench::startup(),
         ["bench", "updates"] => bench::updates(),
         ["bench", "catalog"] => bench::catalog(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::run::{Tool, guest_workspaces, on_path, step, target};
+use crate::run::{Tool, guest_workspaces, on_path, root, step, target};
 use crate::{Outcome, audit, dependencies, setup};
 
 /// A name and what is done under it.
@@ -38,7 +38,8 @@ pub(crate) fn run(wanted: &[&str]) -> Outcome {
 
 fn format() -> Outcome {
     Tool::cargo().args(["fmt", "--all", "--check"]).run()?;
-    for manifest in guest_workspaces() {
+    // What the fuzz targets do is compiled, linted and run by tests of the workspaces that it is about.
+    for manifest in guest_workspaces().into_iter().chain([root().join("tests/fuzz/Cargo.toml")]) {
         Tool::cargo().args(["fmt", "--all", "--check", "--manifest-path"]).path(&manifest).run()?;
     }
     Ok(())

@@ -67,10 +67,11 @@ pub fn unpack(archive: &[u8]) -> Result<Vec<File>, ChartError> {
         }
         let path = inner_path(&name).map_err(|why| wrong(format!("`{}` {why}", shown(&name))))?;
         let size = entry.size();
-        bytes += size;
+        // What is announced may be any number, so it is looked at before it is added.
         if size > MAX_FILE {
             return Err(wrong(format!("`{}` has more than {} MiB", shown(&name), MAX_FILE >> 20)));
         }
+        bytes += size;
         if bytes > MAX_BYTES || files.len() >= MAX_FILES {
             return Err(wrong(format!("it has more than {} MiB or {MAX_FILES} files", MAX_BYTES >> 20)));
         }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{Entry, Index, Part};
+use oc_mirror_model::imageset::{Entry, Index, MAX_CHUNKS, Part};
 use oc_mirror_model::tar::{END_MARKER, header_len, is_entry_path, padded, part_name};
 
 /// Where to find what in an index.
@@ -26,8 +26,12 @@ impl Table {
         if index.sequence == 0 || index.base >= index.sequence {
             return Err(format!("sequence {} cannot build on {}", index.sequence, index.base));
         }
-        if u32::try_from(index.chunks.len()).is_err() || index.chunks.is_empty() {
-            return Err(format!("it names {} chunks", index.chunks.len()));
+        match index.chunks.len() {
+            0 => return Err("it names no chunk".to_owned()),
+            count if count > MAX_CHUNKS => {
+                return Err(format!("it names {count} chunks, more than the {MAX_CHUNKS} that are allowed"));
+            }
+            _ => {}
         }
         if u32::try_from(index.entries.len().max(index.required.len())).is_err() {
             return Err(format!("it names {} entries", index.entries.len()));

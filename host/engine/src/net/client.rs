@@ -358,6 +358,32 @@ mod tests {
         url
     }
 
+    /// Serves one answer with these lines in its head, and asks for it.
+    async fn with_head(lines: String) -> Result<usize, NetError> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let head = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 0\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes()).await;
+        });
+        let client = HttpClient::new(&NetSettings::default(), GuardedResolver::default()).unwrap();
+        let request = Request::new(Method::GET, Url::parse(&url).unwrap());
+        client.send(request).await.map(|answer| answer.headers().len())
+    }
+
+    /// Both bounds are hyper's own; this is where it would be noticed if they went.
+    #[tokio::test]
+    async fn the_head_of_an_answer_has_limits() {
+        let lines = |count: usize| (0..count).map(|n| format!("x-{n}: y\r\n")).collect::<String>();
+        assert_eq!(with_head(lines(99)).await.expect("as many as allowed"), 100);
+        with_head(lines(100)).await.expect_err("too many lines");
+        with_head(format!("x: {}\r\n", "y".repeat(100 << 10))).await.expect("a long line");
+        with_head(format!("x: {}\r\n", "y".repeat(512 << 10))).await.expect_err("too long a line");
+    }
+
     async fn read(url: &str, reader_pauses: Duration) -> Result<usize, NetError> {
         let settings = NetSettings { stall: short(), ..NetSettings::default() };
         let client = HttpClient::new(&settings, GuardedResolver::default()).unwrap();

@@ -9,6 +9,9 @@ use super::{NetError, NetErrorKind};
 /// How many redirects are followed for one request.
 pub const MAX_HOPS: usize = 10;
 
+/// The longest URL that is taken from an answer, in bytes. Those that stores of objects sign have about two thousand.
+pub const MAX_URL_BYTES: usize = 16 << 10;
+
 /// Answers whether two URLs have the same scheme, host and port. Credentials for one are sent to no other.
 pub fn same_origin(a: &Url, b: &Url) -> bool {
     a.scheme() == b.scheme() && a.host() == b.host() && a.port_or_known_default() == b.port_or_known_default()
@@ -19,11 +22,18 @@ pub fn location(from: &Url, headers: &HeaderMap) -> Result<Url, NetError> {
     let refuse = |reason: &str| NetError::new(from, NetErrorKind::Redirect(reason.to_owned()));
     let value = headers.get(LOCATION).ok_or_else(|| refuse("the answer has no `Location`"))?;
     let text = value.to_str().map_err(|_| refuse("the `Location` of the answer is not text"))?;
+    if text.len() > MAX_URL_BYTES {
+        return Err(refuse("the `Location` of the answer is longer than any URL has to be"));
+    }
     let mut url = from.join(text).map_err(|_| refuse("the `Location` of the answer is not a URL"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(refuse("the `Location` of the answer is not an HTTP URL"));
     }
     url.set_fragment(None);
+    // What is escaped in it takes three times as much.
+    if url.as_str().len() > MAX_URL_BYTES {
+        return Err(refuse("the `Location` of the answer is longer than any URL has to be"));
+    }
     // Neither can fail for an HTTP URL with a host.
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -78,6 +88,16 @@ mod tests {
     #[case("http://a/b", "http://")]
     fn refused(#[case] from: &str, #[case] to: &str) {
         assert!(hop(from, to).is_err());
+    }
+
+    #[test]
+    fn a_url_has_a_longest() {
+        let of =
+            |len: usize| hop("https://a/b", &format!("https://a/{}", "x".repeat(len - "https://a/".len())));
+        of(MAX_URL_BYTES).expect("as long as allowed");
+        let error = of(MAX_URL_BYTES + 1).expect_err("too long").to_string();
+        assert!(error.contains("longer than any URL has to be"), "{error}");
+        assert!(hop("https://a/b", &"\u{22}".repeat(MAX_URL_BYTES / 2)).is_err(), "escaped it is too long");
     }
 
     #[rstest]

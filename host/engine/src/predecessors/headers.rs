@@ -442,6 +442,20 @@ mod tests {
         assert!(matches!(count(2), Err(Fault::Is(Kind::Header { at: 1536, .. }))));
     }
 
+    /// Its length is announced, and nothing is allocated on the word of that.
+    #[test]
+    fn records_and_names_have_a_longest() {
+        let long_name = |len: usize| {
+            let name = "d/".repeat(len / 2) + &"x".repeat(len % 2);
+            link(name.as_bytes()).file("a", b"").end()
+        };
+        assert_eq!(scanned(&long_name(MAX_NAME)).expect("as long as allowed").len(), 1);
+        let error = scanned(&long_name(MAX_NAME + 1)).expect_err("refused");
+        assert!(error.contains("leads out of the archive"), "{error}");
+        let error = scanned(&long_name(MAX_RECORD as usize + 1)).expect_err("refused");
+        assert!(error.contains("a record of 65537 bytes"), "{error}");
+    }
+
     #[test]
     fn damage_in_a_header_is_noticed() {
         let mut bytes = written(|tar| {

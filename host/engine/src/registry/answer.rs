@@ -45,7 +45,7 @@ struct WireError {
 
 impl RegistryAnswer {
     /// Reads the body of an error.
-    pub(super) fn read(status: StatusCode, body: &[u8]) -> Self {
+    pub fn read(status: StatusCode, body: &[u8]) -> Self {
         let first = serde_json::from_slice::<Wire>(body).ok().and_then(|w| w.errors.into_iter().next());
         let Some(error) = first else {
             // Proxies answer in HTML, which nobody wants in a terminal.
@@ -196,7 +196,7 @@ fn clean(text: &str) -> String {
 
 /// Answers whether a character turns text around, with which a message can pose as another.
 fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -249,9 +249,21 @@ mod tests {
     }
 
     #[test]
+    fn json_has_a_depth() {
+        let body = |depth: usize| {
+            let detail = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            format!(r#"{{"errors":[{{"code":"DENIED","message":"m","detail":{detail}}}]}}"#)
+        };
+        let code = |depth| RegistryAnswer::read(StatusCode::FORBIDDEN, body(depth).as_bytes()).code;
+        // Three levels are around it.
+        assert_eq!(code(124).as_deref(), Some("DENIED"));
+        assert_eq!(code(125), None, "it counts as not understood");
+        assert_eq!(code(30_000), None);
+    }
+
+    #[test]
     fn the_registry_is_quoted_without_control_characters() {
-        let body =
-            "{\"errors\":[{\"code\":\"MANIFEST_INVALID\",\"message\":\"bad\\u001b[31m\\nthing\\u202e\"}]}";
+        let body = "{\"errors\":[{\"code\":\"MANIFEST_INVALID\",\"message\":\"bad\\u001b[31m\\nthing\\u202e\\u061c\"}]}";
         let text = error(400, body).to_string();
         assert_eq!(text, "`r/x`: the registry answered 400: `MANIFEST_INVALID`, bad[31m thing");
         let text = error(400, &"x".repeat(10_000)).to_string();

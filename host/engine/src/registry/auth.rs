@@ -27,7 +27,7 @@ use super::credentials::{Credential, CredentialStore};
 use super::flight::Flight;
 use crate::content::{ContentError, ContentErrorKind};
 use crate::net::address::{literal, private};
-use crate::net::redirect::{MAX_HOPS, next_hop, same_origin};
+use crate::net::redirect::{MAX_HOPS, MAX_URL_BYTES, next_hop, same_origin};
 use crate::net::{Backoff, HttpClient, NetErrorKind, Retry, Secret, read_capped, secret_basic, shown};
 use crate::report::SharedEvents;
 
@@ -512,6 +512,9 @@ fn grants(scope: &Scope, wanted: Option<&str>) -> Vec<String> {
 /// HTTPS, unless the registry is one that may speak HTTP; no address of the machine itself or the local link; an address in a
 /// private range only if it is the registry's own, or the registry is given by a private address itself.
 fn check_realm(realm: &str, registry: &Registry, insecure: bool) -> Result<Url, String> {
+    if realm.len() > MAX_URL_BYTES {
+        return Err("its address is longer than any URL has to be".to_owned());
+    }
     let mut url = Url::parse(realm).map_err(|_| "its address is not a URL".to_owned())?;
     match url.scheme() {
         "https" => {}
@@ -543,6 +546,16 @@ pub(super) fn may_be_plain(kind: &NetErrorKind) -> bool {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    #[test]
+    fn a_realm_has_a_longest() {
+        let of = |len: usize| {
+            let realm = format!("https://a/{}", "x".repeat(len - "https://a/".len()));
+            check_realm(&realm, &"r.example".parse().unwrap(), false)
+        };
+        of(MAX_URL_BYTES).expect("as long as allowed");
+        assert_eq!(of(MAX_URL_BYTES + 1).unwrap_err(), "its address is longer than any URL has to be");
+    }
 
     #[rstest]
     #[case("https://auth.example/token", "r.example", false, true)]

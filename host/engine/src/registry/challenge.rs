@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 pub(super) struct Challenge {
     /// The scheme in lower case: `bearer`, `basic`.
     pub(super) scheme: String,
-    params: Vec<(String, String)>,
+    pub(super) params: Vec<(String, String)>,
 }
 
 impl Challenge {

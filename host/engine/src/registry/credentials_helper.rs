@@ -144,6 +144,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_helper_says_has_a_longest() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = |spaces: usize| format!(r#"printf '%{spaces}s{{"Username":"u","Secret":"s"}}' """#);
+        let json = r#"{"Username":"u","Secret":"s"}"#.len();
+        let most = MAX_OUTPUT as usize - json;
+        assert!(ask(&helper(dir.path(), &script(most)), "r.example").await.unwrap().is_some());
+        ask(&helper(dir.path(), &script(most + 1)), "r.example").await.unwrap_err();
+    }
+
+    #[tokio::test]
     async fn helpers_are_asked_by_the_protocol() {
         let dir = tempfile::tempdir().unwrap();
         let program = helper(

@@ -3,7 +3,7 @@
 use reqwest::header::{HeaderMap, LINK};
 use url::Url;
 
-use crate::net::redirect::same_origin;
+use crate::net::redirect::{MAX_URL_BYTES, same_origin};
 
 /// Returns the next page, if the answer names one at the same place as `from`.
 pub(super) fn next_page(from: &Url, headers: &HeaderMap) -> Option<Url> {
@@ -11,7 +11,7 @@ pub(super) fn next_page(from: &Url, headers: &HeaderMap) -> Option<Url> {
     let mut url = from.join(target).ok()?;
     url.set_fragment(None);
     // A list is never continued elsewhere, nor by the very same page.
-    (same_origin(&url, from) && url != *from).then_some(url)
+    (same_origin(&url, from) && url != *from && url.as_str().len() <= MAX_URL_BYTES).then_some(url)
 }
 
 fn next(line: &str) -> Option<&str> {
@@ -54,5 +54,15 @@ mod tests {
         let headers = HeaderMap::from_iter([(LINK, line.parse().unwrap())]);
         let from = Url::parse("https://r/v2/a/tags/list").unwrap();
         assert_eq!(next_page(&from, &headers).as_ref().map(Url::as_str), expected);
+    }
+
+    #[test]
+    fn a_page_whose_address_is_too_long_is_none() {
+        let from = Url::parse("https://r/v2/a/tags/list").unwrap();
+        let page = |len: usize| {
+            let line = format!("<https://r/{}>; rel=next", "x".repeat(len - "https://r/".len()));
+            next_page(&from, &HeaderMap::from_iter([(LINK, line.parse().unwrap())]))
+        };
+        assert!(page(MAX_URL_BYTES).is_some() && page(MAX_URL_BYTES + 1).is_none());
     }
 }

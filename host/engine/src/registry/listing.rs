@@ -23,8 +23,10 @@ use crate::content::{ContentError, ContentErrorKind, ContentRead};
 const MAX_PAGE_BYTES: u64 = 32 << 20;
 /// The most pages that are read: there is no end to a list that somebody makes up.
 const MAX_PAGES: usize = 10_000;
-/// The most that a list may name. No repository has as many tags, and each takes room in memory.
-const MAX_ITEMS: usize = 1_000_000;
+/// The most tags of a repository: with 128 characters each they take 150 MB.
+pub(super) const MAX_TAGS: usize = 1_000_000;
+/// The most manifests that are told to be about another one. Of an image that is signed every night for ten years it is a third.
+pub(super) const MAX_REFERRERS: usize = 10_000;
 /// The most pages that may bring nothing. Some registries filter a page after they have cut it.
 const MAX_EMPTY_PAGES: usize = 100;
 /// How many tags are asked for at once: ECR refuses more.
@@ -68,6 +70,7 @@ impl Client {
             let before = found.len();
             found.extend(page.tags.unwrap_or_default().into_iter().filter_map(|t| Tag::try_from(t).ok()));
             pages.has_brought(found.len() - before)?;
+            at_most(found.len(), MAX_TAGS, "tags", &pages.subject)?;
         }
         if pages.was_single() {
             // This is all there is. In whose order it came does not matter then, but whether `last` was minded does.
@@ -121,6 +124,7 @@ impl Client {
                     let page = referrer_page(&answer, &pages.subject)?;
                     pages.has_brought(page.len())?;
                     found.extend(page);
+                    at_most(found.len(), MAX_REFERRERS, "entries", &pages.subject)?;
                 }
                 // What registries without the API say, in their several ways.
                 400 | 404 | 405 | 406 | 501 if found.is_empty() => return Ok(None),
@@ -143,6 +147,15 @@ impl Client {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Refuses a list that has become longer than any should be, so that its pages do not fill the memory.
+fn at_most(count: usize, most: usize, what: &str, subject: &str) -> Result<(), ContentError> {
+    if count <= most {
+        return Ok(());
+    }
+    let text = format!("the list has more than {most} {what}");
+    Err(ContentError::new(subject, ContentErrorKind::Invalid(text)))
 }
 
 fn referrer_page(answer: &Small, subject: &str) -> Result<Vec<Descriptor>, ContentError> {
@@ -173,8 +186,6 @@ struct Pages<'a> {
     subject: String,
     next: Next,
     seen: HashSet<Url>,
-    /// How much has come.
-    items: usize,
     /// How many pages brought nothing.
     empty: usize,
 }
@@ -187,7 +198,7 @@ enum Next {
 
 impl<'a> Pages<'a> {
     fn new(client: &'a Client, path: String, scope: Scope, subject: String) -> Self {
-        Self { client, scope, subject, next: Next::First(path), seen: HashSet::new(), items: 0, empty: 0 }
+        Self { client, scope, subject, next: Next::First(path), seen: HashSet::new(), empty: 0 }
     }
 
     /// Answers whether the first page was the whole list.
@@ -197,11 +208,7 @@ impl<'a> Pages<'a> {
 
     /// Is told how much a page had of what is listed.
     fn has_brought(&mut self, count: usize) -> Result<(), ContentError> {
-        self.items += count;
         self.empty += usize::from(count == 0);
-        if self.items > MAX_ITEMS {
-            return Err(without_end(&self.subject, format!("names more than {MAX_ITEMS}")));
-        }
         if self.empty > MAX_EMPTY_PAGES {
             return Err(without_end(&self.subject, format!("has more than {MAX_EMPTY_PAGES} empty pages")));
         }

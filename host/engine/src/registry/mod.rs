@@ -19,6 +19,8 @@ mod credentials;
 mod credentials_helper;
 mod examine;
 mod flight;
+#[doc(hidden)]
+pub mod fuzzing;
 mod link;
 mod listing;
 mod probe;

@@ -263,7 +263,7 @@ fn check_head(
 }
 
 /// Answers whether a `Content-Range` is from `offset` to the end of `size` bytes.
-fn is_range(value: &str, offset: u64, size: u64) -> bool {
+pub(super) fn is_range(value: &str, offset: u64, size: u64) -> bool {
     let parse = || {
         let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
         let (first, last) = range.trim().split_once('-')?;

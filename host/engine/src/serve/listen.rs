@@ -159,6 +159,17 @@ fn is_exhausted(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| errors.iter().any(|errno| errno.raw_os_error() == code))
 }
 
+/// Answers one connection, in the clear.
+pub(super) async fn answer_one<S>(stream: S, router: Router, limits: &Limits)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (seat, pace) = (Crowd::default().seat(), limits.pace());
+    let talk = Talk { router, acceptor: None, seat, head: limits.head_timeout, pace: pace.clone() };
+    let graceful = GracefulShutdown::new();
+    talk.answer(Patient::new(stream, pace), graceful.watcher()).await;
+}
+
 /// How to go about one connection.
 struct Talk {
     router: Router,

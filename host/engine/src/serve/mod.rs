@@ -16,6 +16,7 @@ use axum::Router;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
 use oc_mirror_model::reference::{Repository, Selector, Tag};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use crate::content::{BlobStream, ContentError};
@@ -133,6 +134,15 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let router = router(backend, options.clone());
     listen(listener, router, &options.limits, shutdown).await
+}
+
+/// Answers the requests of one connection, whatever that is, until either side ends it. `registry` is what [`router`] returns.
+/// TLS is for whoever makes the connection.
+pub async fn serve_connection<S>(stream: S, registry: Router, options: &ServeOptions)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    listen::answer_one(stream, registry, &options.limits).await;
 }
 
 /// Returns the registry as a service, for those who bring their own server.

@@ -18,3 +18,21 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_a_longest() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("key.pub");
+        std::fs::write(&path, vec![b'x'; MAX_FILE_BYTES as usize]).expect("written");
+        assert_eq!(read(&path).expect("as long as allowed").len() as u64, MAX_FILE_BYTES);
+        std::fs::write(&path, vec![b'x'; MAX_FILE_BYTES as usize + 1]).expect("written");
+        let error = read(&path).expect_err("too long");
+        assert!(error.ends_with("cannot be read: it is larger than 1048576 bytes"), "{error}");
+        // What never ends is not waited for.
+        read(Path::new("/dev/zero")).expect_err("too long");
+    }
+}

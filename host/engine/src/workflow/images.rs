@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use oc_mirror_model::digest::{Algorithm, Digest};
-use oc_mirror_model::manifest::{Descriptor, MAX_MANIFEST_BYTES, RawManifest};
+use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::reference::{Reference, Repository, Selector, Source};
 use oc_mirror_model::signer::{Signer, Trust};
 
@@ -24,6 +24,9 @@ use crate::report::SharedEvents;
 use crate::transfer::{Retry, retrying};
 use crate::trust::image::{Attachment, beside};
 use crate::trust::sigstore::{self, Trusted};
+
+/// The largest configuration of an image that is read. Those with the longest histories have some hundred KiB.
+const MAX_CONFIG_BYTES: u64 = 8 << 20;
 
 /// Where a source's bytes are.
 #[derive(Clone)]
@@ -494,7 +497,7 @@ impl ImageView for OpenImage {
         {
             return Ok(known.into());
         }
-        if config.size > MAX_MANIFEST_BYTES {
+        if config.size > MAX_CONFIG_BYTES {
             return Err(self.invalid("the configuration is too large to be one"));
         }
         let bytes = retrying(self.shared.retry, self.shared.events.as_ref(), || async {

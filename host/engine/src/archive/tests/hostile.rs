@@ -2,7 +2,7 @@
 
 use super::*;
 use oc_mirror_model::check::Damage;
-use oc_mirror_model::imageset::{EntryPath, FormatVersion};
+use oc_mirror_model::imageset::{ChunkInfo, EntryPath, FormatVersion, MAX_CHUNKS};
 use oc_mirror_model::tar;
 use rstest::rstest;
 
@@ -160,6 +160,42 @@ fn newer_formats_are_refused_and_named() {
         assert!(error.to_string().contains(&expected), "{error}");
         assert_eq!(error.hint().is_some(), hint);
     }
+}
+
+#[test]
+fn an_imageset_has_a_longest_list_of_chunks() {
+    let open = |count: usize| {
+        let mut index = sample(None).index;
+        index.chunks = vec![index.chunks[0].clone(); count];
+        open_bytes(&with_document(&index.to_bytes())).to_string()
+    };
+    let error = open(MAX_CHUNKS + 1);
+    assert!(error.contains("it names 1000001 chunks, more than the 1000000 that are allowed"), "{error}");
+    let error = open(0);
+    assert!(error.contains("it names no chunk"), "{error}");
+}
+
+/// What a header announces is refused unread, although the file is long enough: it has holes.
+#[rstest]
+#[case::index("imageset.json", 0, (512 << 20) + 1)]
+#[case::header_of_a_chunk("imageset.json", 1, (64 << 10) + 1)]
+fn documents_have_a_longest(#[case] name: &str, #[case] chunk: u32, #[case] len: u64) {
+    let dir = tempfile::tempdir().expect("a directory");
+    if chunk > 0 {
+        let index = Index {
+            chunks: vec![ChunkInfo { size: 1024 }; 2],
+            entries: Vec::new(),
+            images: Vec::new(),
+            ..sample(None).index
+        };
+        let first = with_document(&index.to_bytes());
+        std::fs::write(dir.path().join(Index::chunk_name(1, 0)), first).expect("written");
+    }
+    let path = dir.path().join(Index::chunk_name(1, chunk));
+    std::fs::write(&path, tar::header(name, len, 0)).expect("written");
+    std::fs::File::options().write(true).open(&path).expect("there").set_len(len + 4096).expect("a hole");
+    let error = Reader::open(dir.path()).expect_err("refused").to_string();
+    assert!(error.contains(&format!("it is said to have {len} bytes")), "{error}");
 }
 
 #[rstest]

@@ -307,6 +307,17 @@ async fn bombs_are_refused() {
     assert!(matches!(error, FilesystemError::Limit { .. }), "{error}");
 }
 
+/// A frame says how large a window is needed to read it, and a reader that believed it would allocate that.
+#[tokio::test]
+async fn a_window_of_zstd_has_a_largest() {
+    // Magic number, a descriptor that announces a window, its size as a power of two, and one last, empty block.
+    let frame = |power: u8| vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, (power - 10) << 3, 0x01, 0x00, 0x00];
+    index(&[frame(27)]).await.expect("as large as allowed, with no entries in it");
+    let error = index(&[frame(28)]).await.err().expect("refused");
+    assert!(matches!(error, FilesystemError::Invalid { .. }), "{error}");
+    assert!(error.to_string().contains("too much memory"), "{error}");
+}
+
 #[tokio::test]
 async fn entries_are_counted_over_all_layers() {
     let layer = |n: usize| (0..60).fold(Archive::new(), |a, f| a.file(&format!("{n}-{f}"), "")).end();

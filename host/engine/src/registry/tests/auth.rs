@@ -314,6 +314,39 @@ async fn a_token_server_gets_the_credentials_of_its_registry_and_no_others() {
 }
 
 #[tokio::test]
+async fn a_token_answer_has_a_longest() {
+    let padded = |len: usize| {
+        let mut body = br#"{"token":"good"}"#.to_vec();
+        body.resize(len, b' ');
+        Action::body("application/json", body)
+    };
+    let (faults, app) = scripted();
+    faults.rule(Rule::on("GET", "^/token").then(padded(1 << 20)));
+    assert_eq!(client(&faults.host()).tags(&app, None, None).await.unwrap(), [tag("v1")]);
+    let (faults, app) = scripted();
+    faults.rule(Rule::on("GET", "^/token").then(padded((1 << 20) + 1)));
+    let error = client(&faults.host()).tags(&app, None, None).await.unwrap_err();
+    assert!(error.to_string().contains("more than 1048576 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn what_an_error_says_has_a_longest() {
+    let saying = |len: usize| {
+        let mut body = br#"{"errors":[{"code":"DENIED","message":"for a reason"}]}"#.to_vec();
+        body.resize(len, b' ');
+        Action::Answer(403, Vec::new(), body)
+    };
+    for (len, is_repeated) in [(64 << 10, true), ((64 << 10) + 1, false)] {
+        let faults = FaultRegistry::alone();
+        faults.rule(Rule::on("GET", "/tags/").then(saying(len)));
+        let error = client(&faults.host()).tags(&repository("app"), None, None).await.unwrap_err();
+        let text = format!("{error:?}");
+        assert_eq!(text.contains("for a reason"), is_repeated, "{text}");
+        assert!(matches!(error.kind(), crate::content::ContentErrorKind::Denied), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn identity_tokens_are_posted_and_else_got() {
     let good = || Action::body("application/json", r#"{"access_token":"good","expires_in":300}"#);
     let (faults, app) = scripted();

@@ -3,6 +3,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::content::ContentErrorKind;
+use crate::registry::listing::{MAX_REFERRERS, MAX_TAGS};
 
 fn names(tags: &[Tag]) -> Vec<&str> {
     tags.iter().map(Tag::as_str).collect()
@@ -50,7 +51,7 @@ async fn a_list_that_leads_in_circles_ends() {
 #[rstest]
 #[case::of_pages(1, "more than 10000 pages")]
 #[case::of_empty_pages(0, "more than 100 empty pages")]
-#[case::of_tags(100_000, "names more than 1000000")]
+#[case::of_tags(100_000, "more than 1000000 tags")]
 #[tokio::test]
 async fn a_list_without_an_end_is_given_up(#[case] tags: usize, #[case] why: &str) {
     let faults = FaultRegistry::alone();
@@ -60,6 +61,66 @@ async fn a_list_without_an_end_is_given_up(#[case] tags: usize, #[case] why: &st
     // Whoever wants a few is not kept waiting for all.
     let some = client(&faults.host()).tags(&repository("app"), None, Some(3)).await;
     assert_eq!(some.map_or(0, |some| some.len()), if tags == 0 { 0 } else { 3 });
+}
+
+#[tokio::test]
+async fn a_list_has_a_longest() {
+    let (first, second) = ("/v2/app/tags/list?n=1000", "/v2/app/tags/list?last=x");
+    let list = |count: usize, link: Option<&str>| {
+        let names: Vec<String> = (0..count).map(|n| format!("t{n}")).collect();
+        page(&names.iter().map(String::as_str).collect::<Vec<_>>(), link)
+    };
+    for (more, is_good) in [(0, true), (1, false)] {
+        let faults = FaultRegistry::alone();
+        let half = MAX_TAGS / 2;
+        faults.rule(Rule::on("GET", r"list\?n=").then(list(half, Some(second))));
+        faults.rule(Rule::on("GET", r"list\?last=x$").then(list(half + more, None)));
+        let found = client(&faults.host()).tags(&repository("app"), None, None).await;
+        match found {
+            Ok(found) => assert!(is_good && found.len() == MAX_TAGS, "{first}"),
+            Err(error) => {
+                assert!(!is_good && !error.is_temporary(), "{error}");
+                assert!(error.to_string().ends_with("the list has more than 1000000 tags"), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_referrers_has_a_longest() {
+    let list = |count: usize| {
+        let one = Descriptor::of("application/vnd.oci.image.manifest.v1+json", b"1");
+        serde_json::json!({ "schemaVersion": 2, "manifests": vec![&one; count] }).to_string()
+    };
+    for (more, is_good) in [(0, true), (1, false)] {
+        let faults = FaultRegistry::alone();
+        let kind = || ("Content-Type".to_owned(), "application/vnd.oci.image.index.v1+json".to_owned());
+        let next = ("Link".to_owned(), "</v2/app/referrers/next>; rel=\"next\"".to_owned());
+        let half = MAX_REFERRERS / 2;
+        let (first, second) = (list(half).into_bytes(), list(half + more).into_bytes());
+        faults.rule(Rule::on("GET", "/referrers/sha256").then(Action::Answer(
+            200,
+            vec![kind(), next],
+            first,
+        )));
+        faults.rule(Rule::on("GET", "/referrers/next").then(Action::Answer(200, vec![kind()], second)));
+        let found = client(&faults.host()).referrers(&repository("app"), &Digest::of(b"x"), None).await;
+        match found {
+            Ok(found) => assert!(is_good && found.len() == MAX_REFERRERS),
+            Err(error) => {
+                assert!(!is_good, "{error}");
+                assert!(error.to_string().ends_with("the list has more than 10000 entries"), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_has_a_longest() {
+    let faults = FaultRegistry::alone();
+    faults.rule(Rule::on("GET", "/tags/").then(Action::body("application/json", vec![b' '; (32 << 20) + 1])));
+    let error = client(&faults.host()).tags(&repository("app"), None, None).await.unwrap_err();
+    assert!(error.to_string().contains("more than 33554432 bytes"), "{error}");
 }
 
 #[tokio::test]
