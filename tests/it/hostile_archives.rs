@@ -9,6 +9,9 @@ use serde_json::json;
 use crate::archives::{V1, V2};
 use crate::lab::{Chunks, Lab, UID, names_in, read};
 
+/// Changes the header of an entry.
+type Forgery = fn(&mut [u8]);
+
 fn image(seed: u64) -> Image {
     ImageBuilder::new().layer(&[("etc/motd", "base\n")]).random_layer(seed, 20_000).build()
 }
@@ -123,7 +126,7 @@ fn a_layer_whose_header_disagrees_with_the_index_is_not_published() {
     let entry = format!("blobs/sha256/{}", layer.digest.trim_start_matches("sha256:"));
     let at = (0..whole.len()).step_by(512).find(|at| whole[*at..].starts_with(entry.as_bytes()));
     let at = at.expect("its header is there");
-    let forgeries: [(&str, fn(&mut [u8])); 8] = [
+    let forgeries: [(&str, Forgery); 8] = [
         ("/etc/passwd", |h| rename(h, b"/etc/passwd")),
         ("../../etc/passwd", |h| rename(h, b"../../etc/passwd")),
         ("oci-layout", |h| rename(h, b"oci-layout")),

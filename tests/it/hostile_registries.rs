@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::lab::{Chunks, Lab, UID, content_of, digest_tag, join, names_in};
 
+/// What is led astray: its name, the command, the registry, the method and path, and how.
+type Case<'a> = (&'a str, &'a [&'a str], &'a FaultRegistry, &'a str, &'a str, Lure);
+
 const USER: &str = "alice";
 const PASSWORD: &str = "hunter2";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -86,7 +89,7 @@ fn nobody_learns_a_password_by_leading_elsewhere() {
     let doctor = ["doctor", "-c", "isc.yaml", to.as_str()];
     lab.run(&join(&["-c", "isc.yaml", "--uid", UID, disk.as_str()], &patience)).expect(0);
 
-    let cases: [(&str, &[&str], &FaultRegistry, &str, &str, Lure); 11] = [
+    let cases: [Case<'_>; 11] = [
         ("layers", &make, &source, "GET", "/blobs/", redirect),
         ("manifests", &make, &source, "*", "/manifests/", redirect),
         ("manifests, dry run", &dry, &source, "*", "/manifests/", redirect),

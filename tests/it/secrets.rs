@@ -286,7 +286,7 @@ impl World {
     fn looks_around(&mut self) {
         let root = self.context.work().parent().expect("it is below").to_owned();
         self.search.directory(&root);
-        self.search.directory(&self.registry.storage().to_owned());
+        self.search.directory(self.registry.storage());
         let said = self.served.said();
         self.search.bytes("what `serve` said", said.as_bytes());
     }

@@ -164,7 +164,7 @@ pub(super) async fn answer_one<S>(stream: S, router: Router, limits: &Limits)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (seat, pace) = (Crowd::default().seat(), limits.pace());
+    let (seat, pace) = (Arc::new(Crowd::default()).seat(), limits.pace());
     let talk = Talk { router, acceptor: None, seat, head: limits.head_timeout, pace: pace.clone() };
     let graceful = GracefulShutdown::new();
     talk.answer(Patient::new(stream, pace), graceful.watcher()).await;
