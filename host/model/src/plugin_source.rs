@@ -85,7 +85,11 @@ pub fn tag_of_version(version: &str) -> Option<Tag> {
 impl fmt::Display for PluginSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::File(path) => {
+                // Two slashes belong to the scheme where they stand behind it.
+                let slashes = if path.as_os_str().as_encoded_bytes().starts_with(b"//") { "//" } else { "" };
+                write!(f, "file:{slashes}{}", path.display())
+            }
             Self::Builtin(name) => write!(f, "builtin:{name}"),
             Self::Image(Source::Registry(reference)) => write!(f, "{DOCKER}{reference}"),
             Self::Image(layout) => fmt::Display::fmt(layout, f),
@@ -136,6 +140,7 @@ mod tests {
     #[rstest]
     #[case("file:./a.wasm", "file:./a.wasm")]
     #[case("file:///srv/a.wasm", "file:/srv/a.wasm")]
+    #[case::two_slashes_that_stay("file:////srv/a.wasm", "file:////srv/a.wasm")]
     #[case("builtin:block", "builtin:block")]
     #[case("docker://r.example:5000/team/a:1.0", "docker://r.example:5000/team/a:1.0")]
     #[case("oci:plugins:a:1.0", "oci:plugins:a:1.0")]

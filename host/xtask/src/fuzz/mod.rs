@@ -81,17 +81,13 @@ pub(crate) fn run(args: &[&str]) -> Outcome {
         if options.rounds > 1 {
             println!("==> round {round} of {}", options.rounds);
         }
-        for entry in rounds(&options)? {
-            println!("    {entry}");
-            crashed.extend(entry.crash.clone());
-        }
+        crashed.extend(round_of(&options)?.into_iter().filter_map(|entry| entry.crash));
     }
     sums(&options.targets)?;
     match crashed.as_slice() {
         [] => Ok(()),
         inputs => Err(format!(
-            "{} inputs made a target fail:\n{}\nhint: `cargo xtask fuzz` runs one input again where it is put into \
-             tests/fuzz/seeds/TARGET; mend the fault and keep it there",
+            "{} inputs made a target fail:\n{}\nhint: tests/fuzz/README.md says what to do with a crash",
             inputs.len(),
             inputs.join("\n")
         )),
@@ -129,7 +125,7 @@ fn binaries(sanitizer: Sanitizer) -> PathBuf {
 }
 
 /// Runs each target once, some of them at a time.
-fn rounds(options: &Options) -> Result<Vec<Entry>, String> {
+fn round_of(options: &Options) -> Result<Vec<Entry>, String> {
     let waiting = Mutex::new(options.targets.iter().copied().collect::<VecDeque<Spec>>());
     let (done, failed) = (Mutex::new(Vec::new()), Mutex::new(None));
     std::thread::scope(|scope| {
@@ -137,7 +133,10 @@ fn rounds(options: &Options) -> Result<Vec<Entry>, String> {
             scope.spawn(|| {
                 while let Some(spec) = pop(&waiting) {
                     match one(spec, options) {
-                        Ok(entry) => done.lock().expect("nobody panics").push(entry),
+                        Ok(entry) => {
+                            println!("    {entry}");
+                            done.lock().expect("nobody panics").push(entry);
+                        }
                         Err(error) => *failed.lock().expect("nobody panics") = Some(error),
                     }
                 }

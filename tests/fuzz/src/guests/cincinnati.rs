@@ -59,7 +59,8 @@ fn check(data: &[u8]) {
     if let Ok(found) = path(&question, &mut graphs) {
         let (mut at, end) = (found.from.clone(), found.to.clone());
         for step in &found.steps {
-            assert!(step.from == at && step.to != at, "{:?}", found.steps);
+            // Graphs of strangers may have a version twice, or lead down; what is asked is a way, and one that hangs together.
+            assert_eq!(step.from, at, "{:?}", found.steps);
             at = step.to.clone();
         }
         assert_eq!(at, end);

@@ -72,7 +72,8 @@ fn of_reference(reference: &Reference) {
 fn of_registry(registry: &Registry) {
     let text = registry.as_str();
     assert!(is_plain(text), "{text}");
-    let url = url::Url::parse(&format!("https://{text}/v2/")).unwrap_or_else(|e| panic!("{text}: {e}"));
+    // Some names of hosts cannot be in a URL, such as `registry.55`; the client says so.
+    let Ok(url) = url::Url::parse(&format!("https://{text}/v2/")) else { return };
     assert!(url.username().is_empty() && url.password().is_none(), "{url}");
     assert_eq!((url.path(), url.query(), url.fragment()), ("/v2/", None, None), "{text}");
 }

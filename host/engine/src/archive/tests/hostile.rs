@@ -2,7 +2,7 @@
 
 use super::*;
 use oc_mirror_model::check::Damage;
-use oc_mirror_model::imageset::{ChunkInfo, EntryPath, FormatVersion, MAX_CHUNKS};
+use oc_mirror_model::imageset::{EntryPath, FormatVersion, MAX_CHUNKS};
 use oc_mirror_model::tar;
 use rstest::rstest;
 
@@ -177,23 +177,14 @@ fn an_imageset_has_a_longest_list_of_chunks() {
 
 /// What a header announces is refused unread, although the file is long enough: it has holes.
 #[rstest]
-#[case::index("imageset.json", 0, (512 << 20) + 1)]
-#[case::header_of_a_chunk("imageset.json", 1, (64 << 10) + 1)]
-fn documents_have_a_longest(#[case] name: &str, #[case] chunk: u32, #[case] len: u64) {
-    let dir = tempfile::tempdir().expect("a directory");
-    if chunk > 0 {
-        let index = Index {
-            chunks: vec![ChunkInfo { size: 1024 }; 2],
-            entries: Vec::new(),
-            images: Vec::new(),
-            ..sample(None).index
-        };
-        let first = with_document(&index.to_bytes());
-        std::fs::write(dir.path().join(Index::chunk_name(1, 0)), first).expect("written");
-    }
-    let path = dir.path().join(Index::chunk_name(1, chunk));
-    std::fs::write(&path, tar::header(name, len, 0)).expect("written");
-    std::fs::File::options().write(true).open(&path).expect("there").set_len(len + 4096).expect("a hole");
+#[case::index(0, (512 << 20) + 1)]
+#[case::header_of_a_chunk(1, (64 << 10) + 1)]
+#[tokio::test]
+async fn documents_have_a_longest(#[case] chunk: usize, #[case] len: u64) {
+    let (dir, _, paths) = sealed(Some(256 << 10)).await;
+    std::fs::write(&paths[chunk], tar::header("imageset.json", len, 0)).expect("written");
+    let file = std::fs::File::options().write(true).open(&paths[chunk]).expect("there");
+    file.set_len(len + 4096).expect("a hole");
     let error = Reader::open(dir.path()).expect_err("refused").to_string();
     assert!(error.contains(&format!("it is said to have {len} bytes")), "{error}");
 }
