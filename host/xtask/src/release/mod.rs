@@ -178,7 +178,8 @@ fn finish(dist: &Path, built: &Path, is_static: bool) -> Outcome {
         move |e: std::io::Error| format!("{path}: {e}")
     };
     let program = fs::read(built).map_err(failed(built))?;
-    let bom = sbom::Bom::of_program(&host()?)?;
+    let triple = host()?;
+    let bom = sbom::Bom::of_program(&triple)?;
     let found = sbom::packages_in(&program, REGISTRY);
     let lacking = bom.lacks(&found);
     if !lacking.is_empty() {
@@ -198,7 +199,7 @@ fn finish(dist: &Path, built: &Path, is_static: bool) -> Outcome {
     let rustc = Tool::new("rustc").args(["--version"]).output()?;
     let timestamp = time_of_sources().map(rfc3339);
     let release = sbom::Release {
-        target: &host()?,
+        target: &triple,
         sha256: &sha256,
         rustc: rustc.trim(),
         timestamp: timestamp.as_deref(),

@@ -368,3 +368,30 @@ async fn secrets_are_in_no_error() {
     let text = format!("{error} {error:?} {client:?}");
     assert!(!text.contains("hunter"), "{text}");
 }
+
+#[tokio::test]
+async fn what_was_shown_is_not_repeated() {
+    let registry = Registry::start();
+    let app = repository("app");
+    small_image().push(&registry, "app", "v1");
+    let bearer = Bearer::new().named("bearer-of-the-test").credentials("someone", "correct horse");
+    let faults = FaultRegistry::with_bearer(&registry, bearer);
+    let client = with_login(&faults.host(), "someone", "correct horse");
+    client.tags(&app, None, None).await.unwrap();
+    let basic = oc_mirror_testkit::basic_authorization("someone", "correct horse");
+    let told = format!("no: bearer-of-the-test-1, {basic}, correct horse and bearer-of-the-test-1");
+    let body = serde_json::json!({"errors": [{"code": "DENIED", "message": told, "detail": {"sent": told}}]});
+    for status in [403, 400] {
+        let answer = Action::Answer(status, Vec::new(), body.to_string().into_bytes());
+        faults.clear_rules();
+        faults.rule(Rule::on("GET", "/tags/").then(answer));
+        let error = client.tags(&app, None, None).await.unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let text = format!("{error} {source} {error:?}");
+        assert!(text.contains("no: [redacted], Basic [redacted], [redacted] and [redacted]"), "{text}");
+        let encoded = basic.trim_start_matches("Basic ");
+        for secret in ["bearer-of", "correct horse", encoded] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+}
