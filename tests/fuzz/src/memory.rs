@@ -33,6 +33,7 @@ fn takes(bytes: usize) -> bool {
 // there is no memory; Rust ends the process then and says how much was asked for.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
+    // SAFETY: the contract is that of the allocator of the system, which is called with the same arguments.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !takes(layout.size()) {
             return std::ptr::null_mut();
@@ -41,6 +42,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: the contract is that of the allocator of the system, which is called with the same arguments.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if !takes(layout.size()) {
             return std::ptr::null_mut();
@@ -49,12 +51,14 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.alloc_zeroed(layout) }
     }
 
+    // SAFETY: the contract is that of the allocator of the system, which is called with the same arguments.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         HELD.fetch_sub(layout.size(), Relaxed);
         // SAFETY: the pointer came from `System` with this layout, since all of this allocator's do.
         unsafe { System.dealloc(pointer, layout) }
     }
 
+    // SAFETY: the contract is that of the allocator of the system, which is called with the same arguments.
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if !takes(size) {
             return std::ptr::null_mut();
