@@ -79,8 +79,8 @@ pub(crate) fn deny() -> Outcome {
         };
         let config = root().join("deny.toml");
         let deny = deny.args(["--locked", "--workspace", "--manifest-path"]).path(&manifest);
-        let deny = deny.args(["check", "--config"]).path(&config);
-        deny.args(["--hide-inclusion-graph", "licenses", "bans", "sources"]).output()?;
+        let deny = deny.args(["--config"]).path(&config);
+        deny.args(["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]).output()?;
     }
     Ok(())
 }
