@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use oc_mirror_engine::net::Secret;
 use oc_mirror_engine::registry::CredentialStore;
 use oc_mirror_engine::registry::conf::RegistriesConf;
 use oc_mirror_engine::trust::registries_d::RegistriesD;
@@ -89,6 +90,7 @@ fn auth(input: &mut Input<'_>) {
     {
         return;
     }
+    let files = files.into_iter().map(|(path, text)| (path, Secret::new(text))).collect();
     let Ok(store) = CredentialStore::from_files(files) else { return };
     for image in IMAGES {
         let reference: Reference = image.parse().expect("a reference");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oc_mirror_engine::layout::Layout;
-use oc_mirror_engine::serve::{Backend, ServeOptions, serve_connection};
+use oc_mirror_engine::serve::{Backend, Limits, ServeOptions, serve_connection};
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::manifest::Descriptor;
 use oc_mirror_model::media_type;
@@ -68,8 +68,11 @@ fn check(data: &[u8]) {
         sparse_indexes: input.byte() % 2 == 0,
         max_manifest_bytes: 2 << 10,
         max_uploads: 3,
-        stall: Duration::from_secs(1),
-        head_timeout: Duration::from_secs(1),
+        limits: Limits {
+            stall: Duration::from_secs(1),
+            head_timeout: Duration::from_secs(1),
+            ..Limits::default()
+        },
         ..ServeOptions::default()
     };
     let content = Content::new();
