@@ -49,7 +49,7 @@ pub(crate) fn run(is_run: bool) -> Outcome {
     }
     let path = root().join(TABLE);
     let text = read(&path)?;
-    let all: BTreeSet<Witness<'_>> = rows(&text).flat_map(|row| witnesses(row)).collect();
+    let all: BTreeSet<Witness<'_>> = rows(&text).flat_map(witnesses).collect();
     println!("{TABLE}: {} rows, {} tests, all of them there", rows(&text).count(), all.len());
     if !is_run {
         return Ok(());
