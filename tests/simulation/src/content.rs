@@ -134,7 +134,7 @@ fn image(
         };
         layers.push(blob(repository, LAYER, bytes));
     }
-    let unique = format!("{:x}", random.next());
+    let unique = format!("{:x}", random.draw());
     let config = json!({ "architecture": architecture, "os": "linux", "author": unique,
                          "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|l| l["digest"].clone()).collect::<Vec<_>>() } });
     let config = blob(repository, CONFIG, config.to_string().into_bytes());

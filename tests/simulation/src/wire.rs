@@ -335,7 +335,7 @@ fn deliver(
         }
         Some(Fault::WrongDigest) => {
             if let Some(value) = given.get_mut("docker-content-digest") {
-                let other = crate::content::digest(&random.next().to_le_bytes());
+                let other = crate::content::digest(&random.draw().to_le_bytes());
                 *value = other.parse().expect("a value");
             }
         }

@@ -429,8 +429,8 @@ fn steps(plan: &Plan) -> Vec<Step> {
 /// What goes wrong in one attempt, at a step that takes so much undisturbed.
 fn faults(random: &mut Random, cost: Cost) -> (DiskFaults, WireFaults) {
     let mut disk =
-        DiskFaults { seed: random.next(), names_apart: random.chance(500), ..DiskFaults::default() };
-    let mut wire = WireFaults { seed: random.next(), ..WireFaults::default() };
+        DiskFaults { seed: random.draw(), names_apart: random.chance(500), ..DiskFaults::default() };
+    let mut wire = WireFaults { seed: random.draw(), ..WireFaults::default() };
     let rate = |random: &mut Random| [0, 0, 5, 20, 80, 200][random.below(6) as usize];
     disk.failing = rate(random) / 4;
     wire.failing = rate(random);
