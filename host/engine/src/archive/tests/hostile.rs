@@ -137,7 +137,8 @@ async fn damage_names_entry_and_images() {
 }
 
 fn with_document(document: &[u8]) -> Vec<u8> {
-    let mut bytes = tar::header("imageset.json", document.len() as u64, 0);
+    // With the time of the sample, since any other header is refused before the index is looked at.
+    let mut bytes = tar::header("imageset.json", document.len() as u64, 1_767_323_045);
     bytes.extend_from_slice(document);
     bytes.resize(bytes.len().next_multiple_of(512) + 1024, 0);
     bytes
@@ -231,6 +232,7 @@ async fn an_index_that_contradicts_itself_is_refused(#[case] forge: fn(&mut Inde
     forge(&mut index);
     let error = open_bytes(&with_document(&index.to_bytes()));
     assert!(matches!(error.kind(), ArchiveErrorKind::Index(_)), "{error}");
+    assert!(!error.to_string().contains("header"), "{error}");
     let dir = tempfile::tempdir().expect("a directory");
     let error = Writer::create_or_resume(dir.path(), index).expect_err("not written either");
     assert!(matches!(error.kind(), ArchiveErrorKind::Index(_)), "{error}");
