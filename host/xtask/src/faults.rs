@@ -49,7 +49,7 @@ pub(crate) fn run(is_run: bool) -> Outcome {
     }
     let path = root().join(TABLE);
     let text = read(&path)?;
-    let all: BTreeSet<Witness<'_>> = rows(&text).flat_map(|row| witnesses(row)).collect();
+    let all: BTreeSet<Witness<'_>> = rows(&text).flat_map(witnesses).collect();
     println!("{TABLE}: {} rows, {} tests, all of them there", rows(&text).count(), all.len());
     if !is_run {
         return Ok(());
@@ -166,10 +166,8 @@ fn has_test(source: &str, function: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let head = format!("fn {function}(");
     lines.iter().enumerate().filter(|(_, line)| line.contains(&head)).any(|(at, _)| {
-        let marks = lines[..at].iter().rev().take_while(|line| !line.is_empty());
-        marks
-            .into_iter()
-            .any(|line| ["#[test]", "#[rstest]", "#[tokio::test"].iter().any(|mark| line.starts_with(mark)))
+        let mut marks = lines[..at].iter().rev().take_while(|line| !line.is_empty());
+        marks.any(|line| ["#[test]", "#[rstest]", "#[tokio::test"].iter().any(|mark| line.starts_with(mark)))
     })
 }
 
