@@ -166,10 +166,8 @@ fn has_test(source: &str, function: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let head = format!("fn {function}(");
     lines.iter().enumerate().filter(|(_, line)| line.contains(&head)).any(|(at, _)| {
-        let marks = lines[..at].iter().rev().take_while(|line| !line.is_empty());
-        marks
-            .into_iter()
-            .any(|line| ["#[test]", "#[rstest]", "#[tokio::test"].iter().any(|mark| line.starts_with(mark)))
+        let mut marks = lines[..at].iter().rev().take_while(|line| !line.is_empty());
+        marks.any(|line| ["#[test]", "#[rstest]", "#[tokio::test"].iter().any(|mark| line.starts_with(mark)))
     })
 }
 
