@@ -76,6 +76,7 @@ fn main() -> ExitCode {
 
 /// Does what the arguments say.
 fn run(cli: &mut Cli) -> Result<u8, CliError> {
+    releases::refuse_credentials()?;
     match &mut cli.command {
         Some(Command::Plan(args)) => commands::plan::run(args),
         Some(Command::Execute(args)) => commands::plan::execute(args),

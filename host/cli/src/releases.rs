@@ -1,6 +1,7 @@
 //! What the plugin `release` is told: settings and grants, out of the section `platform` of a configuration.
 
 use oc_mirror_model::config::{ApiVersion, ReleasePlatform, ReleaseType};
+use oc_mirror_model::redact::has_credentials;
 use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
@@ -24,6 +25,17 @@ const OKD: &str = "https://origin-release.ci.openshift.org/graph";
 pub(crate) fn graph_servers() -> (String, String) {
     let or = |name: &str, usual: &str| variable(name).unwrap_or_else(|| usual.to_owned());
     (or(OCP_SERVER, OCP), or(OKD_SERVER, OKD))
+}
+
+/// Refuses servers whose address carries a credential: plugins are told it, and say it where something goes wrong.
+pub(crate) fn refuse_credentials() -> Result<(), CliError> {
+    let named = [OCP_SERVER, OKD_SERVER].into_iter();
+    let mut with = named.filter(|name| variable(name).is_some_and(|address| has_credentials(&address)));
+    match with.next() {
+        Some(name) => Err(CliError::new(format!("the address in {name} carries a credential"))
+            .hint("name a server of update graphs that asks for none")),
+        None => Ok(()),
+    }
 }
 
 /// Returns the servers of update graphs that the environment names.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::extensions::{BlockedImage, ConfigFiles, PluginEntry, PluginTrust, PolicyEntry, WrittenAt};
 use super::validate::Validator;
 use crate::plugin_source::PluginSource;
+use crate::redact::has_credentials;
 use crate::reference::Source;
 
 /// The longest name: that of a DNS label.
@@ -20,7 +21,15 @@ pub(super) fn blocked_images(validator: &mut Validator<'_>, images: &mut [Blocke
 }
 
 fn blocked_image(validator: &mut Validator<'_>, image: &mut BlockedImage, path: &str) {
-    let set = [&image.name, &image.glob, &image.base_image].into_iter().flatten().count();
+    let written = [&image.name, &image.glob, &image.base_image].into_iter().flatten();
+    // An expression may have `:` and `@` for its own reasons.
+    let is_plain = |name: &str| !name.contains(['(', '|', '*', '[', '\\']);
+    if written.clone().any(|name| is_plain(name.as_str()) && has_credentials(name)) {
+        // The configuration goes along in the imageset, and so would what is written in it.
+        validator.error(path, "a name carries a credential", "write the name alone");
+        return;
+    }
+    let set = written.count();
     if set != 1 {
         let message = match set {
             0 => "it does not say what to block",
