@@ -530,7 +530,7 @@ mod tests {
         assert_eq!(text.parse::<Reference>().expect("valid").to_string(), expected);
     }
 
-    /// Found by the fuzz target `reference`: `https://[::1]@elsewhere.example/v2/` is a URL of `elsewhere.example`.
+    /// Found while the fuzz target `reference` was written: `https://[::1]@elsewhere.example/v2/` is a URL of `elsewhere.example`.
     #[rstest]
     #[case("[::1]@elsewhere.example")]
     #[case("[::1]x")]
@@ -541,7 +541,7 @@ mod tests {
         assert!(format!("docker://{text}/mirror").parse::<Target>().is_err());
     }
 
-    /// Found by the fuzz target `reference`.
+    /// Found while the fuzz target `reference` was written.
     #[test]
     fn a_path_with_two_slashes_stays_what_it_is() {
         let source: Source = "oci:////srv/layout:name".parse().expect("a layout");

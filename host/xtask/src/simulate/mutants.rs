@@ -117,6 +117,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: " {",
     },
     Mutant {
+        name: "a publisher that lost does not look at tags when it comes again",
+        file: "workflow/from_disk.rs",
+        from: "let overtaken = !run.dry_run && workspace.was_overtaken(&destination.target, revision)?;",
+        to: "let overtaken = run.dry_run && workspace.was_overtaken(&destination.target, revision)?;",
+    },
+    Mutant {
+        name: "a directory that a killed run made is taken for durable",
+        file: "fsx/disk.rs",
+        from: "match fsync_dir(&super::parent(path)) {",
+        to: "match Ok::<(), io::Error>(()) {",
+    },
+    Mutant {
         name: "images that fail are taken for published",
         file: "transfer/publish.rs",
         from: "        failed.extend(more.into_iter().map(|(number, error)| {",
