@@ -109,6 +109,9 @@ fn rename(header: &mut [u8], name: &[u8]) {
     put(header, 0, name);
 }
 
+/// What is done to a header.
+type Forge = fn(&mut [u8]);
+
 /// The index of an imageset is left as it is, and the tar file around a layer says something else.
 #[test]
 fn a_layer_whose_header_disagrees_with_the_index_is_not_published() {
@@ -123,7 +126,7 @@ fn a_layer_whose_header_disagrees_with_the_index_is_not_published() {
     let entry = format!("blobs/sha256/{}", layer.digest.trim_start_matches("sha256:"));
     let at = (0..whole.len()).step_by(512).find(|at| whole[*at..].starts_with(entry.as_bytes()));
     let at = at.expect("its header is there");
-    let forgeries: [(&str, fn(&mut [u8])); 8] = [
+    let forgeries: [(&str, Forge); 8] = [
         ("/etc/passwd", |h| rename(h, b"/etc/passwd")),
         ("../../etc/passwd", |h| rename(h, b"../../etc/passwd")),
         ("oci-layout", |h| rename(h, b"oci-layout")),

@@ -53,6 +53,9 @@ fn assert_learned_nothing(thief: &FaultRegistry, what: &str) {
 /// What a registry does to lead its visitors to another one.
 type Lure = fn(&FaultRegistry) -> Action;
 
+/// What it is called, what is run, which registry is hostile, to which requests (by method and path), and in what way.
+type Case<'a> = (&'a str, &'a [&'a str], &'a FaultRegistry, &'a str, &'a str, Lure);
+
 fn redirect(thief: &FaultRegistry) -> Action {
     Action::Redirect(thief.url())
 }
@@ -86,7 +89,7 @@ fn nobody_learns_a_password_by_leading_elsewhere() {
     let doctor = ["doctor", "-c", "isc.yaml", to.as_str()];
     lab.run(&join(&["-c", "isc.yaml", "--uid", UID, disk.as_str()], &patience)).expect(0);
 
-    let cases: [(&str, &[&str], &FaultRegistry, &str, &str, Lure); 11] = [
+    let cases: [Case<'_>; 11] = [
         ("layers", &make, &source, "GET", "/blobs/", redirect),
         ("manifests", &make, &source, "*", "/manifests/", redirect),
         ("manifests, dry run", &dry, &source, "*", "/manifests/", redirect),
