@@ -56,6 +56,9 @@ fn assert_learned_nothing(thief: &FaultRegistry, what: &str) {
 /// What a registry does to lead its visitors to another one.
 type Lure = fn(&FaultRegistry) -> Action;
 
+/// What it is called, what is run, which registry is hostile, to which requests (by method and path), and in what way.
+type Case<'a> = (&'a str, &'a [&'a str], &'a FaultRegistry, &'a str, &'a str, Lure);
+
 fn redirect(thief: &FaultRegistry) -> Action {
     Action::Redirect(thief.url())
 }
