@@ -66,7 +66,8 @@ fn makes_cores() -> bool {
 
 #[test]
 fn a_crash_leaves_no_core_file() {
-    for signal in [Signal::ABORT, Signal::SEGV] {
+    // Not SEGV: the runtime of Rust looks at that first, and takes one from outside for nothing.
+    for signal in [Signal::ABORT, Signal::ILL] {
         let context = context();
         let child = serving(&context);
         assert_eq!(limit(&child), ["0", "0", "bytes"]);

@@ -53,7 +53,8 @@ fn passwords(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
         let (user, password) = text[address..at].split_once(':')?;
         let port = password.split('/').next().unwrap_or_default();
         let is_port = password.contains('/') && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-        if user.contains('/') || is_port || password.is_empty() {
+        // An address in brackets has colons of its own.
+        if user.contains('/') || user.starts_with('[') || is_port || password.is_empty() {
             return None;
         }
         // Another `@` belongs to the password, too, and is found again with all before it.
@@ -102,6 +103,7 @@ mod tests {
     #[case("cluster `admin@host:6443`")]
     #[case("https://user@r.example/app")]
     #[case("mail me@x.example: now")]
+    #[case("[::1]@elsewhere.example")]
     #[case("ends with u:x@")]
     #[case("a: b @ c")]
     fn other_texts_stay(#[case] text: &str) {

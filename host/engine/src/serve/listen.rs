@@ -41,7 +41,8 @@ const CROWDED: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// How long one may take to agree on TLS, or to say what it wants.
     pub head_timeout: Duration,
-    /// How long one that sends a body may send next to nothing, and one that is sent one take next to nothing.
+    /// How long one that sends a body may send next to nothing, and one that is sent one take next to nothing; twice as long
+    /// after it was fast.
     pub stall: Duration,
     /// Fewer bytes per second than this are next to nothing.
     pub least_rate: u64,
