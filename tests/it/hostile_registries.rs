@@ -10,9 +10,6 @@ use serde_json::{Value, json};
 
 use crate::lab::{Chunks, Lab, UID, content_of, digest_tag, join, names_in};
 
-/// What is led astray: its name, the command, the registry, the method and path, and how.
-type Case<'a> = (&'a str, &'a [&'a str], &'a FaultRegistry, &'a str, &'a str, Lure);
-
 const USER: &str = "alice";
 const PASSWORD: &str = "hunter2";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
