@@ -7,13 +7,19 @@ use oc_mirror_simulation::world::{self, Account};
 /// What each of these found. They are run for good. A seed makes another world when what draws from it changes; that a fault
 /// would be found again is what `cargo xtask simulate --mutants` shows, where each of these has its place.
 const FOUND: &[(u64, &str)] = &[
-    (445, "chunks that a killed run had named, without the one that holds the index, stopped every further run"),
+    (
+        445,
+        "chunks that a killed run had named, without the one that holds the index, stopped every further run",
+    ),
     (581, "the same, at a later sequence"),
     (501, "an imageset was taken up before its name was durable, and was lost with the power"),
     (2549, "a publisher that lost had moved a tag back, and found nothing to do when it came again"),
     (4250, "the same"),
     (3473, "a workspace was lost with the power after the record at the target had gone on"),
-    (10040, "a chunk was made anew, and the journal still said what was finished in the old one: zeros were sealed"),
+    (
+        10040,
+        "a chunk was made anew, and the journal still said what was finished in the old one: zeros were sealed",
+    ),
 ];
 
 /// One process simulates one world at a time.
