@@ -362,7 +362,7 @@ fn whatever_is_mirrored_nothing_that_is_written_has_a_credential_in_it() {
             let has = |text: &str| contains(&seen, text.as_bytes());
             let shown = String::from_utf8_lossy(&seen);
             assert!(
-                has("docker-credential-planted") && has("XDG_CACHE_HOME") && !has("SIGNING_KEY"),
+                has("docker-credential-planted") && has("XDG_CACHE_HOME") && !has("SIGNING_KEY="),
                 "{shown}"
             );
             let line = world.key.lines().nth(1).expect("a key");
