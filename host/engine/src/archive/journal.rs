@@ -76,21 +76,30 @@ impl Journal {
     ///
     /// What it says of a chunk that is gone must be gone before another chunk has that name.
     pub(super) fn replace(path: &Path, record: &Record, holds: impl Fn(usize) -> bool) -> io::Result<Self> {
-        let new = replacement(path);
-        fsx::remove_if_there(&new)?;
-        let file = fsx::create_log(&new)?;
         let done = record.done.iter().map(|(number, digest)| (*number, format!("done {number} {digest}")));
         let written =
             record.written.iter().map(|(number, digest)| (*number, format!("written {number} {digest}")));
         let begun = record.begun.iter().map(|(number, bytes)| (*number, format!("part {number} {bytes}")));
         let kept = done.chain(written).chain(begun).filter(|(number, _)| holds(*number));
-        let title = format!("{TITLE} {}", record.identity);
         let sealing = record.sealing.then(|| "sealing".to_owned());
-        let text: String = std::iter::once(title)
-            .chain(kept.map(|(_, text)| text))
-            .chain(sealing)
-            .map(|text| line(&text))
-            .collect();
+        Self::replace_by(path, &record.identity, kept.map(|(_, text)| text).chain(sealing))
+    }
+
+    /// Replaces a journal by one that says that these entries are finished, and nothing else.
+    pub(super) fn replace_by_done<'a>(
+        path: &Path,
+        identity: &Digest,
+        done: impl Iterator<Item = (usize, &'a Digest)>,
+    ) -> io::Result<Self> {
+        Self::replace_by(path, identity, done.map(|(number, digest)| format!("done {number} {digest}")))
+    }
+
+    fn replace_by(path: &Path, identity: &Digest, texts: impl Iterator<Item = String>) -> io::Result<Self> {
+        let new = replacement(path);
+        fsx::remove_if_there(&new)?;
+        let file = fsx::create_log(&new)?;
+        let title = format!("{TITLE} {identity}");
+        let text: String = std::iter::once(title).chain(texts).map(|text| line(&text)).collect();
         fsx::append(&file, text.as_bytes())?;
         fsx::sync_all(&file)?;
         fsx::rename(&new, path)?;

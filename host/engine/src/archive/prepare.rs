@@ -81,10 +81,11 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     let wanted = leftovers.wanted(plan.index, &recovered.done);
     let wanted = make_room(plan, &chunks, &mut leftovers, wanted)?;
     let journal = match &ours {
-        Some(record) if chunks.kept.iter().all(|kept| *kept) => Journal::resume(&journal_path, record)
-            .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be written", e)),
-        Some(record) => Journal::replace(&journal_path, record, |number| chunks.keeps(plan.index, number))
-            .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be written", e)),
+        Some(record) => match chunks.kept.iter().all(|kept| *kept) {
+            true => Journal::resume(&journal_path, record),
+            false => Journal::replace(&journal_path, record, |number| chunks.keeps(plan.index, number)),
+        }
+        .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be written", e)),
         None => Journal::create(&journal_path, &plan.stored.identity)
             .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be made", e)),
     };

@@ -303,16 +303,10 @@ impl Set {
     /// Notes what is left, in place of what was. Without room for that the old list stays: what it has too much is found out.
     fn note(&self) -> Result<(), ArchiveError> {
         let path = self.dir.join(journal_name(self.index.sequence));
-        let new = path.with_extension("new");
-        let entries: Vec<usize> = self.there.values().copied().collect();
-        let noted = fsx::remove_if_there(&new)
-            .and_then(|()| Journal::create(&new, &self.identity))
-            .and_then(|mut journal| journal.done(&self.index, &entries))
-            .and_then(|()| fsx::rename(&new, &path))
-            .and_then(|()| fsx::fsync_dir(&self.dir));
-        match noted {
+        let done = self.there.iter().map(|(digest, number)| (*number, digest));
+        match Journal::replace_by_done(&path, &self.identity, done) {
             Err(error) if fsx::is_full(&error) => Ok(()),
-            noted => noted.map_err(|e| failed(&path, e)),
+            noted => noted.map(drop).map_err(|e| failed(&path, e)),
         }
     }
 
