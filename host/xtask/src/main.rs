@@ -8,6 +8,7 @@ mod dependencies;
 mod docs;
 mod faults;
 mod fuzz;
+mod installed;
 mod languages;
 mod moto;
 mod playwright;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Outcome;
+use crate::installed::{environment, once};
 use crate::run::{Tool, root, target};
 
 /// What is installed, with versions.
@@ -21,31 +22,10 @@ pub(crate) fn makes_environments(python: &Path) -> bool {
 /// Installs it, unless it is there. Where it cannot be had, tests that need it say so and are skipped.
 pub(crate) fn install(python: &Path) -> Outcome {
     let wanted = fs::read_to_string(root().join(REQUIREMENTS)).map_err(|e| format!("{REQUIREMENTS}: {e}"))?;
-    // Written last, so that it tells of a whole installation.
-    let note = place().join("requirements.txt");
-    if fs::read_to_string(&note).is_ok_and(|there| there == wanted) {
-        return Ok(());
-    }
-    println!("    installing moto");
-    match made(python) {
-        Ok(()) => fs::write(&note, wanted).map_err(|e| format!("{}: {e}", note.display())),
-        Err(why) => {
-            let why = why.lines().last().unwrap_or_default();
-            println!("    skipped: moto cannot be installed, so tests of object stores are skipped: {why}");
-            Ok(())
-        }
-    }
-}
-
-fn made(python: &Path) -> Outcome {
-    // Whatever is there is of other versions, or was not finished.
-    if place().exists() {
-        fs::remove_dir_all(place()).map_err(|e| format!("{}: {e}", place().display()))?;
-    }
-    Tool::new(python).args(["-m", "venv"]).path(&place()).output()?;
-    let pip =
-        ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement", REQUIREMENTS];
-    Tool::new(place().join("bin/pip")).args(pip).output().map(drop)
+    let without = ", so tests of object stores are skipped";
+    once("moto", &place().join("requirements.txt"), wanted, without, || {
+        environment(python, &place(), &["--requirement", REQUIREMENTS])
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Outcome;
+use crate::installed::{clear, once};
 use crate::run::{Tool, on_path, root, target};
 
 /// What says which version is wanted.
@@ -15,30 +16,15 @@ pub(crate) fn install() -> Outcome {
         ASKED_FOR.iter().map(|file| read(&root().join(file))).collect::<Result<_, _>>()?;
     let wanted = wanted.concat();
     let place = target().join("playwright");
-    // Written last, so that it tells of a whole installation.
-    let note = place.join("installed.txt");
-    if fs::read_to_string(&note).is_ok_and(|there| there == wanted) {
-        return Ok(());
-    }
-    println!("    installing playwright-core");
-    match install_into(&place) {
-        Ok(()) => fs::write(&note, wanted).map_err(|e| format!("{}: {e}", note.display())),
-        Err(why) => {
-            let why = why.lines().last().unwrap_or_default();
-            println!("    skipped: playwright-core cannot be installed, so no browser tests the page: {why}");
-            Ok(())
-        }
-    }
+    let without = ", so no browser tests the page";
+    once("playwright-core", &place.join("installed.txt"), wanted, without, || install_into(&place))
 }
 
 fn install_into(place: &Path) -> Outcome {
     if !on_path("npm") {
         return Err("there is no npm".to_owned());
     }
-    // Whatever is there is of another version, or was not finished.
-    if place.exists() {
-        fs::remove_dir_all(place).map_err(|e| format!("{}: {e}", place.display()))?;
-    }
+    clear(place)?;
     fs::create_dir_all(place).map_err(|e| format!("{}: {e}", place.display()))?;
     for file in ASKED_FOR {
         let from = root().join(file);

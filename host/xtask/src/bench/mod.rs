@@ -20,6 +20,11 @@ pub(crate) use startup::startup;
 pub(crate) use transfer::{soak, transfer};
 pub(crate) use updates::updates;
 
+/// Returns the program that is measured: the one that was named, or one that is built for release.
+fn program(named: Option<&PathBuf>, needs: &[Need]) -> Result<PathBuf, String> {
+    named.map_or_else(|| release(needs), |program| Ok(program.clone()))
+}
+
 /// Installs what a measurement needs besides the compiler of plugins, and builds the program for release.
 fn release(needs: &[Need]) -> Result<PathBuf, String> {
     setup::install(&[&[Need::Guests], needs].concat())?;

@@ -71,8 +71,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the journal says of a chunk what it said of one before",
         file: "archive/prepare.rs",
-        from: "Some(record) if chunks.kept.iter().all(|kept| *kept) => Journal::resume(&journal_path, record)",
-        to: "Some(record) if !chunks.kept.is_empty() => Journal::resume(&journal_path, record)",
+        from: "Some(record) => match chunks.kept.iter().all(|kept| *kept) {",
+        to: "Some(record) => match !chunks.kept.is_empty() {",
     },
     Mutant {
         name: "what an earlier plan has left is not hashed",

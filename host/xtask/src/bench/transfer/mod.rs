@@ -44,10 +44,7 @@ pub(crate) fn transfer(args: &[&str]) -> Outcome {
         return Ok(());
     }
     let options = Options::parse(args)?;
-    let program = match &options.program {
-        Some(program) => program.clone(),
-        None => super::release(&[Need::Registry, Need::Witnesses])?,
-    };
+    let program = super::program(options.program.as_ref(), &[Need::Registry, Need::Witnesses])?;
     let bench = Bench::start(&options, program)?;
     let mut verdicts = Vec::new();
     for name in &options.sets {

@@ -83,10 +83,7 @@ pub(crate) fn soak(args: &[&str]) -> Outcome {
         return Ok(());
     }
     let options = Options::parse(args)?;
-    let program = match &options.program {
-        Some(program) => program.clone(),
-        None => crate::bench::release(&[Need::Registry])?,
-    };
+    let program = crate::bench::program(options.program.as_ref(), &[Need::Registry])?;
     let set = Set::have(&options.dir, Family::Little, options.images, "soak")?;
     let dir = options.dir.join("soak");
     if dir.exists() {
