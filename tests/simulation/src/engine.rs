@@ -162,6 +162,17 @@ impl Engine {
         network.destination(&target, None).expect("a client")
     }
 
+    /// Returns what each run has of its own.
+    fn open(
+        &self,
+        sequence: usize,
+        workspace: &Path,
+    ) -> Result<(Run, Arc<Network>, Workspace), WorkflowError> {
+        let run = self.run(sequence);
+        let network = self.network(&run);
+        Ok((run, network, Workspace::open(workspace)?))
+    }
+
     /// Makes an imageset of a sequence.
     pub async fn to_disk(
         &self,
@@ -170,9 +181,7 @@ impl Engine {
         workspace: &Path,
         stick: &Path,
     ) -> Result<RunReport, WorkflowError> {
-        let run = self.run(sequence);
-        let network = self.network(&run);
-        let workspace = Workspace::open(workspace)?;
+        let (run, network, workspace) = self.open(sequence, workspace)?;
         let to = ToDisk {
             dir: stick.to_path_buf(),
             bucket: None,
@@ -193,9 +202,7 @@ impl Engine {
         workspace: &Path,
         stick: &Path,
     ) -> Result<RunReport, WorkflowError> {
-        let run = self.run(sequence);
-        let network = self.network(&run);
-        let workspace = Workspace::open(workspace)?;
+        let (run, network, workspace) = self.open(sequence, workspace)?;
         let from = Imagesets::Path(stick.to_path_buf());
         disk_to_mirror(&run, &from, &workspace, &[self.destination(&network)], None).await
     }
@@ -207,9 +214,7 @@ impl Engine {
         wanted: &[String],
         workspace: &Path,
     ) -> Result<RunReport, WorkflowError> {
-        let run = self.run(sequence);
-        let network = self.network(&run);
-        let workspace = Workspace::open(workspace)?;
+        let (run, network, workspace) = self.open(sequence, workspace)?;
         let destinations = [self.destination(&network)];
         mirror_to_mirror(&run, &self.wishes(&network, wanted), network.clone(), &workspace, &destinations)
             .await
