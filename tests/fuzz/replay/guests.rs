@@ -39,20 +39,10 @@ fn yaml() {
 
 #[test]
 fn memory_is_counted() {
-    let before = memory::held();
-    let held = memory::within(1 << 20, || vec![0_u8; 100_000]);
-    assert!(memory::peak(before) >= 100_000);
-    drop(held);
+    support::assert_memory_is_counted();
 }
 
 #[test]
 fn no_target_is_left_out() {
-    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/fuzz_targets");
-    let sources = std::fs::read_dir(here).expect("the targets").flatten().map(|entry| entry.path());
-    let mine = sources
-        .filter(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("fuzz::guests::")));
-    let mut names: Vec<String> =
-        mine.filter_map(|path| path.file_stem()?.to_str().map(str::to_owned)).collect();
-    names.sort();
-    assert_eq!(names, guests::ALL.map(|target| target.name));
+    support::assert_none_is_left_out("fuzz::guests::", &guests::ALL.map(|target| target.name));
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::memory;
 use crate::target::Target;
 
 /// How many changed seeds a target is fed with.
@@ -33,6 +34,26 @@ pub(crate) fn replay(target: &Target) {
         let input = changed(&known, &mut random, target.longest);
         feed(target, &input);
     }
+}
+
+/// Fails unless the allocator notes what is held.
+pub(crate) fn assert_memory_is_counted() {
+    let _alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = memory::held();
+    let held = memory::within(1 << 20, || vec![0_u8; 100_000]);
+    assert!(memory::peak(before) >= 100_000);
+    drop(held);
+}
+
+/// Fails unless these are the targets of `cargo fuzz` whose sources have this text.
+pub(crate) fn assert_none_is_left_out(text: &str, known: &[&str]) {
+    let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/fuzz_targets");
+    let sources = std::fs::read_dir(targets).expect("the targets").flatten().map(|entry| entry.path());
+    let mine = sources.filter(|path| std::fs::read_to_string(path).is_ok_and(|source| source.contains(text)));
+    let mut names: Vec<String> =
+        mine.filter_map(|path| path.file_stem()?.to_str().map(str::to_owned)).collect();
+    names.sort();
+    assert_eq!(names, known);
 }
 
 fn read(dir: &Path) -> Vec<Vec<u8>> {
