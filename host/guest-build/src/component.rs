@@ -1,6 +1,7 @@
 //! From a core module to a component that carries its [`PluginMeta`].
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wit_component::{ComponentEncoder, DecodedWasm};
 
@@ -155,8 +156,10 @@ pub(crate) fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), GuestBui
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(io)?;
     }
-    // Builds may run side by side in one target directory: a name of our own, then a rename.
-    let temporary = path.with_extension(format!("{}.partial", std::process::id()));
+    // Builds may run side by side in one target directory, and in threads of one process: a name of our own, then a rename.
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let number = WRITES.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_extension(format!("{}-{number}.partial", std::process::id()));
     std::fs::write(&temporary, bytes).map_err(io)?;
     std::fs::rename(&temporary, path).map_err(io)
 }
@@ -224,6 +227,22 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).expect("there").modified().expect("time"), long_ago);
         write_if_changed(&path, b"2").expect("written");
         assert_eq!(std::fs::read(&path).expect("there"), b"2");
+        assert_eq!(std::fs::read_dir(dir.path().join("components")).expect("there").count(), 1);
+    }
+
+    #[test]
+    fn threads_write_one_file_side_by_side() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("components/a.wasm");
+        let contents: Vec<Vec<u8>> = (0..8).map(|byte| vec![byte; 100_000]).collect();
+        for _ in 0..20 {
+            std::thread::scope(|scope| {
+                for bytes in &contents {
+                    scope.spawn(|| write_if_changed(&path, bytes).expect("written"));
+                }
+            });
+            assert!(contents.contains(&std::fs::read(&path).expect("there")), "parts of two of them");
+        }
         assert_eq!(std::fs::read_dir(dir.path().join("components")).expect("there").count(), 1);
     }
 }
