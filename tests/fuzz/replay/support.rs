@@ -36,12 +36,13 @@ pub(crate) fn replay(target: &Target) {
     }
 }
 
-/// Fails unless the allocator notes what is held.
+/// Fails unless the allocator notes what is held. The threads of the test harness may give some kilobytes back meanwhile.
 pub(crate) fn assert_memory_is_counted() {
     let _alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let before = memory::held();
-    let held = memory::within(1 << 20, || vec![0_u8; 100_000]);
-    assert!(memory::peak(before) >= 100_000);
+    let held = memory::within(64 << 20, || vec![0_u8; 32 << 20]);
+    let peak = memory::peak(before);
+    assert!(peak >= 31 << 20, "{peak}");
     drop(held);
 }
 
