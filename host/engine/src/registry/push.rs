@@ -26,6 +26,8 @@ use crate::net::redirect::location;
 
 /// How many uploads that mounts have opened are kept for the pushes that follow; more are cancelled at once.
 const MAX_SESSIONS: usize = 256;
+/// How often a manifest is put that a registry calls another than its digest says, though it is not.
+const DOUBTED: u32 = 3;
 /// How long cancelling may take: it is a courtesy.
 const CANCEL: Duration = Duration::from_secs(5);
 
@@ -198,6 +200,8 @@ impl Client {
         check_stated(&answer, manifest.digest(), subject)
     }
 
+    /// Sends a manifest, and again if its digest is called invalid: it is not, but docker-registry says so of a link to
+    /// something that the manifest names while another request writes that link anew.
     pub(super) async fn send_manifest(
         &self,
         repository: &Repository,
@@ -209,12 +213,22 @@ impl Client {
         let media_type = HeaderValue::from_str(manifest.media_type()).map_err(|_| {
             ContentError::new(subject, ContentErrorKind::Invalid("its media type is no header".to_owned()))
         })?;
-        self.pace_manifest().await?;
         let path = format!("{repository}/manifests/{reference}");
         let call = Call::new(Method::PUT, path, scope, subject)
             .header(CONTENT_TYPE, media_type)
             .body(Bytes::copy_from_slice(manifest.bytes()));
-        self.transport.small(&call, MAX_ERROR_BYTES).await
+        let mut backoff = self.transport.backoff(subject);
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            self.pace_manifest().await?;
+            let answer = self.transport.small(&call, MAX_ERROR_BYTES).await?;
+            let said = answer.answer();
+            let is_doubted = attempt < DOUBTED && said.has_code(&["DIGEST_INVALID"]);
+            let pause = is_doubted.then(|| backoff.next(&said.to_string(), None)).flatten();
+            let Some(pause) = pause else { return Ok(answer) };
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// Waits until another manifest may be put, where only so many may be within a second.

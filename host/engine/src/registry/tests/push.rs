@@ -155,6 +155,29 @@ async fn a_registry_that_changes_manifests_is_found_out() {
     assert!(error.to_string().contains("changes what is pushed"), "{error}");
 }
 
+#[rstest]
+#[case::for_a_moment(2, true)]
+#[case::always(usize::MAX, false)]
+#[tokio::test]
+async fn a_registry_that_takes_a_right_digest_for_a_wrong_one_is_asked_again(
+    #[case] times: usize,
+    #[case] is_put: bool,
+) {
+    let registry = Registry::start();
+    let faults = FaultRegistry::before(&registry);
+    let image = small_image();
+    image.push(&registry, "app", "v1");
+    let body = br#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match"}]}"#;
+    let refused = Action::Answer(400, Vec::new(), body.to_vec());
+    faults.rule(Rule::on("PUT", "/manifests/").first(times).then(refused));
+    let outcome = client(&faults.host()).put_manifest(&repository("app"), &manifest(&image)).await;
+    match is_put {
+        true => outcome.unwrap(),
+        false => assert!(outcome.unwrap_err().to_string().contains("`DIGEST_INVALID`")),
+    }
+    assert_eq!(faults.count("PUT", "/manifests/"), 3);
+}
+
 #[tokio::test]
 async fn a_manifest_without_its_blobs_is_refused_in_the_words_of_the_registry() {
     let registry = Registry::start();
