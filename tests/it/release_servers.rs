@@ -167,6 +167,19 @@ fn a_graph_may_have_a_cycle(#[case] channel: Value, #[case] expected: &[&str]) {
     assert_eq!(payloads_of(&run), expected.iter().map(|v| format!("{v}-x86_64")).collect::<Vec<_>>());
 }
 
+/// No cluster is updated to a lower version, so what a graph says of it is no way.
+#[test]
+fn a_path_never_leads_down() {
+    let depot = Depot::new();
+    let all = ["4.12.0", "4.12.1", "4.12.2"].map(|version| depot.version(version));
+    depot.channel("stable-4.12", &all.iter().collect::<Vec<_>>(), "4.12.0>4.12.2 4.12.2>4.12.1");
+    depot.want_channel(json!({
+        "name": "stable-4.12", "minVersion": "4.12.0", "maxVersion": "4.12.1", "shortestPath": true,
+    }));
+    depot.lab.make(&[]).assert_refused(2, "there is no update path from 4.12.0 to 4.12.1");
+    depot.assert_nothing_made();
+}
+
 /// Three releases; the update from the first to the last has the risk `DiskLoss`.
 fn risky(updates: &str) -> Depot {
     let depot = Depot::new();

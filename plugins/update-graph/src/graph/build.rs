@@ -66,8 +66,8 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Makes the graph. Updates to the same release are dropped, repeated ones are one; an update that is in
-    /// `plain` has no condition.
+    /// Makes the graph. Updates that do not lead to a higher version are dropped, since no cluster takes them and a graph
+    /// that has some is not to be followed there; repeated ones are one; an update that is in `plain` has no condition.
     pub(super) fn build(self) -> Graph {
         let Self { nodes, plain, groups, conditional } = self;
         let mut descending: Vec<u32> = (0..nodes.len() as u32).collect();
@@ -81,7 +81,7 @@ impl Parts {
         let mut edges: Vec<(u32, u32, u32)> = Vec::with_capacity(plain.len() + of_update.len());
         edges.extend(of_update.into_iter().map(|((from, to), condition)| (from, to, condition)));
         edges.extend(plain.into_iter().map(|(from, to)| (from, to, UNCONDITIONAL)));
-        edges.retain(|(from, to, _)| from != to);
+        edges.retain(|(from, to, _)| nodes[*from as usize].version < nodes[*to as usize].version);
         edges.sort_unstable_by_key(|(from, to, condition)| (*from, rank[*to as usize], Reverse(*condition)));
         edges.dedup_by_key(|(from, to, _)| (*from, *to));
 

@@ -90,6 +90,16 @@ fn risks_are_read() {
     );
 }
 
+#[test]
+fn updates_lead_to_higher_versions() {
+    let graph = graph("c", "1.0.0>1.2.0 1.2.0>1.1.0 1.2.0?A>1.0.0 1.1.0>1.1.0 1.1.0>1.1.0+x 1.1.0?A>1.2.0");
+    let text = |at: usize| graph.nodes()[at].version.to_string();
+    let updates: Vec<(String, String)> =
+        graph.all_updates().map(|(from, to, _)| (text(from), text(to))).collect();
+    let up = [("1.0.0", "1.2.0"), ("1.1.0", "1.2.0")];
+    assert_eq!(updates, up.map(|(from, to)| (from.to_owned(), to.to_owned())));
+}
+
 #[rstest]
 #[case(r#"[{"type":"Always"}]"#, "Always")]
 #[case(r#"[{"type":"PromQL","promql":{"promql":"a\n  + b"}},{"type":"New"}]"#, "PromQL: a + b|New")]
