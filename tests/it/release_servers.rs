@@ -167,7 +167,7 @@ fn a_graph_may_have_a_cycle(#[case] channel: Value, #[case] expected: &[&str]) {
     assert_eq!(payloads_of(&run), expected.iter().map(|v| format!("{v}-x86_64")).collect::<Vec<_>>());
 }
 
-/// No cluster is updated to a lower version, so what a graph says of it is no way.
+/// No cluster is updated to a lower version, so what a graph says of it is no way, and only the two ends are mirrored.
 #[test]
 fn a_path_never_leads_down() {
     let depot = Depot::new();
@@ -176,8 +176,8 @@ fn a_path_never_leads_down() {
     depot.want_channel(json!({
         "name": "stable-4.12", "minVersion": "4.12.0", "maxVersion": "4.12.1", "shortestPath": true,
     }));
-    depot.lab.make(&[]).assert_refused(2, "there is no update path from 4.12.0 to 4.12.1");
-    depot.assert_nothing_made();
+    let run = depot.lab.make(&[]).expect(0);
+    assert_eq!(payloads_of(&run), ["4.12.0-x86_64", "4.12.1-x86_64"]);
 }
 
 /// Three releases; the update from the first to the last has the risk `DiskLoss`.

@@ -79,13 +79,18 @@ class Graph:
             for edge in group.get("edges") or []:
                 texts = [edge[end] for end in ("from", "to") if STRICT.fullmatch(edge[end])]
                 ends = [by_name.get(text, self.place.get(version_key(text))) for text in texts]
-                if len(ends) == 2 and None not in ends:
+                if len(ends) == 2 and None not in ends and self.leads_up(*ends):
                     self.edges[ends[0]][ends[1]] = True
         self.has_conditions = any(self.edges.values())
         for start, end in data.get("edges") or []:
             if not (0 <= start < len(self.keys) and 0 <= end < len(self.keys)):
                 raise Damaged("an edge to nowhere")
-            self.edges[start][end] = False
+            if self.leads_up(start, end):
+                self.edges[start][end] = False
+
+    def leads_up(self, start: int, end: int) -> bool:
+        """No cluster is updated to a lower version, or to the same one in another build, whatever a graph says."""
+        return self.keys[start] < self.keys[end]
 
     def sorted_keys(self) -> list[tuple]:
         return sorted(self.place)
@@ -258,7 +263,7 @@ def made_up(count: int) -> None:
         names = chance.sample(versions, chance.randint(2, 12))
         places = range(len(names))
         nodes = [{"version": name, "payload": f"p{chance.randint(0, 40)}"} for name in names]
-        edges = [[chance.choice(places), chance.choice(places)] for _ in range(chance.randint(0, 24))]
+        edges = [[chance.choice(places), chance.choice(places)] for _ in range(chance.randint(0, 40))]
         groups = []
         for risk in range(chance.randint(0, 3)):
             ends = [{"from": chance.choice(names), "to": chance.choice(names)} for _ in range(chance.randint(0, 8))]
