@@ -89,6 +89,7 @@ pub(crate) fn soak(args: &[&str]) -> Outcome {
     if dir.exists() {
         fs::remove_dir_all(&dir).map_err(|e| format!("`{}` cannot be emptied: {e}", dir.display()))?;
     }
+    fs::create_dir_all(&dir).map_err(|e| format!("`{}` cannot be made: {e}", dir.display()))?;
     let places = Places { program, dir: dir.clone(), source: steady_address()? };
     let source = Registry::start(&dir, &set.storage, &places.source, false)?;
     let flaky = Flaky {
