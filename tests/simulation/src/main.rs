@@ -4,9 +4,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use oc_mirror_simulation::world::{self, Account};
+
+/// How often is told how far a long run is.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 const HELP: &str = "\
 Usage: simulate [--seeds N] [--from SEED] [--jobs N] [--most N]
@@ -117,8 +120,13 @@ fn one(seed: u64, dir: &Path, trace: bool) -> ExitCode {
 
 fn all(options: &Options, dir: &Path) -> ExitCode {
     let begun = Instant::now();
-    let (mut sum, mut broken) = (Account::default(), 0);
+    let (mut sum, mut broken, mut told) = (Account::default(), 0, begun);
     for seed in options.from..options.from + options.seeds {
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            let done = seed - options.from;
+            eprintln!("{done} of {} seeds from {}, {broken} broke a promise", options.seeds, options.from);
+        }
         match attempt(seed, dir, false).0 {
             Ok(account) => {
                 sum.attempts += account.attempts;
