@@ -20,6 +20,14 @@ const FOUND: &[(u64, &str)] = &[
         10040,
         "a chunk was made anew, and the journal still said what was finished in the old one: zeros were sealed",
     ),
+    (
+        253312,
+        "a journal was gone on with of which a sync had failed, and the power took the note that chunks got their names",
+    ),
+    (
+        267406,
+        "the place of an empty file that an earlier run had left could not be given back, and every run stopped there",
+    ),
 ];
 
 /// One process simulates one world at a time.

@@ -50,8 +50,6 @@ pub(super) struct Record {
     pub(super) begun: BTreeMap<usize, u64>,
     /// Whether the chunks were about to get their names.
     pub(super) sealing: bool,
-    /// How many bytes of the journal count.
-    valid: u64,
 }
 
 impl Journal {
@@ -61,14 +59,6 @@ impl Journal {
         fsx::append(&file, line(&format!("{TITLE} {identity}")).as_bytes())?;
         fsx::sync_all(&file)?;
         fsx::fsync_dir(&fsx::parent(path))?;
-        Ok(Self { file: Arc::new(file) })
-    }
-
-    /// Goes on with a journal, behind its last whole line.
-    pub(super) fn resume(path: &Path, record: &Record) -> io::Result<Self> {
-        let file = fsx::open_log(path)?;
-        fsx::set_len(&file, record.valid)?;
-        fsx::sync_all(&file)?;
         Ok(Self { file: Arc::new(file) })
     }
 
@@ -170,11 +160,10 @@ fn check_of(text: &str) -> String {
 }
 
 fn parse(bytes: &[u8]) -> Option<Record> {
-    let mut lines = bytes.split_inclusive(|b| *b == b'\n').map(|line| (checked(line), line.len() as u64));
-    let (title, mut valid) = lines.next()?;
-    let identity = title?.strip_prefix(TITLE)?.trim_start().parse().ok()?;
+    let mut lines = bytes.split_inclusive(|b| *b == b'\n').map(checked);
+    let identity = lines.next()??.strip_prefix(TITLE)?.trim_start().parse().ok()?;
     let (mut done, mut written, mut begun, mut sealing) = (Vec::new(), Vec::new(), BTreeMap::new(), false);
-    for (text, len) in lines {
+    for text in lines {
         match text.map(|t| t.split(' ').collect::<Vec<_>>()).as_deref() {
             Some(["sealing"]) => sealing = true,
             Some(["done", number, digest]) => match (number.parse(), digest.parse()) {
@@ -192,9 +181,8 @@ fn parse(bytes: &[u8]) -> Option<Record> {
             // Whatever follows a torn line was not written by us.
             _ => break,
         }
-        valid += len;
     }
-    Some(Record { identity, done, written, begun, sealing, valid })
+    Some(Record { identity, done, written, begun, sealing })
 }
 
 fn checked(line: &[u8]) -> Option<&str> {
@@ -221,7 +209,7 @@ mod tests {
         let text = text();
         let record = parse(text.as_bytes()).expect("valid");
         assert_eq!(record.identity, Digest::of(b"index"));
-        assert_eq!((record.done.len(), record.sealing, record.valid), (5, true, text.len() as u64));
+        assert_eq!((record.done.len(), record.sealing), (5, true));
     }
 
     #[test]
@@ -245,7 +233,6 @@ mod tests {
     #[test]
     fn cut_anywhere_it_says_less_and_nothing_wrong() {
         let text = text();
-        let lines: Vec<&str> = text.split_inclusive('\n').collect();
         for cut in 0..text.len() {
             let record = parse(&text.as_bytes()[..cut]);
             let whole = text[..cut].matches('\n').count();
@@ -253,7 +240,6 @@ mod tests {
                 None => assert_eq!(whole, 0),
                 Some(record) => {
                     assert_eq!(record.done.len(), (whole - 1).min(5));
-                    assert_eq!(record.valid, lines[..whole].iter().map(|l| l.len() as u64).sum::<u64>());
                     assert!(!record.sealing);
                 }
             }

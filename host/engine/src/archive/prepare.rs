@@ -81,11 +81,9 @@ pub(super) fn prepare(plan: &Plan<'_>) -> Result<Prepared, ArchiveError> {
     let wanted = leftovers.wanted(plan.index, &recovered.done);
     let wanted = make_room(plan, &chunks, &mut leftovers, wanted)?;
     let journal = match &ours {
-        Some(record) => match chunks.kept.iter().all(|kept| *kept) {
-            true => Journal::resume(&journal_path, record),
-            false => Journal::replace(&journal_path, record, |number| chunks.keeps(plan.index, number)),
-        }
-        .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be written", e)),
+        // Never gone on with: a sync of it may have failed, and what that dropped is made durable by no later one.
+        Some(record) => Journal::replace(&journal_path, record, |number| chunks.keeps(plan.index, number))
+            .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be written", e)),
         None => Journal::create(&journal_path, &plan.stored.identity)
             .map_err(|e| ArchiveError::disk(&journal_path, "it cannot be made", e)),
     };

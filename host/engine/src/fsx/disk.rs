@@ -87,11 +87,6 @@ fn create_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.create_new(true).mode(0o644).open(path)
 }
 
-/// Opens a file that is there to be written at its end; a symbolic link is not followed.
-pub fn open_log(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
-}
-
 /// Opens a file that is there to be written anywhere; a symbolic link is not followed.
 pub fn open_again(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
@@ -150,8 +145,11 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Gives the space of a part of a file back; the part reads as zeros from then on. `Unsupported` where the file system
-/// cannot do that.
+/// cannot do that. Of a part without bytes there is nothing to give back.
 pub fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
     ask(&Step::Punch(file, offset, len))?;
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     loop {

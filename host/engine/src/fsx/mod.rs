@@ -15,7 +15,7 @@ mod pool;
 pub mod simulation;
 
 pub use disk::{
-    append, create_dir, create_dir_all, create_log, create_new, durable_dir, fsync_dir, open_again, open_log,
+    append, create_dir, create_dir_all, create_log, create_new, durable_dir, fsync_dir, open_again,
     preallocate, punch, read, read_exact_at, remove_dir_all, remove_if_there, rename, set_len, sync_all,
     sync_batch, sync_data, write_all_at,
 };
@@ -178,6 +178,16 @@ mod tests {
         remove_temporaries(dir.path()).expect("removed");
         assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 3);
         remove_temporaries(&dir.path().join("none")).expect("nothing to do");
+    }
+
+    #[test]
+    fn of_nothing_there_is_nothing_to_give_back() {
+        let file = tempfile::tempfile().expect("a file");
+        std::os::unix::fs::FileExt::write_all_at(&file, b"kept", 0).expect("written");
+        punch(&file, 2, 0).expect("nothing to do");
+        let mut bytes = [0; 4];
+        read_exact_at(&file, &mut bytes, 0).expect("there");
+        assert_eq!(&bytes, b"kept");
     }
 
     #[test]

@@ -65,8 +65,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the journal says of a chunk what it said of one before",
         file: "archive/prepare.rs",
-        from: "Some(record) => match chunks.kept.iter().all(|kept| *kept) {",
-        to: "Some(record) => match !chunks.kept.is_empty() {",
+        from: "Journal::replace(&journal_path, record, |number| chunks.keeps(plan.index, number))",
+        to: "Journal::replace(&journal_path, record, |_| true)",
     },
     Mutant {
         name: "what an earlier plan has left is not hashed",
