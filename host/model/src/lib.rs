@@ -37,6 +37,7 @@ pub mod referrers;
 pub mod report;
 pub mod request;
 pub mod sequence;
+pub mod shared;
 pub mod signer;
 pub mod size;
 pub mod tar;

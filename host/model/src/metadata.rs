@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::checksum::{digest_of_line, len_of_line, write_line};
@@ -14,6 +14,7 @@ use crate::manifest::Descriptor;
 use crate::media_type::MediaType;
 use crate::reference::{Repository, Tag};
 use crate::request::{Destination, ImageRequest, kind, provenance};
+use crate::shared::Shared;
 
 /// A chain up to its last sequence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub struct Chain {
     /// Its imagesets, in ascending order of sequence.
     pub imagesets: Vec<ImagesetRecord>,
     /// Every blob and manifest that the chain carried, by digest.
-    pub blobs: BTreeMap<Digest, BlobRecord>,
+    pub blobs: Shared<BTreeMap<Digest, BlobRecord>>,
     /// The repositories at this target whose paths were joined, since it takes no longer ones, and what the paths were.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<Repository, Repository>,
@@ -111,7 +112,7 @@ pub struct ImagesetRecord {
     /// When it was made, RFC 3339.
     pub created: String,
     /// The images that were wanted then, shipped earlier or not.
-    pub images: Vec<ImageRecord>,
+    pub images: Shared<Vec<ImageRecord>>,
     /// State that plugins saved with it, by plugin.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin_state: BTreeMap<String, serde_json::Value>,
@@ -136,8 +137,15 @@ pub struct ImageRecord {
     /// What its tag points at.
     pub digest: Digest,
     /// What it was wanted for; empty in records of versions that did not note it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "exactly")]
     pub reasons: Vec<Reason>,
+}
+
+/// Reads a list that then takes no more room than its items: reading makes room for four, and most lists have one.
+fn exactly<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reason>, D::Error> {
+    let mut items = Vec::deserialize(deserializer)?;
+    items.shrink_to_fit();
+    Ok(items)
 }
 
 /// What an imageset calls the record of an image by which a target has already: the first 16 hexadecimal digits of a SHA-256.
@@ -310,7 +318,7 @@ impl Chain {
             format: FORMAT,
             uid,
             imagesets: Vec::new(),
-            blobs: BTreeMap::new(),
+            blobs: Shared::default(),
             names: BTreeMap::new(),
             deleting: Vec::new(),
             leftovers: Vec::new(),

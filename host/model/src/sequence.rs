@@ -204,7 +204,7 @@ mod tests {
                 base: i.base,
                 index: Some(identity(i)),
                 created: String::new(),
-                images: Vec::new(),
+                images: Vec::new().into(),
                 plugin_state: Default::default(),
                 files: Default::default(),
                 quarantined: Vec::new(),

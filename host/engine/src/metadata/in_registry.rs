@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use futures_util::future::join;
-use oc_mirror_model::digest::Digest;
+use oc_mirror_model::digest::{Algorithm, Digest};
 use oc_mirror_model::manifest::{Descriptor, RawManifest};
 use oc_mirror_model::media_type;
 use oc_mirror_model::metadata::Chain;
@@ -234,7 +234,8 @@ impl InRegistry {
         Ok(true)
     }
 
-    async fn fetch(&self, tag: &Tag) -> Result<Option<Record>, ContentError> {
+    /// Finds the record under a tag, and reads nothing of it.
+    async fn locate(&self, tag: &Tag) -> Result<Option<Located>, ContentError> {
         let selector = Selector::Tag(tag.clone());
         let manifest = match self.read.manifest(&self.repository, &selector).await {
             Ok(manifest) => manifest,
@@ -252,14 +253,31 @@ impl InRegistry {
         if layer.size > if is_v1 { MAX_OF_V1 } else { MAX_RECORD_BYTES } {
             return Err(invalid("the record is too large to be one"));
         }
-        let stream = self.read.blob(&self.repository, layer, 0).await?;
-        let bytes = collect(verified(stream, layer, subject.clone()), layer).await?;
-        let manifest = manifest.digest().clone();
+        Ok(Some(Located { manifest: manifest.digest().clone(), layer: layer.clone(), is_v1 }))
+    }
+
+    async fn fetch(&self, tag: &Tag) -> Result<Option<Record>, ContentError> {
+        let Some(Located { manifest: _, layer, is_v1 }) = self.locate(tag).await? else { return Ok(None) };
+        let subject = format!("{}:{tag}", self.repository);
+        let stream = self.read.blob(&self.repository, &layer, 0).await?;
+        let bytes = collect(verified(stream, &layer, subject.clone()), &layer).await?;
         if !is_v1 {
-            return Ok(Some(Record { manifest, bytes, is_v1 }));
+            return Ok(Some(Record { bytes, is_v1 }));
         }
-        let bytes = of_v1(&bytes).map_err(|_| invalid("the image is not the record of a chain"))?;
-        Ok(Some(Record { manifest, bytes: bytes.into(), is_v1 }))
+        let bytes = of_v1(&bytes).map_err(|_| {
+            let reason = "the image is not the record of a chain".to_owned();
+            ContentError::new(subject, ContentErrorKind::Invalid(reason))
+        })?;
+        Ok(Some(Record { bytes: bytes.into(), is_v1 }))
+    }
+
+    /// Returns the revision of a record that was found.
+    async fn revision_of(&self, tag: &Tag, located: &Located) -> Result<Option<Digest>, ContentError> {
+        // The record is the layer, but for those of oc-mirror v1, which are packed.
+        if !located.is_v1 && located.layer.digest.algorithm() == Algorithm::Sha256 {
+            return Ok(Some(located.layer.digest.clone()));
+        }
+        Ok(self.fetch(tag).await?.map(|record| Digest::of(&record.bytes)))
     }
 
     fn read(&self, record: &Record, uid: Uuid) -> Result<Stored, MetadataError> {
@@ -278,10 +296,17 @@ impl InRegistry {
     }
 }
 
-/// A record as it lies in a registry.
-struct Record {
+/// Where a record lies in a registry.
+struct Located {
     /// The image that it is in.
     manifest: Digest,
+    layer: Descriptor,
+    /// Whether oc-mirror v1 has written it.
+    is_v1: bool,
+}
+
+/// A record as it lies in a registry.
+struct Record {
     bytes: Bytes,
     /// Whether oc-mirror v1 has written it.
     is_v1: bool,
@@ -382,11 +407,24 @@ impl MetadataStore for InRegistry {
         found.map(|record| self.read(&record, uid)).transpose()
     }
 
+    async fn revision(&self, uid: Uuid) -> Result<Option<Digest>, MetadataError> {
+        let tag = self.tag(uid);
+        let located = self.locate(&tag).await.map_err(|e| self.failed(e))?;
+        match located {
+            Some(located) => self.revision_of(&tag, &located).await.map_err(|e| self.failed(e)),
+            None => Ok(None),
+        }
+    }
+
     async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError> {
-        let now = self.fetch(&self.tag(chain.uid)).await.map_err(|e| self.failed(e))?;
-        let revision = now.as_ref().map(|record| Digest::of(&record.bytes));
+        let tag = self.tag(chain.uid);
+        let now = self.locate(&tag).await.map_err(|e| self.failed(e))?;
+        let revision = match &now {
+            Some(located) => self.revision_of(&tag, located).await.map_err(|e| self.failed(e))?,
+            None => None,
+        };
         let unchanged = revision.as_ref() == found.map(|f| &f.revision);
-        let now = now.as_ref().map(|record| &record.manifest);
+        let now = now.as_ref().map(|located| &located.manifest);
         if unchanged && self.swap(chain, now).await.map_err(|e| self.failed(e))? {
             return Ok(());
         }

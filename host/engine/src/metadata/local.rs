@@ -1,9 +1,11 @@
 //! Records in files of a workspace: [`Local`].
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use oc_mirror_model::digest::Digest;
+use oc_mirror_model::digest::{Algorithm, Digest};
 use oc_mirror_model::metadata::Chain;
 use uuid::Uuid;
 
@@ -36,6 +38,26 @@ impl Local {
             Err(source) => Err(MetadataError::Disk { path: self.name(), source }),
         }
     }
+
+    /// Hashes the file without holding all of it.
+    fn hash(&self) -> Result<Option<Digest>, MetadataError> {
+        let failed = |source| MetadataError::Disk { path: self.name(), source };
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut hasher = Algorithm::Sha256.hasher();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(Some(hasher.finish())),
+                Ok(len) => hasher.update(&buffer[..len]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -52,9 +74,12 @@ impl MetadataStore for Local {
         self.read()?.map(|bytes| parse(&bytes, &self.name(), uid)).transpose()
     }
 
+    async fn revision(&self, _: Uuid) -> Result<Option<Digest>, MetadataError> {
+        self.hash()
+    }
+
     async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError> {
-        let now = self.read()?.map(|bytes| Digest::of(&bytes));
-        if now.as_ref() != found.map(|f| &f.revision) {
+        if self.hash()?.as_ref() != found.map(|f| &f.revision) {
             return Err(MetadataError::Conflict { place: self.name() });
         }
         fsx::write_atomic_with(&self.path, |file| chain.write_to(file))

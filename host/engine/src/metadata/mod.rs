@@ -41,6 +41,12 @@ pub trait MetadataStore: Send + Sync {
     /// Reads the record of a chain; nothing if there is none yet.
     async fn load(&self, uid: Uuid) -> Result<Option<Stored>, MetadataError>;
 
+    /// Returns what a commit compares against: the SHA-256 of the record as it is now. A record is large, and where its hash
+    /// can be had for less, this is how.
+    async fn revision(&self, uid: Uuid) -> Result<Option<Digest>, MetadataError> {
+        Ok(self.load(uid).await?.map(|stored| stored.revision))
+    }
+
     /// Finds out, before any work is done, whether a commit would be safe here. Leaves nothing behind.
     async fn rehearse(&self) -> Result<(), MetadataError> {
         Ok(())

@@ -304,7 +304,7 @@ fn advanced<I: Borrow<ImageEntry>>(
         base: index.base,
         index: identity.cloned(),
         created: index.created.clone(),
-        images: records,
+        images: records.into(),
         plugin_state: extras.state,
         files: extras.files,
         quarantined: index.quarantined.clone(),

@@ -347,13 +347,13 @@ impl Workspace {
         uid: Uuid,
         found: Option<&Stored>,
     ) -> Result<(), WorkflowError> {
-        let now = match self.records.load(uid).await {
+        let now = match self.records.revision(uid).await {
             Err(MetadataError::OtherChain { place, .. }) => {
                 return Err(MetadataError::Conflict { place }.into());
             }
             now => now?,
         };
-        if now.as_ref().map(|n| &n.revision) == found.map(|f| &f.revision) {
+        if now.as_ref() == found.map(|f| &f.revision) {
             return Ok(());
         }
         Err(MetadataError::Conflict { place: self.records.name() }.into())

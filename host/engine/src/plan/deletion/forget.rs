@@ -24,7 +24,7 @@ pub fn without(chain: &Chain, gone: &BTreeSet<(Destination, Digest)>) -> Chain {
             needed.extend(after.content_of(&image.digest).unwrap_or_default());
         }
     }
-    for (digest, blob) in &mut after.blobs {
+    for (digest, blob) in after.blobs.iter_mut() {
         blob.repositories.retain(|repository| needed.get(repository).is_none_or(|n| n.contains(digest)));
     }
     after.blobs.retain(|_, blob| !blob.repositories.is_empty());

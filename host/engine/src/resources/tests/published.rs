@@ -278,7 +278,7 @@ impl Implied {
         for (digest, number, text) in &self.signatures {
             sign(&mut chain, digest, *number, text);
         }
-        chain.imagesets[0].images = self.images;
+        chain.imagesets[0].images = self.images.into();
         (chain, self.registry)
     }
 }
