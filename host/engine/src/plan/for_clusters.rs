@@ -170,7 +170,7 @@ mod tests {
             created_by: String::new(),
             chunks: Vec::new(),
             entries: Vec::new(),
-            images: vec![image.clone()].into(),
+            images: vec![image.clone()],
             unchanged: Vec::new(),
             positions: Vec::new(),
             required: Vec::new(),
