@@ -1,9 +1,10 @@
 //! Records beside the images of a target: [`InRegistry`], an image `oc-mirror:<uid>` below the target's prefix.
 //!
 //! The record is the one layer of an ordinary OCI image, so that every registry takes it. Registries have no
-//! conditional writes, so who commits says so first under a second tag, `….lock`, and looks at both tags before and after the
-//! record is moved. Of two at once, who said so first is told. Only a publisher that stands still between two requests, while
-//! another makes all of its own, could still overwrite what the other wrote unnoticed.
+//! conditional writes, so who commits says so first under a second tag, `….lock`, looks at both tags before and after the
+//! record is moved, and leaves the record under both. Of two at once, who said so first is told; if one stands still meanwhile
+//! and overwrites what the other wrote, it finds that out and puts it back. Only where three meet, one of which stands still
+//! while another is done and the third is not, could a record be overwritten unnoticed.
 //!
 //! oc-mirror v1 keeps its own record under the same name. It is read, so that its imagesets follow each other here, and the
 //! first commit replaces it.
@@ -34,6 +35,9 @@ pub const REPOSITORY: &str = "oc-mirror";
 
 /// The annotation that makes each attempt's manifest another one.
 const ATTEMPT: &str = "io.openshift.oc-mirror.attempt";
+
+/// The annotation of a record's manifest that says what it replaced.
+const REPLACES: &str = "io.openshift.oc-mirror.replaces";
 
 /// How long to wait, where somebody else was seen, for what they are about to write.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -147,7 +151,11 @@ impl InRegistry {
     }
 
     /// Puts what the record's image consists of; returns the image, and the same with a mark that no other has.
-    async fn prepare(&self, chain: &Chain) -> Result<(RawManifest, RawManifest), ContentError> {
+    async fn prepare(
+        &self,
+        chain: &Chain,
+        found: Option<&Digest>,
+    ) -> Result<(RawManifest, RawManifest), ContentError> {
         // Some registries list a configuration's layers and refuse an image whose counts differ.
         let config = serde_json::json!({
             "architecture": "amd64",
@@ -157,30 +165,37 @@ impl InRegistry {
         });
         let config = self.put(Document::Config(config.to_string().into())).await?;
         let layer = self.put(Document::Record(chain)).await?;
-        let manifest = serde_json::json!({
-            "schemaVersion": 2,
-            "mediaType": media_type::OCI_MANIFEST,
-            "config": config,
-            "layers": [layer],
-        });
-        let mut marked = manifest.clone();
-        marked["annotations"] = serde_json::json!({ ATTEMPT: Uuid::new_v4() });
-        let parse = |manifest: serde_json::Value| {
+        let parse = |annotations: serde_json::Value| {
+            let manifest = serde_json::json!({
+                "schemaVersion": 2,
+                "mediaType": media_type::OCI_MANIFEST,
+                "config": config,
+                "layers": [layer],
+                "annotations": annotations,
+            });
             RawManifest::parse(manifest.to_string().into_bytes(), None).map_err(|error| {
                 let kind = ContentErrorKind::Invalid("the record's manifest is not valid".to_owned());
                 ContentError::with_source(self.repository.as_str(), kind, error)
             })
         };
-        Ok((parse(manifest)?, parse(marked)?))
+        Ok((
+            parse(serde_json::json!({ REPLACES: known(found) }))?,
+            parse(serde_json::json!({ ATTEMPT: Uuid::new_v4() }))?,
+        ))
+    }
+
+    /// Returns the manifest that a tag leads to.
+    async fn find(&self, tag: &Tag) -> Result<Option<RawManifest>, ContentError> {
+        match self.read.manifest(&self.repository, &Selector::Tag(tag.clone())).await {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns what a tag leads to. The manifest itself is read, since there are registries whose `HEAD` knows no tags.
     async fn resolve(&self, tag: &Tag) -> Result<Option<Digest>, ContentError> {
-        match self.read.manifest(&self.repository, &Selector::Tag(tag.clone())).await {
-            Ok(manifest) => Ok(Some(manifest.digest().clone())),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(self.find(tag).await?.map(|manifest| manifest.digest().clone()))
     }
 
     async fn leads_to(&self, tag: &Tag, digest: Option<&Digest>) -> Result<bool, ContentError> {
@@ -202,10 +217,14 @@ impl InRegistry {
     }
 
     /// Moves the tag from the manifest that was found to a new one. `false`: somebody else was there, or is.
+    ///
+    /// Of two, never both are told that their record stands, however long either of them stands still: each writes its record
+    /// under the tag and then reads the lock, and under the lock and then reads the tag. So whoever moves the tag too late finds
+    /// the other's record under the lock, and puts it back.
     async fn swap(&self, chain: &Chain, found: Option<&Digest>) -> Result<bool, ContentError> {
         let tag = self.tag(chain.uid);
         let lock = Self::lock(&tag);
-        let (manifest, mine) = self.prepare(chain).await?;
+        let (manifest, mine) = self.prepare(chain, found).await?;
         // Who is done leaves the record under both tags: anything else is somebody who is not, or never will be.
         let last = self.resolve(&lock).await?;
         let mut alone = last.is_none_or(|last| found == Some(&last));
@@ -219,29 +238,34 @@ impl InRegistry {
             return Ok(false);
         }
         self.tags.put_tag(&self.repository, &tag, &manifest).await?;
-        alone &= self.leads_to(&lock, Some(mine.digest())).await?;
-        if !alone {
-            // They may have looked before this record was there, and be about to write theirs.
-            tokio::time::sleep(self.settle).await;
-        }
-        if !self.leads_to(&tag, Some(manifest.digest())).await? {
+        let now = self.find(&lock).await?;
+        let rival =
+            |now: &&RawManifest| replaced(now) == Some(&known(found)) && now.digest() != manifest.digest();
+        if let Some(record) = now.as_ref().filter(rival) {
+            // Somebody else was done before the tag was moved here: theirs was overwritten.
+            if self.leads_to(&tag, Some(manifest.digest())).await? {
+                self.tags.put_tag(&self.repository, &tag, record).await?;
+            }
             return Ok(false);
         }
-        // Tidying up: the record is there, whatever comes of this. Where tags cannot move, or if it fails, the next one waits.
-        if matches!(self.leads_to(&lock, Some(mine.digest())).await, Ok(true)) {
-            let _ = self.tags.put_tag(&self.repository, &lock, &manifest).await;
+        alone &= now.is_some_and(|now| now.digest() == mine.digest());
+        if !alone {
+            // They may have looked before this record was there, and be about to write theirs. Of those who do so in time, the
+            // last one stands, and no record has to be put back.
+            tokio::time::sleep(self.settle).await;
+            if !self.leads_to(&tag, Some(manifest.digest())).await? {
+                return Ok(false);
+            }
         }
-        Ok(true)
+        // The record is there, whatever comes of this: where tags cannot move nobody overwrites it, and if it fails the next
+        // one waits.
+        let _ = self.tags.put_tag(&self.repository, &lock, &manifest).await;
+        self.leads_to(&tag, Some(manifest.digest())).await
     }
 
     /// Finds the record under a tag, and reads nothing of it.
     async fn locate(&self, tag: &Tag) -> Result<Option<Located>, ContentError> {
-        let selector = Selector::Tag(tag.clone());
-        let manifest = match self.read.manifest(&self.repository, &selector).await {
-            Ok(manifest) => manifest,
-            Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some(manifest) = self.find(tag).await? else { return Ok(None) };
         let subject = format!("{}:{tag}", self.repository);
         let layers = manifest.image().map(|image| image.layers.as_slice()).unwrap_or_default();
         let ours = layers.iter().find(|layer| layer.media_type == media_type::METADATA);
@@ -326,6 +350,16 @@ fn of_v1(layer: &[u8]) -> std::io::Result<Vec<u8>> {
         }
     }
     Err(std::io::ErrorKind::NotFound.into())
+}
+
+/// Returns how a record's image says what it replaced.
+fn known(found: Option<&Digest>) -> String {
+    found.map_or_else(|| "nothing".to_owned(), Digest::to_string)
+}
+
+/// Returns what the image of a record says that it replaced. The mark of somebody who is about to write one says nothing.
+fn replaced(manifest: &RawManifest) -> Option<&str> {
+    manifest.image()?.annotations.get(REPLACES)
 }
 
 fn is_immutable(error: &ContentError) -> bool {
