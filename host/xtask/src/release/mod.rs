@@ -84,6 +84,8 @@ impl Build {
             .env("CARGO_HOME", &self.cargo_home)
             .env("CARGO_ENCODED_RUSTFLAGS", self.flags())
             .env("CARGO_INCREMENTAL", "0")
+            // What ThinLTO makes of the names of symbols depends on the directory.
+            .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
             .env("SOURCE_DATE_EPOCH", time_of_sources().unwrap_or_default().to_string())
             // Paths in what is compiled from C: those of sources, and that of the directory it is compiled in.
             .env("CFLAGS", self.maps("-ffile-prefix-map=").join(" "));
@@ -110,6 +112,8 @@ impl Build {
 
     fn flags(&self) -> String {
         let mut flags = self.maps("--remap-path-prefix=");
+        // Linkers hash the symbols, too, that are stripped then.
+        flags.push("-Clink-arg=-Wl,--build-id=none".to_owned());
         if self.is_static {
             flags.push("-Ctarget-feature=+crt-static".to_owned());
         }
