@@ -46,9 +46,14 @@ pub struct FormatVersion {
 }
 
 impl FormatVersion {
-    /// Answers whether this program can read what was written with `self`.
+    /// Answers whether this program can read an imageset that was written with `self`.
     pub fn is_readable(self) -> bool {
-        self.major == FORMAT.major && self.minor <= FORMAT.minor
+        self.is_readable_by(FORMAT)
+    }
+
+    /// Answers whether who knows a format can read what was written with `self`.
+    pub fn is_readable_by(self, known: Self) -> bool {
+        self.major == known.major && self.minor <= known.minor
     }
 }
 

@@ -19,6 +19,7 @@ pub mod digest;
 pub mod dsse;
 pub mod few;
 pub mod forecast;
+pub mod images;
 pub mod imageset;
 pub mod inventory;
 pub mod manifest;

@@ -2,29 +2,35 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::checksum::{digest_of_line, len_of_line, write_line};
 use crate::config::ApiVersion;
 use crate::digest::Digest;
 use crate::few::Few;
-use crate::imageset::{FORMAT, FormatVersion, QuarantinedImage};
+use crate::images::Images;
+use crate::imageset::{FormatVersion, QuarantinedImage};
 use crate::manifest::Descriptor;
 use crate::media_type::MediaType;
 use crate::reference::{Repository, Tag};
 use crate::request::{Destination, ImageRequest, kind, provenance};
 use crate::shared::Shared;
 
+/// The format of records that are written.
+pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 2 };
+
 /// A chain up to its last sequence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Chain {
-    /// The format of this document.
+    /// The format of the document that it was read from. It is written in [`FORMAT`].
+    #[serde(serialize_with = "as_written")]
     pub format: FormatVersion,
     /// The chain.
     pub uid: Uuid,
     /// Its imagesets, in ascending order of sequence.
+    #[serde(with = "sequences")]
     pub imagesets: Vec<ImagesetRecord>,
     /// Every blob and manifest that the chain carried, by digest.
     pub blobs: Shared<BTreeMap<Digest, BlobRecord>>,
@@ -41,6 +47,10 @@ pub struct Chain {
     /// What clusters need besides the images. Kept at targets, and missing from records of before it was.
     #[serde(default, skip_serializing_if = "ForClusters::is_empty")]
     pub for_clusters: ForClusters,
+}
+
+fn as_written<S: Serializer>(_: &FormatVersion, serializer: S) -> Result<S::Ok, S::Error> {
+    FORMAT.serialize(serializer)
 }
 
 /// What resources for clusters are made of besides the images of a chain, so that its record alone is enough.
@@ -98,34 +108,139 @@ mod by_place {
     }
 }
 
+/// Imagesets as they are stored, each with what its list of images adds to the one before.
+mod sequences {
+    use std::borrow::Cow;
+    use std::collections::BTreeMap;
+    use std::fmt;
+
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::ser::SerializeSeq;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{ImageRecord, ImagesetRecord};
+    use crate::digest::Digest;
+    use crate::images::{Images, MOST, Run};
+    use crate::imageset::QuarantinedImage;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Stored<'a> {
+        sequence: u64,
+        base: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        index: Option<Cow<'a, Digest>>,
+        created: Cow<'a, str>,
+        /// Runs of images that the imageset before has too; without it `images` is all of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<Run>,
+        /// The others.
+        images: Vec<Cow<'a, ImageRecord>>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        plugin_state: Cow<'a, BTreeMap<String, serde_json::Value>>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        files: Cow<'a, BTreeMap<String, Digest>>,
+        #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+        quarantined: Cow<'a, [QuarantinedImage]>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        imagesets: &[ImagesetRecord],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(imagesets.len()))?;
+        let mut before = &Images::default();
+        for imageset in imagesets {
+            let (images, kept) = imageset.images.since(before);
+            list.serialize_element(&Stored {
+                sequence: imageset.sequence,
+                base: imageset.base,
+                index: imageset.index.as_ref().map(Cow::Borrowed),
+                created: Cow::Borrowed(&imageset.created),
+                kept,
+                images: images.into_iter().map(Cow::Borrowed).collect(),
+                plugin_state: Cow::Borrowed(&imageset.plugin_state),
+                files: Cow::Borrowed(&imageset.files),
+                quarantined: Cow::Borrowed(&imageset.quarantined),
+            })?;
+            before = &imageset.images;
+        }
+        list.end()
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<ImagesetRecord>, D::Error> {
+        deserializer.deserialize_seq(Sequences)
+    }
+
+    struct Sequences;
+
+    impl<'de> Visitor<'de> for Sequences {
+        type Value = Vec<ImagesetRecord>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of imagesets")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut imagesets: Vec<ImagesetRecord> = Vec::new();
+            let mut listed = 0;
+            while let Some(stored) = list.next_element::<Stored<'static>>()? {
+                let none = Images::default();
+                let before = imagesets.last().map_or(&none, |last| &last.images);
+                let new = stored.images.into_iter().map(Cow::into_owned).collect();
+                let images = Images::after(before, new, &stored.kept).ok_or_else(|| {
+                    let sequence = stored.sequence;
+                    A::Error::custom(format!(
+                        "imageset {sequence} has images from the one before that it has not"
+                    ))
+                })?;
+                listed += images.len();
+                if listed > MOST {
+                    return Err(A::Error::custom(format!("it lists more than {MOST} images")));
+                }
+                // Records of before there were runs list the same images again and again.
+                let images = if stored.kept.is_empty() { images.sharing(before) } else { images };
+                imagesets.push(ImagesetRecord {
+                    sequence: stored.sequence,
+                    base: stored.base,
+                    index: stored.index.map(Cow::into_owned),
+                    created: stored.created.into_owned(),
+                    images,
+                    plugin_state: stored.plugin_state.into_owned(),
+                    files: stored.files.into_owned(),
+                    quarantined: stored.quarantined.into_owned(),
+                });
+            }
+            Ok(imagesets)
+        }
+    }
+}
+
 /// One imageset of a chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImagesetRecord {
     /// Its place, from 1.
     pub sequence: u64,
     /// What it built on.
     pub base: u64,
     /// The SHA-256 of its index: its identity. Nothing for a run that copied directly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Digest>,
     /// When it was made, RFC 3339.
     pub created: String,
     /// The images that were wanted then, shipped earlier or not.
-    pub images: Shared<Vec<ImageRecord>>,
+    pub images: Images,
     /// State that plugins saved with it, by plugin.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin_state: BTreeMap<String, serde_json::Value>,
     /// Files and cluster resources that plugins added, by their path in the imageset.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Digest>,
     /// Images that were wanted and are not in `images`: they could not be had, or not be published at this target.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<QuarantinedImage>,
 }
 
 /// One image of an imageset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageRecord {
     /// The name users know it by.
@@ -157,7 +272,7 @@ fn exactly<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reason>, D:
 pub struct RecordId(String);
 
 /// What an image was wanted for. An image can go when none of its reasons is left.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reason {
     /// Somebody named it.
@@ -191,7 +306,7 @@ pub enum Reason {
 }
 
 /// A bundle, as a catalog offers it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Offer {
     /// The origin of the catalog.
@@ -209,7 +324,7 @@ pub struct Offer {
 }
 
 /// A chart that uses an image.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChartUse {
     /// Where the chart is from, as the configuration has it: the URL of its repository, or its path.
@@ -467,13 +582,63 @@ mod tests {
     }
 
     #[test]
+    fn an_imageset_says_what_it_adds_and_older_records_are_read() {
+        let image = |number: u32| ImageRecord {
+            origin: format!("quay.io/a/b:v{number}"),
+            kind: "additional".to_owned(),
+            destination: Destination {
+                repository: "a/b".parse().expect("a repository"),
+                tag: format!("v{number}").parse().expect("a tag"),
+            },
+            digest: Digest::of(&number.to_be_bytes()),
+            reasons: Vec::new(),
+        };
+        let mut chain = Chain::new(Uuid::nil());
+        for sequence in 1..=12_u32 {
+            chain.imagesets.push(ImagesetRecord {
+                sequence: sequence.into(),
+                base: u64::from(sequence) - 1,
+                index: None,
+                created: "1970-01-01T00:00:00Z".to_owned(),
+                images: (sequence..sequence + 100).map(image).collect(),
+                plugin_state: BTreeMap::new(),
+                files: BTreeMap::new(),
+                quarantined: Vec::new(),
+            });
+        }
+        let bytes = chain.to_bytes();
+        assert_eq!(serde_json::from_slice::<Chain>(&bytes).expect("what was written"), chain);
+        let mut value: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(value["imagesets"][1]["kept"], serde_json::json!([[0, 1, 99]]));
+        assert_eq!(value["imagesets"][1]["images"].as_array().map(Vec::len), Some(1));
+
+        // As it was written before: each lists all.
+        value["format"] = "1.1".into();
+        for (number, imageset) in chain.imagesets.iter().enumerate() {
+            let all: Vec<&ImageRecord> = imageset.images.iter().collect();
+            value["imagesets"][number]["images"] = serde_json::to_value(all).expect("JSON");
+            value["imagesets"][number].as_object_mut().expect("an object").remove("kept");
+        }
+        let mut read: Chain = serde_json::from_value(value.clone()).expect("a record of before");
+        assert_eq!(read.to_bytes(), bytes);
+        read.format = FORMAT;
+        assert_eq!(read, chain);
+        assert!(std::ptr::eq(&read.imagesets[0].images[1], &read.imagesets[1].images[0]), "it is there once");
+
+        value["imagesets"][1]["kept"] = serde_json::json!([[0, 1, 100]]);
+        let error = serde_json::from_value::<Chain>(value).expect_err("too many").to_string();
+        assert!(error.contains("imageset 2 has images from the one before"), "{error}");
+    }
+
+    #[test]
     fn what_clusters_need_is_read_back_and_may_be_missing() {
         let uid = Uuid::nil();
         let before = format!(r#"{{"format":"1.0","uid":"{uid}","imagesets":[],"blobs":{{}}}}"#);
         let mut chain: Chain = serde_json::from_str(&before).expect("a record from before it was kept");
         assert!(chain.format < FORMAT, "{}", chain.format);
         assert_eq!(chain, Chain { format: chain.format, ..Chain::new(uid) });
-        assert_eq!(String::from_utf8(chain.to_bytes()).expect("text").trim_end(), before);
+        let now = before.replace(r#""format":"1.0""#, &format!(r#""format":"{FORMAT}""#));
+        assert_eq!(String::from_utf8(chain.to_bytes()).expect("text").trim_end(), now);
 
         let place =
             Destination { repository: "a/b".parse().expect("valid"), tag: "v1".parse().expect("valid") };
@@ -485,6 +650,7 @@ mod tests {
         let text = String::from_utf8(chain.to_bytes()).expect("text");
         let template = r#"[{"catalog":{"repository":"a/b","tag":"v1"},"text":"kind: CatalogSource"}]"#;
         assert!(text.contains(template), "{text}");
-        assert_eq!(serde_json::from_str::<Chain>(&text).expect("what was written"), chain);
+        let read: Chain = serde_json::from_str(&text).expect("what was written");
+        assert_eq!(read, Chain { format: FORMAT, ..chain });
     }
 }

@@ -10,8 +10,8 @@ pub mod local;
 
 use async_trait::async_trait;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{FORMAT, FormatVersion};
-use oc_mirror_model::metadata::Chain;
+use oc_mirror_model::imageset::FormatVersion;
+use oc_mirror_model::metadata::{Chain, FORMAT};
 use oc_mirror_model::predecessor::InvalidMetadata;
 use uuid::Uuid;
 
@@ -154,7 +154,7 @@ fn parse(bytes: &[u8], place: &str, uid: Uuid) -> Result<Stored, MetadataError> 
     }
     let damaged = |source| MetadataError::Damaged { place: place.to_owned(), source };
     let head: Head = serde_json::from_slice(bytes).map_err(damaged)?;
-    if !head.format.is_readable() {
+    if !head.format.is_readable_by(FORMAT) {
         return Err(MetadataError::Newer { place: place.to_owned(), found: head.format });
     }
     let chain: Chain = serde_json::from_slice(bytes).map_err(damaged)?;

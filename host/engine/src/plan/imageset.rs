@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use oc_mirror_model::ImageRequest;
 use oc_mirror_model::digest::Digest;
-use oc_mirror_model::imageset::{FORMAT, ImageEntry, Index, RequiredBlob};
+use oc_mirror_model::images::Images;
+use oc_mirror_model::imageset::{ImageEntry, Index, RequiredBlob};
 use oc_mirror_model::manifest::{Descriptor, Descriptors};
 use oc_mirror_model::media_type;
-use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, Reason, RecordId};
+use oc_mirror_model::metadata::{Chain, FORMAT, ImageRecord, ImagesetRecord, Reason, RecordId};
 use oc_mirror_model::reference::{Repository, Source};
 use oc_mirror_model::request::provenance::ALSO;
 use oc_mirror_model::request::{Destination, kind};
@@ -299,18 +300,22 @@ fn advanced<I: Borrow<ImageEntry>>(
         let content = image.manifests.iter().chain(&image.blobs).map(|d| &d.digest);
         after.note_image(&image.root.digest, content);
     }
+    let images = Images::from(records);
+    let images = match after.last() {
+        Some(last) => images.sharing(&last.images),
+        None => images,
+    };
     after.imagesets.push(ImagesetRecord {
         sequence: index.sequence,
         base: index.base,
         index: identity.cloned(),
         created: index.created.clone(),
-        images: records.into(),
+        images,
         plugin_state: extras.state,
         files: extras.files,
         quarantined: index.quarantined.clone(),
     });
-    // Programs that do not know of what was left out must not prune by this record.
-    after.format = after.format.max(FORMAT);
+    after.format = FORMAT;
     after
 }
 
@@ -389,7 +394,7 @@ mod tests {
 
     fn index(sequence: u64, base: u64, images: Vec<ImageEntry>) -> Index {
         Index {
-            format: FORMAT,
+            format: oc_mirror_model::imageset::FORMAT,
             uid: Uuid::nil(),
             sequence,
             base,

@@ -301,6 +301,8 @@ fn files(planned: &Index, found: &Index, said: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use oc_mirror_model::images::Images;
+    use oc_mirror_model::metadata::ImagesetRecord;
     use serde_json::json;
 
     use super::*;
@@ -364,11 +366,15 @@ mod tests {
         keeping.settle(Some(&made)).expect("as planned");
         keeping.settle(None).expect_err("there was something to do");
         keeping.settle(Some(&index(&[]))).expect_err("other images");
-        let record = |index: Digest| {
-            serde_json::from_value(
-                json!({ "sequence": 1, "base": 0, "index": index, "created": "", "images": [] }),
-            )
-            .expect("a record")
+        let record = |index: Digest| ImagesetRecord {
+            sequence: 1,
+            base: 0,
+            index: Some(index),
+            created: String::new(),
+            images: Images::default(),
+            plugin_state: BTreeMap::new(),
+            files: BTreeMap::new(),
+            quarantined: Vec::new(),
         };
         chain.imagesets = vec![record(made.checked().digest())];
         assert_eq!(keeping.begin(&chain).expect("it is there"), State::Done);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use oc_mirror_model::digest::Digest;
+use oc_mirror_model::images::Images;
 use oc_mirror_model::metadata::{Chain, ImageRecord};
 use oc_mirror_model::request::kind;
 use serde_json::{Value, json};
@@ -336,7 +337,7 @@ struct Difference<'a> {
 }
 
 /// Returns the name of a difference that is meant to be, given what was mirrored.
-fn named(difference: &Difference<'_>, images: &[ImageRecord]) -> Option<&'static str> {
+fn named(difference: &Difference<'_>, images: &Images) -> Option<&'static str> {
     let Difference { kind, path, theirs, ours } = *difference;
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     let source = path.split_once('[').and_then(|(_, rest)| rest.split(']').next()).unwrap_or_default();
