@@ -9,7 +9,7 @@ use oc_mirror_model::images::Images;
 use oc_mirror_model::imageset::{ImageEntry, Index, RequiredBlob};
 use oc_mirror_model::manifest::{Descriptor, Descriptors};
 use oc_mirror_model::media_type;
-use oc_mirror_model::metadata::{Chain, FORMAT, ImageRecord, ImagesetRecord, Reason, RecordId};
+use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, Reason, RecordId};
 use oc_mirror_model::reference::{Repository, Source};
 use oc_mirror_model::request::provenance::ALSO;
 use oc_mirror_model::request::{Destination, kind};
@@ -315,7 +315,6 @@ fn advanced<I: Borrow<ImageEntry>>(
         files: extras.files,
         quarantined: index.quarantined.clone(),
     });
-    after.format = FORMAT;
     after
 }
 
