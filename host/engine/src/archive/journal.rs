@@ -56,7 +56,7 @@ impl Journal {
     /// Starts a journal; there must be none.
     pub(super) fn create(path: &Path, identity: &Digest) -> io::Result<Self> {
         let file = fsx::create_log(path)?;
-        fsx::append(&file, line(&format!("{TITLE} {identity}")).as_bytes())?;
+        fsx::append(&file, title(identity).as_bytes())?;
         fsx::sync_all(&file)?;
         fsx::fsync_dir(&fsx::parent(path))?;
         Ok(Self { file: Arc::new(file) })
@@ -88,8 +88,7 @@ impl Journal {
         let new = replacement(path);
         fsx::remove_if_there(&new)?;
         let file = fsx::create_log(&new)?;
-        let title = format!("{TITLE} {identity}");
-        let text: String = std::iter::once(title).chain(texts).map(|text| line(&text)).collect();
+        let text: String = std::iter::once(title(identity)).chain(texts.map(|text| line(&text))).collect();
         fsx::append(&file, text.as_bytes())?;
         fsx::sync_all(&file)?;
         fsx::rename(&new, path)?;
@@ -148,6 +147,11 @@ impl Notes {
 /// Returns where a journal is written that is to replace another.
 pub(super) fn replacement(journal: &Path) -> PathBuf {
     journal.with_extension("new")
+}
+
+/// Returns what a journal begins with.
+fn title(identity: &Digest) -> String {
+    line(&format!("{TITLE} {identity}"))
 }
 
 /// Every line ends with a check of itself, since a torn line may look whole.

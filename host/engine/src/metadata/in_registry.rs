@@ -281,27 +281,38 @@ impl InRegistry {
     }
 
     async fn fetch(&self, tag: &Tag) -> Result<Option<Record>, ContentError> {
-        let Some(Located { manifest: _, layer, is_v1 }) = self.locate(tag).await? else { return Ok(None) };
-        let subject = format!("{}:{tag}", self.repository);
-        let stream = self.read.blob(&self.repository, &layer, 0).await?;
-        let bytes = collect(verified(stream, &layer, subject.clone()), &layer).await?;
+        match self.locate(tag).await? {
+            Some(located) => self.take(tag, &located).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads the record that was found under a tag.
+    async fn take(&self, tag: &Tag, located: &Located) -> Result<Record, ContentError> {
+        let Located { manifest: _, layer, is_v1 } = located;
+        let (is_v1, subject) = (*is_v1, format!("{}:{tag}", self.repository));
+        let stream = self.read.blob(&self.repository, layer, 0).await?;
+        let bytes = collect(verified(stream, layer, subject.clone()), layer).await?;
         if !is_v1 {
-            return Ok(Some(Record { bytes, is_v1 }));
+            return Ok(Record { bytes, is_v1 });
         }
         let bytes = of_v1(&bytes).map_err(|_| {
             let reason = "the image is not the record of a chain".to_owned();
             ContentError::new(subject, ContentErrorKind::Invalid(reason))
         })?;
-        Ok(Some(Record { bytes: bytes.into(), is_v1 }))
+        Ok(Record { bytes: bytes.into(), is_v1 })
     }
 
-    /// Returns the revision of a record that was found.
-    async fn revision_of(&self, tag: &Tag, located: &Located) -> Result<Option<Digest>, ContentError> {
+    /// Finds the record under a tag: in which image it is, and its revision.
+    async fn state(&self, tag: &Tag) -> Result<Option<(Digest, Digest)>, ContentError> {
+        let Some(located) = self.locate(tag).await? else { return Ok(None) };
         // The record is the layer, but for those of oc-mirror v1, which are packed.
-        if !located.is_v1 && located.layer.digest.algorithm() == Algorithm::Sha256 {
-            return Ok(Some(located.layer.digest.clone()));
-        }
-        Ok(self.fetch(tag).await?.map(|record| Digest::of(&record.bytes)))
+        let is_plain = !located.is_v1 && located.layer.digest.algorithm() == Algorithm::Sha256;
+        let revision = match is_plain {
+            true => located.layer.digest,
+            false => Digest::of(&self.take(tag, &located).await?.bytes),
+        };
+        Ok(Some((located.manifest, revision)))
     }
 
     fn read(&self, record: &Record, uid: Uuid) -> Result<Stored, MetadataError> {
@@ -442,24 +453,15 @@ impl MetadataStore for InRegistry {
     }
 
     async fn revision(&self, uid: Uuid) -> Result<Option<Digest>, MetadataError> {
-        let tag = self.tag(uid);
-        let located = self.locate(&tag).await.map_err(|e| self.failed(e))?;
-        match located {
-            Some(located) => self.revision_of(&tag, &located).await.map_err(|e| self.failed(e)),
-            None => Ok(None),
-        }
+        let state = self.state(&self.tag(uid)).await.map_err(|e| self.failed(e))?;
+        Ok(state.map(|(_, revision)| revision))
     }
 
     async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError> {
-        let tag = self.tag(chain.uid);
-        let now = self.locate(&tag).await.map_err(|e| self.failed(e))?;
-        let revision = match &now {
-            Some(located) => self.revision_of(&tag, located).await.map_err(|e| self.failed(e))?,
-            None => None,
-        };
+        let state = self.state(&self.tag(chain.uid)).await.map_err(|e| self.failed(e))?;
+        let (now, revision) = state.unzip();
         let unchanged = revision.as_ref() == found.map(|f| &f.revision);
-        let now = now.as_ref().map(|located| &located.manifest);
-        if unchanged && self.swap(chain, now).await.map_err(|e| self.failed(e))? {
+        if unchanged && self.swap(chain, now.as_ref()).await.map_err(|e| self.failed(e))? {
             return Ok(());
         }
         Err(MetadataError::Conflict { place: self.name() })
