@@ -474,7 +474,7 @@ impl Finish<'_> {
         self.brought.keep(&mut after, index.sequence, &index.images, destination);
         destination.records.commit(&after, site.remote.as_ref()).await?;
         self.workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
-        destination.keep_mapping(self.workspace, &after, &index.images)?;
+        destination.keep_mapping(self.workspace, &after, || Cow::Borrowed(&index.images))?;
         let Ok(own) = &mut site.outcome else { return Ok(()) };
         resources::write(self.workspace, destination, &after, &self.run.resources)?.tell(own);
         own.imagesets.push(line(index.sequence, "published"));

@@ -114,12 +114,12 @@ impl Destination {
         })
     }
 
-    /// Writes the mapping into the workspace, where names are not what users expect.
-    pub(super) fn keep_mapping(
+    /// Writes the mapping of all images into the workspace, where names are not what users expect.
+    pub(super) fn keep_mapping<'a>(
         &self,
         workspace: &Workspace,
         chain: &Chain,
-        images: &[ImageEntry],
+        images: impl FnOnce() -> Cow<'a, [ImageEntry]>,
     ) -> Result<(), WorkflowError> {
         match chain.names.is_empty() {
             true => Ok(()),
@@ -128,7 +128,7 @@ impl Destination {
                     Some(own) => format!("mapping/{own}.txt"),
                     None => "mapping.txt".to_owned(),
                 };
-                workspace.write(&name, self.mapping(images).as_bytes())
+                workspace.write(&name, self.mapping(&images()).as_bytes())
             }
         }
     }
@@ -373,12 +373,16 @@ impl Publishing<'_> {
                     let asked = ask(index, &self.there(index, Some(&before), destination));
                     let missing: Vec<Missing> =
                         asked.lost.iter().map(|image| lost(index, image, destination)).collect();
-                    // What is there by the record is asked for only where that is doubted.
+                    // What is there by the record is asked for only where that is doubted, and held no longer than it is.
                     let (wanted, kept) = match run.repair {
-                        true => (&*images, Vec::new()),
-                        false => (&*asked.index.images, kept(&images, &asked)),
+                        true => (images, Vec::new()),
+                        false => {
+                            let kept = kept(&images, &asked);
+                            drop(images);
+                            (Cow::Borrowed(&*asked.index.images), kept)
+                        }
                     };
-                    let portion = Portion { images: wanted, kept, missing: &missing, seat: seat.as_ref() };
+                    let portion = Portion { images: &wanted, kept, missing: &missing, seat: seat.as_ref() };
                     self.publish_one(reader, destination, portion, found.as_ref(), &mut report).await?;
                     let Some(there) = published_without(run, &asked.index, &mut report) else {
                         line.outcome = "failed".to_owned();
@@ -403,8 +407,8 @@ impl Publishing<'_> {
                         workspace.end_publishing(&destination.target)?;
                     }
                     workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
-                    let images = self.whole(&there, Some(&stored.chain), destination);
-                    destination.keep_mapping(workspace, &stored.chain, &images)?;
+                    let images = || self.whole(&there, Some(&stored.chain), destination);
+                    destination.keep_mapping(workspace, &stored.chain, images)?;
                     remarks = resources::write(workspace, destination, &stored.chain, &run.resources)?;
                     found = Some(stored);
                     line.outcome = "published".to_owned();
@@ -559,9 +563,9 @@ impl Publishing<'_> {
         let publisher = publisher.having_told_of(bytes);
         let (items, bytes) = (Some((images.len() + kept.len()) as u64), Some(bytes));
         run.events.event(Event::Phase { name: "publishing", items, bytes });
-        for image in kept {
-            run.events.event(Event::ItemDone { name: &image.request.origin });
-            report.totals.skipped_blobs += image.blobs.len() as u64;
+        for Kept { name, blobs } in kept {
+            run.events.event(Event::ItemDone { name: &name });
+            report.totals.skipped_blobs += blobs;
         }
         report.failures.extend(publish(&publisher, destination, images, missing).await);
         add_totals(&mut report.totals, publisher.totals());
@@ -585,20 +589,29 @@ struct Again<'a> {
 struct Portion<'a> {
     images: &'a [ImageEntry],
     /// What is there by the record, and not asked for.
-    kept: Vec<&'a ImageEntry>,
+    kept: Vec<Kept>,
     /// What cannot be published.
     missing: &'a [Missing],
     seat: Option<&'a Arc<Seat>>,
 }
 
+/// An image that stays as it is at a target. All that is to be known of it takes far more room.
+struct Kept {
+    name: String,
+    /// How many it has.
+    blobs: u64,
+}
+
 /// Returns the images that stay as they are at a target.
-fn kept<'a>(images: &'a [ImageEntry], asked: &Asked<'_>) -> Vec<&'a ImageEntry> {
+fn kept(images: &[ImageEntry], asked: &Asked<'_>) -> Vec<Kept> {
     let described: HashSet<_> = asked.index.images.iter().map(|image| &image.destination).collect();
     let lost: HashSet<&str> = asked.lost.iter().map(|image| image.origin.as_str()).collect();
     let is_kept = |image: &&ImageEntry| {
         !described.contains(&image.destination) && !lost.contains(image.request.origin.as_str())
     };
-    images.iter().filter(is_kept).collect()
+    let kept =
+        |image: &ImageEntry| Kept { name: image.request.origin.clone(), blobs: image.blobs.len() as u64 };
+    images.iter().filter(is_kept).map(kept).collect()
 }
 
 /// Says that an unchanged image is not there, nor anywhere else.

@@ -8,6 +8,7 @@ mod built;
 mod offer;
 mod reader;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -539,7 +540,7 @@ impl Publishing<'_> {
         brought.keep(&mut after, index.sequence, &index.images, destination);
         destination.records.commit(&after, found).await?;
         self.workspace.note_published(self.uid, &destination.target.to_string(), index.sequence)?;
-        destination.keep_mapping(self.workspace, &after, &index.images)?;
+        destination.keep_mapping(self.workspace, &after, || Cow::Borrowed(&index.images))?;
         let revision = after.digest();
         Ok(Stored { chain: after, revision })
     }
