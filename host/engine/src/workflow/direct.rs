@@ -24,6 +24,7 @@ use super::images::{Origin, Origins, RunImages};
 use super::judge::expected;
 use super::on_error::{do_without, published_without, quarantined};
 use super::origins::Sources;
+use super::preflight::paths;
 use super::prepare::{Prepared, Request, Without, file_records, image_reports};
 use super::publishing::publish;
 use super::release_signatures;
@@ -231,7 +232,7 @@ impl Site {
         let Ok(own) = &mut self.outcome else { return };
         let images: Vec<&ImageEntry> = prepared.entries.iter().collect();
         let chain = self.remote.as_ref().map(|r| &r.chain);
-        match self.destination.prepared(run, chain, &images, &images, own).await {
+        match self.destination.prepared(run, chain, &paths(&images), &images, own).await {
             Ok(destination) => self.destination = destination,
             Err(error) => self.outcome = Err(error),
         }

@@ -42,7 +42,7 @@ use crate::content::{ContentDelete, ContentError, ContentErrorKind, ContentRead}
 use crate::metadata::{MetadataStore, Stored};
 use crate::plan::imageset::advance;
 use crate::plan::names::Names;
-use crate::plan::unchanged::{Asked, AtHand, There, ask, whole};
+use crate::plan::unchanged::{Asked, AtHand, There, ask, each, whole};
 use crate::report::{Event, SharedEvents, Silence};
 use crate::transfer::ImageTime;
 use crate::transfer::imagined::Unread;
@@ -274,15 +274,21 @@ impl Publishing<'_> {
         let steps = admit_all(self.readers, found.as_ref(), self.workspace.uid().await?)?;
         deletion::refuse_pending(found.as_ref().map(|f| &f.chain), destination)?;
         let chain = found.as_ref().map(|f| &f.chain);
-        // Names are settled for unchanged images as well: they may get other ones now.
-        let named = self.readers.iter().map(Reader::index).filter(|index| !index.unchanged.is_empty());
-        let named: Vec<ImageEntry> =
-            named.flat_map(|index| self.whole(index, chain, destination).into_owned()).collect();
-        let images: Vec<&ImageEntry> =
-            self.readers.iter().flat_map(|reader| &reader.index().images).chain(&named).collect();
+        // Names are settled for unchanged images as well: they may get other ones now. All else of them takes much room, and
+        // they are in every imageset.
+        let mut named = Vec::new();
+        let mut seen = HashSet::new();
+        for index in self.readers.iter().map(Reader::index).filter(|index| !index.unchanged.is_empty()) {
+            let there = self.there(index, chain, destination);
+            let repositories = each(index, &there).map(|image| image.destination.repository);
+            named.extend(repositories.filter(|repository| seen.insert(repository.clone())));
+        }
+        let described = self.readers.iter().flat_map(|reader| &reader.index().images);
+        let paths: Vec<&Repository> =
+            described.map(|image| &image.destination.repository).chain(&named).collect();
         let published = self.readers.iter().zip(&steps).filter(|(_, step)| **step == Step::Publish);
         let new: Vec<&ImageEntry> = published.flat_map(|(reader, _)| &reader.index().images).collect();
-        let destination = destination.prepared(self.run, chain, &images, &new, &mut report).await?;
+        let destination = destination.prepared(self.run, chain, &paths, &new, &mut report).await?;
         Ok(Planned { destination, report, steps, found })
     }
 

@@ -99,6 +99,11 @@ impl Unfit {
     }
 }
 
+/// Returns the repositories of images, before the target's prefix and names.
+pub(super) fn paths<'a>(images: &[&'a ImageEntry]) -> Vec<&'a Repository> {
+    images.iter().map(|image| &image.destination.repository).collect()
+}
+
 impl Destination {
     /// Reads the record of a chain. Where that is denied, it is told what is not there, if that is the reason.
     pub(super) async fn load(&self, uid: Uuid) -> Result<Option<Stored>, WorkflowError> {
@@ -129,14 +134,13 @@ impl Destination {
         &self,
         run: &Run,
         chain: Option<&Chain>,
-        images: &[&ImageEntry],
+        paths: &[&Repository],
         new: &[&ImageEntry],
         report: &mut RunReport,
     ) -> Result<Destination, WorkflowError> {
         let found = self.examine.profile().await?;
         self.note_profile(&found, report);
         let limit = limit(found.profile, &self.target);
-        let paths: Vec<&Repository> = images.iter().map(|i| &i.destination.repository).collect();
         let prefix = self.target.prefix.as_ref();
         let is_long = |limit: usize| {
             paths.iter().any(|path| path.under(prefix).depth() > limit)
@@ -154,7 +158,7 @@ impl Destination {
             }
         }
         let names = Names::new(self.target.prefix.clone(), self.max_nested_paths.or(joined));
-        let names = names.told_apart(chain, paths)?;
+        let names = names.told_apart(chain, paths.iter().copied())?;
         let destination = Destination { names, ..self.clone() };
         if new.is_empty() {
             return Ok(destination);

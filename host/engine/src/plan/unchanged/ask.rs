@@ -147,10 +147,21 @@ pub fn ask<'a>(index: &'a Index, there: &There<'_>) -> Asked<'a> {
 
 /// Returns all images of an imageset in the order of the configuration, but for unchanged ones that nobody can tell more of.
 pub fn whole(index: &Index, there: &There<'_>) -> Vec<ImageEntry> {
-    let own = index.unchanged.iter().map(|image| there.entry(&image.records, None));
-    let about = index.unchanged.iter().flat_map(|image| {
+    let described = index.images.iter().cloned().map(Some);
+    in_order(index, described, named(index, there)).into_iter().flatten().collect()
+}
+
+/// Iterates over all images of an imageset in any order, but for unchanged ones that nobody can tell more of. Each is made when its
+/// turn comes: all of them at once take much room.
+pub fn each<'a>(index: &'a Index, there: &'a There<'_>) -> impl Iterator<Item = ImageEntry> {
+    index.images.iter().cloned().chain(named(index, there).flatten())
+}
+
+/// Iterates over what is to be known of the unchanged images of an imageset, and then of those that are about them.
+fn named<'a>(index: &'a Index, there: &'a There<'_>) -> impl Iterator<Item = Option<ImageEntry>> {
+    let own = index.unchanged.iter().map(move |image| there.entry(&image.records, None));
+    let about = index.unchanged.iter().flat_map(move |image| {
         image.about.iter().map(move |id| there.entry(std::slice::from_ref(id), Some(image)))
     });
-    let described = index.images.iter().cloned().map(Some);
-    in_order(index, described, own.chain(about)).into_iter().flatten().collect()
+    own.chain(about)
 }

@@ -17,7 +17,7 @@ use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, RecordId};
 use oc_mirror_model::reference::Repository;
 use oc_mirror_model::request::{kind, provenance};
 
-pub use ask::{Asked, AtHand, There, ask, whole};
+pub use ask::{Asked, AtHand, There, ask, each, whole};
 
 use super::for_clusters::has_template;
 use super::imageset::{is_offered_by, records};

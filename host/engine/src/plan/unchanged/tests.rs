@@ -294,6 +294,9 @@ fn records_are_the_same_on_either_side(#[case] prefix: Option<&str>, #[case] mos
         images.iter().map(one).collect()
     };
     assert_eq!(told(&whole(&named, &known)), told(&all));
+    let mut one_by_one: Vec<ImageEntry> = each(&named, &known).collect();
+    one_by_one.sort_by_key(|image| all.iter().position(|other| other.destination == image.destination));
+    assert_eq!(told(&one_by_one), told(&all));
 }
 
 #[test]

@@ -34,6 +34,7 @@ use super::deletion;
 use super::forecast::Rehearsal;
 use super::from_disk::{Destination, IsConfiguration, add_totals};
 use super::imagesets::Imagesets;
+use super::preflight::paths;
 use super::prepare::{image_failure, image_reports};
 use super::publishing;
 use super::release_signatures;
@@ -334,7 +335,7 @@ impl Publishing<'_> {
             .collect();
         let shells: Vec<&ImageEntry> = shells.iter().collect();
         // Names first: what earlier archives brought has to be found.
-        let named = destination.prepared(self.run, chain, &shells, &[], report).await?;
+        let named = destination.prepared(self.run, chain, &paths(&shells), &[], report).await?;
         let from = Together::new(offer, built.clone(), &named);
         let events = &self.run.events;
         events.event(Event::Phase {
@@ -381,7 +382,7 @@ impl Publishing<'_> {
         }
         let images = merge(images).map_err(WorkflowErrorKind::Collision)?;
         let all: Vec<&ImageEntry> = images.iter().collect();
-        let destination = named.prepared(self.run, chain, &all, &all, report).await?;
+        let destination = named.prepared(self.run, chain, &paths(&all), &all, report).await?;
         let index = self.index(offer, sequence, base, images);
         Ok(Resolved { destination, index, from, failures, failed })
     }

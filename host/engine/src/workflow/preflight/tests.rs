@@ -132,7 +132,7 @@ async fn prepare(
     let destination = destination(registry.clone(), target, most);
     let images: Vec<&ImageEntry> = images.iter().collect();
     let mut report = RunReport::new(Workflow::DiskToMirror, dry_run);
-    let prepared = destination.prepared(&run(dry_run), None, &images, &images, &mut report).await;
+    let prepared = destination.prepared(&run(dry_run), None, &paths(&images), &images, &mut report).await;
     assert_eq!(report.registries.len(), 1, "what it was taken for is reported");
     let asked = registry.asked.lock().unwrap().clone();
     Outcome { destination: prepared, notes: report.notes, asked }
