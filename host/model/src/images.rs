@@ -24,11 +24,6 @@ impl Images {
         self.0.iter().map(Arc::as_ref)
     }
 
-    /// Returns the one at a place.
-    pub fn get(&self, place: usize) -> Option<&ImageRecord> {
-        self.0.get(place).map(Arc::as_ref)
-    }
-
     /// Returns how many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -54,13 +49,13 @@ impl Images {
     /// Takes from another list what that has too, so that it is in memory once.
     #[must_use]
     pub fn sharing(self, before: &Self) -> Self {
-        if self == *before {
+        let mut found = Finder::new(&before.0);
+        let places: Vec<Option<usize>> = self.0.iter().map(|image| found.find(image)).collect();
+        if places.len() == before.len() && places.iter().enumerate().all(|(at, place)| *place == Some(at)) {
             return before.clone();
         }
-        let mut found = Finder::new(&before.0);
-        let mut shared = |image: &Arc<ImageRecord>| found.find(image).map(|at| before.0[at].clone());
-        let images = self.0.iter().map(|image| shared(image).unwrap_or_else(|| image.clone()));
-        Self(Arc::new(images.collect()))
+        let image = |(own, place): (&Arc<_>, Option<usize>)| place.map_or(own, |at| &before.0[at]).clone();
+        Self(Arc::new(self.0.iter().zip(places).map(image).collect()))
     }
 
     /// Returns what of this list is not in the one before, and what is.

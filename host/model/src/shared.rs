@@ -16,12 +16,6 @@ impl<T> From<T> for Shared<T> {
     }
 }
 
-impl<T: FromIterator<I>, I> FromIterator<I> for Shared<T> {
-    fn from_iter<A: IntoIterator<Item = I>>(items: A) -> Self {
-        items.into_iter().collect::<T>().into()
-    }
-}
-
 impl<T> Deref for Shared<T> {
     type Target = T;
 

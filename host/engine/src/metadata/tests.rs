@@ -264,7 +264,8 @@ async fn whoever_comes_in_between_nothing_is_lost_unnoticed(
     let theirs = theirs.with_settle(settle);
     let (one, two) = (changed(UID, "one"), changed(UID, "two"));
     let (of_one, of_two) = futures_util::join!(mine.commit(&one, found.as_ref()), async {
-        meddled.start.notified().await;
+        let comes = tokio::time::timeout(Duration::from_secs(60), meddled.start.notified());
+        comes.await.expect("a commit makes so many requests");
         theirs.commit(&two, found.as_ref()).await
     });
     let now = theirs.load(UID).await.expect("readable").expect("there").chain;
