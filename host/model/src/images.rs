@@ -5,7 +5,7 @@
 //! chain has carried, and not with how often it was carried on.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,67 +14,96 @@ use crate::metadata::ImageRecord;
 /// The most images that a record may list, each as often as it is listed: of 20,000 images in each of 3,000 imagesets.
 pub(crate) const MOST: usize = 60_000_000;
 
+type List = Vec<Arc<ImageRecord>>;
+
 /// A list of images, of which there may be many that have most of them in common.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Images(Arc<Vec<Arc<ImageRecord>>>);
+#[derive(Clone, Debug, Default)]
+pub struct Images {
+    list: Arc<List>,
+    /// What is known of the list before this one: a record is written several times for each change of it.
+    since: Option<Arc<Since>>,
+}
+
+#[derive(Debug)]
+struct Since {
+    /// The list before. As long as it is pointed at, no other one has its address, and it does not change.
+    before: Weak<List>,
+    runs: Vec<Run>,
+}
+
+impl PartialEq for Images {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
+impl Eq for Images {}
 
 impl Images {
     /// Iterates over them in their order, which is that of the configuration.
     pub fn iter(&self) -> Iter<'_> {
-        self.0.iter().map(Arc::as_ref)
+        self.list.iter().map(Arc::as_ref)
     }
 
     /// Returns how many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     /// Answers whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// Keeps those of which this is true.
     pub fn retain(&mut self, is_kept: impl Fn(&ImageRecord) -> bool) {
         if !self.iter().all(&is_kept) {
-            Arc::make_mut(&mut self.0).retain(|image| is_kept(image));
+            self.since = None;
+            Arc::make_mut(&mut self.list).retain(|image| is_kept(image));
         }
     }
 
     /// Adds one at the end.
     pub fn push(&mut self, image: ImageRecord) {
-        Arc::make_mut(&mut self.0).push(Arc::new(image));
+        self.since = None;
+        Arc::make_mut(&mut self.list).push(Arc::new(image));
     }
 
-    /// Takes from another list what that has too, so that it is in memory once.
+    /// Takes from the list before what that has too, so that it is in memory once.
     #[must_use]
     pub fn sharing(self, before: &Self) -> Self {
-        let mut found = Finder::new(&before.0);
-        let places: Vec<Option<usize>> = self.0.iter().map(|image| found.find(image)).collect();
+        let mut found = Finder::new(&before.list);
+        let places: Vec<Option<usize>> = self.list.iter().map(|image| found.find(image)).collect();
         if places.len() == before.len() && places.iter().enumerate().all(|(at, place)| *place == Some(at)) {
             return before.clone();
         }
-        let image = |(own, place): (&Arc<_>, Option<usize>)| place.map_or(own, |at| &before.0[at]).clone();
-        Self(Arc::new(self.0.iter().zip(places).map(image).collect()))
+        let shared =
+            self.list.iter().zip(&places).map(|(own, place)| place.map_or(own, |at| &before.list[at]));
+        let list = shared.cloned().collect();
+        Self::known(list, before, runs(places, before.len()))
+    }
+
+    fn known(list: List, before: &Self, runs: Vec<Run>) -> Self {
+        let since = Since { before: Arc::downgrade(&before.list), runs };
+        Self { list: Arc::new(list), since: Some(Arc::new(since)) }
     }
 
     /// Returns what of this list is not in the one before, and what is.
-    pub(crate) fn since<'a>(&'a self, before: &Self) -> (Vec<&'a ImageRecord>, Vec<Run>) {
-        let (mut new, mut runs) = (Vec::new(), Vec::<Run>::new());
-        let mut found = Finder::new(&before.0);
-        let mut is_taken = vec![false; before.len()];
-        for (at, image) in self.0.iter().enumerate() {
-            let from = found.find(image).filter(|from| !std::mem::replace(&mut is_taken[*from], true));
-            match (from, runs.last_mut()) {
-                (Some(from), Some(Run(start, first, count)))
-                    if *start + *count == at && *first + *count == from =>
-                {
-                    *count += 1;
-                }
-                (Some(from), _) => runs.push(Run(at, from, 1)),
-                (None, _) => new.push(image.as_ref()),
+    pub(crate) fn since(&self, before: &Self) -> (Vec<&ImageRecord>, Vec<Run>) {
+        let is_before = |since: &&Arc<Since>| std::ptr::eq(since.before.as_ptr(), &*before.list);
+        let runs = match self.since.as_ref().filter(is_before) {
+            Some(since) => since.runs.clone(),
+            None => {
+                let mut found = Finder::new(&before.list);
+                runs(self.list.iter().map(|image| found.find(image)), before.len())
             }
+        };
+        let (mut new, mut next) = (Vec::new(), 0);
+        for Run(at, _, count) in &runs {
+            new.extend(self.list[next..*at].iter().map(Arc::as_ref));
+            next = at + count;
         }
+        new.extend(self.list[next..].iter().map(Arc::as_ref));
         (new, runs)
     }
 
@@ -95,11 +124,27 @@ impl Images {
                 return None;
             }
             is_taken[range.clone()].fill(true);
-            images.extend_from_slice(&before.0[range]);
+            images.extend_from_slice(&before.list[range]);
         }
         images.extend(new);
-        Some(Self(Arc::new(images)))
+        // Whoever wrote it may have made shorter runs than we do.
+        Some(Self { list: Arc::new(images), since: None }.sharing(before))
     }
+}
+
+/// Returns the runs of images of which each is at a place of the list before, or is not in it. None is taken twice.
+fn runs(places: impl IntoIterator<Item = Option<usize>>, before: usize) -> Vec<Run> {
+    let (mut runs, mut is_taken) = (Vec::<Run>::new(), vec![false; before]);
+    for (at, place) in places.into_iter().enumerate() {
+        let Some(from) = place.filter(|from| !std::mem::replace(&mut is_taken[*from], true)) else {
+            continue;
+        };
+        match runs.last_mut() {
+            Some(Run(start, first, count)) if *start + *count == at && *first + *count == from => *count += 1,
+            _ => runs.push(Run(at, from, 1)),
+        }
+    }
+    runs
 }
 
 /// So many images that two lists have in common: at which place of this one they begin, at which of the one before, and how many.
@@ -155,7 +200,7 @@ impl std::ops::Index<usize> for Images {
     type Output = ImageRecord;
 
     fn index(&self, place: usize) -> &ImageRecord {
-        &self.0[place]
+        &self.list[place]
     }
 }
 
@@ -167,7 +212,7 @@ impl From<Vec<ImageRecord>> for Images {
 
 impl FromIterator<ImageRecord> for Images {
     fn from_iter<I: IntoIterator<Item = ImageRecord>>(images: I) -> Self {
-        Self(Arc::new(images.into_iter().map(Arc::new).collect()))
+        Self { list: Arc::new(images.into_iter().map(Arc::new).collect()), since: None }
     }
 }
 
@@ -208,12 +253,26 @@ mod tests {
     fn a_list_that_is_the_same_is_one() {
         let before = images(0..3);
         let after = images(0..3).sharing(&before);
-        assert!(Arc::ptr_eq(&before.0, &after.0));
+        assert!(Arc::ptr_eq(&before.list, &after.list));
         let after = images(1..4).sharing(&before);
-        assert!(Arc::ptr_eq(&before.0[1], &after.0[0]));
+        assert!(Arc::ptr_eq(&before.list[1], &after.list[0]));
         assert_eq!(after, images(1..4));
         let whole = Images::after(&before, Vec::new(), &[Run(0, 0, 3)]).expect("a list");
-        assert!(Arc::ptr_eq(&before.0, &whole.0));
+        assert!(Arc::ptr_eq(&before.list, &whole.list));
+    }
+
+    #[test]
+    fn what_is_known_of_the_list_before_is_not_said_of_another() {
+        let mut before = images(0..10);
+        let mut after = images(0..12).sharing(&before);
+        assert_eq!(after.since(&before).1, [Run(0, 0, 10)]);
+        before.retain(|image| image.digest != Digest::of(&[0]));
+        assert_eq!(after.since(&before).1, [Run(1, 0, 9)]);
+        assert_eq!(after.since(&images(5..10)).1, [Run(5, 0, 5)]);
+        let before = images(0..10);
+        after = images(0..12).sharing(&before);
+        after.retain(|image| image.digest != Digest::of(&[1]));
+        assert_eq!(after.since(&before).1, [Run(0, 0, 1), Run(1, 2, 8)]);
     }
 
     #[test]

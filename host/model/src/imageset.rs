@@ -6,7 +6,7 @@
 //! index and counts as part of it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -18,10 +18,11 @@ use crate::digest::Digest;
 use crate::dsse::{Envelope, KeyId};
 use crate::manifest::{Descriptor, Descriptors};
 use crate::media_type::MediaType;
-use crate::metadata::RecordId;
+use crate::metadata::{RecordId, exactly};
 use crate::policy::Stage;
 use crate::reference::Repository;
 use crate::request::{Destination, ImageRequest};
+use crate::shared::Shared;
 use crate::tar::{header_len, padded};
 
 /// The format that this program writes. With 1.1 came `quarantined` and `unchanged`, whose images would be taken for ones that
@@ -104,9 +105,9 @@ pub struct Index {
     pub entries: Vec<Entry>,
     /// The images of the configuration that are new, or are not as they were; all of them in a full imageset.
     pub images: Vec<ImageEntry>,
-    /// The other images of the configuration, in its order.
+    /// The other images of the configuration, in its order. Shared, as most are those of the imageset before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unchanged: Vec<UnchangedImage>,
+    pub unchanged: Vec<Shared<UnchangedImage>>,
     /// The place of each of `images` among all, counted from 0; empty where none is unchanged. The places between them are those
     /// of `unchanged`, and then of what is about these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -349,7 +350,7 @@ pub struct ImageEntry {
 /// An image that every target which this imageset is for has already, and whose record says of it all that it would say again.
 ///
 /// What it consists of and why it is wanted stands in the records alone: some thousand bytes become two hundred.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UnchangedImage {
     /// The name users know it by.
@@ -357,6 +358,7 @@ pub struct UnchangedImage {
     /// What it is for.
     pub kind: String,
     /// Its records: one for each name that it was asked for by, its own first.
+    #[serde(deserialize_with = "exactly")]
     pub records: Vec<RecordId>,
     /// The records of its signatures and of whatever else is about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -455,6 +457,17 @@ impl Index {
         self.entries.iter().find(|e| e.path.is_blob() && e.digest == *digest)
     }
 
+    /// Takes unchanged images from the imageset before, where that has the same, so that each is in memory once.
+    pub fn share(&mut self, before: &Self) {
+        let known: HashMap<&UnchangedImage, &Shared<UnchangedImage>> =
+            before.unchanged.iter().map(|image| (&**image, image)).collect();
+        for image in &mut self.unchanged {
+            if let Some(known) = known.get(&**image) {
+                *image = (*known).clone();
+            }
+        }
+    }
+
     /// Returns how many images of the configuration it names.
     pub fn image_count(&self) -> usize {
         self.images.len() + self.unchanged.len()
@@ -529,13 +542,14 @@ mod tests {
     fn what_is_written_is_one_line_and_is_read_back() {
         let mut index: Index = serde_json::from_value(of_1_0()).expect("an index");
         let id = |text: &str| serde_json::from_value(json!(text)).expect("an id");
-        index.unchanged = vec![UnchangedImage {
+        let unchanged = UnchangedImage {
             origin: "r.example/other:v1".to_owned(),
             kind: "related".to_owned(),
             records: vec![id("0123456789abcdef")],
             about: Vec::new(),
             offered_by: Vec::new(),
-        }];
+        };
+        index.unchanged = vec![unchanged.into()];
         index.positions = vec![1];
         let bytes = index.to_bytes();
         assert_eq!(check(&bytes), Checksum::Right);
@@ -545,7 +559,13 @@ mod tests {
             r#"[{"origin":"r.example/other:v1","kind":"related","records":["0123456789abcdef"]}]"#;
         assert!(text.contains(unchanged), "{text}");
         assert!(!text.contains("withReferrers"), "{text}");
-        assert_eq!(serde_json::from_str::<Index>(&text).expect("an index"), index);
+        let mut read: Index = serde_json::from_str(&text).expect("an index");
+        assert_eq!(read, index);
         assert_eq!(index.image_count(), 2);
+
+        assert!(!std::ptr::eq(&*read.unchanged[0], &*index.unchanged[0]));
+        read.share(&index);
+        assert!(std::ptr::eq(&*read.unchanged[0], &*index.unchanged[0]), "it is there once");
+        assert_eq!(read, index);
     }
 }

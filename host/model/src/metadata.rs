@@ -200,8 +200,6 @@ mod sequences {
                 if listed > MOST {
                     return Err(A::Error::custom(format!("it lists more than {MOST} images")));
                 }
-                // Records of before there were runs list the same images again and again.
-                let images = if stored.kept.is_empty() { images.sharing(before) } else { images };
                 imagesets.push(ImagesetRecord {
                     sequence: stored.sequence,
                     base: stored.base,
@@ -257,7 +255,9 @@ pub struct ImageRecord {
 }
 
 /// Reads a list that then takes no more room than its items: reading makes room for four, and most lists have one.
-fn exactly<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reason>, D::Error> {
+pub(crate) fn exactly<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
     let mut items = Vec::deserialize(deserializer)?;
     items.shrink_to_fit();
     Ok(items)
@@ -267,9 +267,27 @@ fn exactly<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reason>, D:
 ///
 /// It is no digest to be trusted, but a key: it is looked up among records which are those that the connected side has, and is not
 /// used where two of them have the same.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RecordId(String);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RecordId(u64);
+
+impl TryFrom<String> for RecordId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        match u64::from_str_radix(&text, 16) {
+            Ok(id) if text.len() == 16 && text.bytes().all(is_digit) => Ok(Self(id)),
+            _ => Err(format!("`{}` is not 16 hexadecimal digits", text.escape_debug())),
+        }
+    }
+}
+
+impl From<RecordId> for String {
+    fn from(RecordId(id): RecordId) -> Self {
+        format!("{id:016x}")
+    }
+}
 
 /// What an image was wanted for. An image can go when none of its reasons is left.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -392,7 +410,8 @@ impl ImageRecord {
     pub fn id(&self, path: &Repository) -> RecordId {
         let facts = (&self.origin, &self.kind, path, &self.destination.tag, &self.digest);
         let facts = serde_json::to_vec(&facts).expect("strings serialise");
-        RecordId(Digest::of(&facts).hex()[..16].to_owned())
+        let digest = Digest::of(&facts);
+        RecordId(u64::from_str_radix(&digest.hex()[..16], 16).expect("a digest is hexadecimal"))
     }
 }
 
@@ -627,6 +646,18 @@ mod tests {
         value["imagesets"][1]["kept"] = serde_json::json!([[0, 1, 100]]);
         let error = serde_json::from_value::<Chain>(value).expect_err("too many").to_string();
         assert!(error.contains("imageset 2 has images from the one before"), "{error}");
+    }
+
+    #[test]
+    fn the_name_of_a_record_is_sixteen_digits() {
+        let read = |text: &str| serde_json::from_value::<RecordId>(text.into());
+        for text in ["0000000000000000", "00f3456789abcdef", "ffffffffffffffff"] {
+            let id = read(text).expect("an id");
+            assert_eq!(serde_json::to_value(id).expect("text"), text);
+        }
+        for text in ["", "0123456789abcde", "0123456789abcdef0", "0123456789ABCDEF", "+123456789abcdef"] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -123,6 +123,14 @@ impl Reader {
         Ok((Self { inner: Arc::new(inner) }, problems))
     }
 
+    /// Takes from the imageset before what both name, so that a directory of many is not in memory many times. Of use as
+    /// long as there is one reader of this imageset alone.
+    pub fn share(&mut self, before: &Self) {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.index.share(&before.inner.index);
+        }
+    }
+
     /// Returns the index.
     pub fn index(&self) -> &Index {
         &self.inner.index

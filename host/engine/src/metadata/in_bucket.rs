@@ -62,10 +62,10 @@ impl MetadataStore for InBucket {
         Ok(())
     }
 
-    async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError> {
+    async fn commit(&self, chain: &Chain, found: Option<&Digest>) -> Result<(), MetadataError> {
         self.rehearse().await?;
         let now = self.fetch().await?;
-        if now.as_ref().map(|(bytes, _)| Digest::of(bytes)).as_ref() != found.map(|f| &f.revision) {
+        if now.as_ref().map(|(bytes, _)| Digest::of(bytes)).as_ref() != found {
             return Err(MetadataError::Conflict { place: self.name() });
         }
         let revision = now.and_then(|(_, revision)| revision);

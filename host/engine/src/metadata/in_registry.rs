@@ -377,8 +377,8 @@ fn is_immutable(error: &ContentError) -> bool {
     matches!(error.kind(), ContentErrorKind::ImmutableTag { .. })
 }
 
-/// A record is sent in pieces of so many bytes; one that is much larger in eight.
-const PIECE: u64 = 4 << 20;
+/// A record is sent in pieces of so many bytes, of which up to three are held; one that is much larger in sixteen.
+const PIECE: u64 = 1 << 20;
 
 /// What the record's image consists of.
 enum Document<'a> {
@@ -405,7 +405,7 @@ impl Document<'_> {
                 // Whoever does not want it has said why.
                 Self::Config(bytes) => drop(to.send(Ok(bytes.clone())).await),
                 Self::Record(chain) => {
-                    let len = PIECE.max(size.div_ceil(8));
+                    let len = PIECE.max(size.div_ceil(16));
                     let mut at = 0;
                     while at < size {
                         let piece = chain.piece(at, usize::try_from(len).unwrap_or(usize::MAX));
@@ -457,10 +457,10 @@ impl MetadataStore for InRegistry {
         Ok(state.map(|(_, revision)| revision))
     }
 
-    async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError> {
+    async fn commit(&self, chain: &Chain, found: Option<&Digest>) -> Result<(), MetadataError> {
         let state = self.state(&self.tag(chain.uid)).await.map_err(|e| self.failed(e))?;
         let (now, revision) = state.unzip();
-        let unchanged = revision.as_ref() == found.map(|f| &f.revision);
+        let unchanged = revision.as_ref() == found;
         if unchanged && self.swap(chain, now.as_ref()).await.map_err(|e| self.failed(e))? {
             return Ok(());
         }

@@ -78,8 +78,8 @@ impl MetadataStore for Local {
         self.hash()
     }
 
-    async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError> {
-        if self.hash()?.as_ref() != found.map(|f| &f.revision) {
+    async fn commit(&self, chain: &Chain, found: Option<&Digest>) -> Result<(), MetadataError> {
+        if self.hash()?.as_ref() != found {
             return Err(MetadataError::Conflict { place: self.name() });
         }
         fsx::write_atomic_with(&self.path, |file| chain.write_to(file))

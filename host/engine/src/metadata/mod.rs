@@ -52,8 +52,8 @@ pub trait MetadataStore: Send + Sync {
         Ok(())
     }
 
-    /// Replaces the record, if it is still the one that was `found`.
-    async fn commit(&self, chain: &Chain, found: Option<&Stored>) -> Result<(), MetadataError>;
+    /// Replaces the record, if its SHA-256 is still the one that was `found`; nothing if there was none.
+    async fn commit(&self, chain: &Chain, found: Option<&Digest>) -> Result<(), MetadataError>;
 }
 
 /// The record of a chain cannot be read or written.

@@ -20,6 +20,10 @@ use crate::content::{BlobStream, ContentRead, TagStore};
 
 const UID: Uuid = Uuid::from_u128(7);
 
+fn revision(found: &Option<Stored>) -> Option<&Digest> {
+    found.as_ref().map(|found| &found.revision)
+}
+
 async fn behaves(store: &dyn MetadataStore) {
     assert_eq!(store.load(UID).await.expect("readable"), None);
     assert!(store.chains().await.expect("readable").is_empty());
@@ -40,8 +44,8 @@ async fn behaves(store: &dyn MetadataStore) {
         files: Default::default(),
         quarantined: Vec::new(),
     });
-    store.commit(&chain, Some(&found)).await.expect("second commit");
-    assert!(matches!(store.commit(&chain, Some(&found)).await, Err(MetadataError::Conflict { .. })));
+    store.commit(&chain, Some(&found.revision)).await.expect("second commit");
+    assert!(matches!(store.commit(&chain, Some(&found.revision)).await, Err(MetadataError::Conflict { .. })));
     assert_eq!(store.load(UID).await.expect("readable").expect("there").chain.sequence(), 1);
 }
 
@@ -97,7 +101,7 @@ async fn a_bucket() {
     assert!(store.rehearse().await.is_err());
     let found = store.load(UID).await.expect("readable");
     assert!(matches!(
-        store.commit(&changed(UID, "mine"), found.as_ref()).await,
+        store.commit(&changed(UID, "mine"), revision(&found)).await,
         Err(MetadataError::Content { .. })
     ));
     assert_eq!(moto.object("mirror", "prod/metadata.json"), before);
@@ -140,7 +144,7 @@ async fn race(store: &dyn Fn() -> Box<dyn MetadataStore>, rounds: u128) {
         let found = one.load(UID).await.expect("readable");
         let (mine, theirs) = (changed(UID, &format!("{round} one")), changed(UID, &format!("{round} two")));
         let outcomes =
-            futures_util::join!(one.commit(&mine, found.as_ref()), two.commit(&theirs, found.as_ref()));
+            futures_util::join!(one.commit(&mine, revision(&found)), two.commit(&theirs, revision(&found)));
         let winner = match outcomes {
             (Ok(()), Err(MetadataError::Conflict { .. })) => mine,
             (Err(MetadataError::Conflict { .. }), Ok(())) => theirs,
@@ -263,10 +267,10 @@ async fn whoever_comes_in_between_nothing_is_lost_unnoticed(
     let mine = InRegistry::at(inner, repository(), tag()).through(meddled.clone(), settle);
     let theirs = theirs.with_settle(settle);
     let (one, two) = (changed(UID, "one"), changed(UID, "two"));
-    let (of_one, of_two) = futures_util::join!(mine.commit(&one, found.as_ref()), async {
+    let (of_one, of_two) = futures_util::join!(mine.commit(&one, revision(&found)), async {
         let comes = tokio::time::timeout(Duration::from_secs(60), meddled.start.notified());
         comes.await.expect("a commit makes so many requests");
-        theirs.commit(&two, found.as_ref()).await
+        theirs.commit(&two, revision(&found)).await
     });
     let now = theirs.load(UID).await.expect("readable").expect("there").chain;
     assert!(of_one.is_err() || now == one, "the first was told that its record is there");

@@ -473,7 +473,8 @@ impl Finish<'_> {
         let before = site.chain().cloned().unwrap_or_else(|| Chain::new(index.uid));
         let mut after = advance(before, index, None, &destination.names, extras);
         self.brought.keep(&mut after, index.sequence, &index.images, destination);
-        destination.records.commit(&after, site.remote.as_ref()).await?;
+        let found = site.remote.as_ref().map(|found| &found.revision);
+        destination.records.commit(&after, found).await?;
         self.workspace.note_published(index.uid, &destination.target.to_string(), index.sequence)?;
         destination.keep_mapping(self.workspace, &after, || Cow::Borrowed(&index.images))?;
         let Ok(own) = &mut site.outcome else { return Ok(()) };

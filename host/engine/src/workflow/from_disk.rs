@@ -405,9 +405,12 @@ impl Publishing<'_> {
                         release_signatures::keep(workspace, destination, &signatures(reader).await?).await;
                     report.warnings.extend(signatures);
                     charts::unpack(workspace, reader, &mut report).await?;
-                    let stored =
-                        commit(destination, &there, &before, reader.identity(), &brought, found.as_ref())
-                            .await?;
+                    // The record that was found is let go, so that this one is not a copy of it: there are some thousand
+                    // bytes of it for each image.
+                    let revision = found.take().map(|found| found.revision);
+                    let after =
+                        advance(before, &there, Some(reader.identity()), &destination.names, extras(index));
+                    let stored = commit(destination, after, &brought, &there, revision.as_ref()).await?;
                     // Of what the target did not take, it may have some.
                     if missing.is_empty() && there.image_count() == asked.index.image_count() {
                         workspace.end_publishing(&destination.target)?;
@@ -749,15 +752,14 @@ fn is_covered(sequence: u64, chain: &Chain) -> bool {
     chain.imagesets.iter().any(|published| published.base < sequence && sequence < published.sequence)
 }
 
+/// Commits the record of a chain after an imageset, with what that brought besides.
 async fn commit(
     destination: &Destination,
-    index: &Index,
-    before: &Chain,
-    identity: &Digest,
+    mut after: Chain,
     brought: &Brought,
-    found: Option<&Stored>,
+    index: &Index,
+    found: Option<&Digest>,
 ) -> Result<Stored, WorkflowError> {
-    let mut after = advance(before.clone(), index, Some(identity), &destination.names, extras(index));
     brought.keep(&mut after, index.sequence, &index.images, destination);
     destination.records.commit(&after, found).await?;
     let revision = after.digest();

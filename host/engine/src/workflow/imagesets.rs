@@ -68,7 +68,10 @@ impl Imagesets {
         self.refuse_predecessors()?;
         let mut readers: Vec<Reader> = Vec::new();
         for set in self.list().await? {
-            let reader = Reader::open_trusted(&set, trusted).await?;
+            let mut reader = Reader::open_trusted(&set, trusted).await?;
+            if let Some(before) = readers.last() {
+                reader.share(before);
+            }
             if let Some(first) = readers.first().map(|r| r.index().uid)
                 && first != reader.index().uid
             {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use oc_mirror_model::imageset::{ImageEntry, Index, QuarantinedImage, UnchangedImage};
 use oc_mirror_model::report::{Failure, RunReport, exit};
 use oc_mirror_model::request::kind;
+use oc_mirror_model::shared::Shared;
 
 use super::companions::of_image;
 use super::prepare::chain_of;
@@ -120,7 +121,7 @@ pub(super) fn published_without<'i>(
     let kept: Vec<bool> = index.images.iter().map(|image| !is_out(image)).collect();
     let images: Vec<ImageEntry> = kept_of(&index.images, &kept);
     let positions = kept_of(&index.positions, &kept);
-    let unchanged: Vec<UnchangedImage> =
+    let unchanged: Vec<Shared<UnchangedImage>> =
         index.unchanged.iter().filter(|image| is_left(image)).cloned().collect();
     // A target that took nothing is no target that lacks something.
     if unchanged.is_empty() && images.iter().all(|image| image.request.is_companion()) {

@@ -365,7 +365,7 @@ impl Workspace {
         chain: &Chain,
         found: Option<&Stored>,
     ) -> Result<(), WorkflowError> {
-        self.records.commit(chain, found).await?;
+        self.records.commit(chain, found.map(|found| &found.revision)).await?;
         if self.shared && self.own.path().exists() {
             let aside = self.dir.join("metadata.moved.json");
             fsx::rename(self.own.path(), &aside).map_err(|source| WorkflowErrorKind::Workspace {

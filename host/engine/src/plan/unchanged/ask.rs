@@ -107,10 +107,7 @@ pub fn ask<'a>(index: &'a Index, there: &There<'_>) -> Asked<'a> {
     let described: BTreeSet<usize> = index.positions.iter().copied().collect();
     let mut free = (0..).filter(|position| !described.contains(position));
     let places: Vec<usize> = free.by_ref().take(index.unchanged.len()).collect();
-    // Whoever made it may not have said where they belong.
-    let positions = index.positions.iter().copied().chain(std::iter::repeat(0));
-    let mut images: Vec<(usize, ImageEntry)> = positions.zip(index.images.clone()).collect();
-    let (mut unchanged, mut lost) = (Vec::new(), Vec::new());
+    let (mut unchanged, mut lost, mut more) = (Vec::new(), Vec::new(), Vec::new());
     for (image, place) in index.unchanged.iter().zip(places) {
         let about: Vec<(usize, &RecordId)> = free.by_ref().zip(&image.about).collect();
         let is_kept = there.has(&image.records);
@@ -125,21 +122,30 @@ pub fn ask<'a>(index: &'a Index, there: &There<'_>) -> Asked<'a> {
                 there.entry(std::slice::from_ref(id), Some(image))
             };
             match entry {
-                None if is_there => kept.push(id.clone()),
+                None if is_there => kept.push(*id),
                 entry => found.push((place, entry)),
             }
         }
         let found: Option<Vec<(usize, ImageEntry)>> =
             found.into_iter().map(|(place, entry)| Some((place, entry?))).collect();
         let Some(found) = found else {
-            lost.push(image.clone());
+            lost.push(UnchangedImage::clone(image));
             continue;
         };
-        images.extend(found);
-        if is_kept {
-            unchanged.push(UnchangedImage { about: kept, ..image.clone() });
+        more.extend(found);
+        match is_kept {
+            true if kept == image.about => unchanged.push(image.clone()),
+            true => unchanged.push(UnchangedImage { about: kept, ..UnchangedImage::clone(image) }.into()),
+            false => {}
         }
     }
+    // Whoever made it may not have said where they belong.
+    let is_in_order = index.positions.len() == index.images.len() && index.positions.is_sorted();
+    if is_in_order && more.is_empty() && unchanged == index.unchanged {
+        return Asked { index: Cow::Borrowed(index), lost };
+    }
+    let positions = index.positions.iter().copied().chain(std::iter::repeat(0));
+    let mut images: Vec<(usize, ImageEntry)> = positions.zip(index.images.clone()).chain(more).collect();
     images.sort_by_key(|(place, _)| *place);
     let (positions, images) = images.into_iter().unzip();
     Asked { index: Cow::Owned(Index { images, positions, unchanged, ..index.clone() }), lost }

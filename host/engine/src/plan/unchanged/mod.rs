@@ -16,6 +16,7 @@ use oc_mirror_model::imageset::{ImageEntry, Index, UnchangedImage};
 use oc_mirror_model::metadata::{Chain, ImageRecord, ImagesetRecord, RecordId};
 use oc_mirror_model::reference::Repository;
 use oc_mirror_model::request::{kind, provenance};
+use oc_mirror_model::shared::Shared;
 
 pub use ask::{Asked, AtHand, There, ask, each, whole};
 
@@ -31,7 +32,7 @@ pub struct Split {
     /// Their places among all; empty where none is unchanged.
     pub positions: Vec<usize>,
     /// Those that it names.
-    pub unchanged: Vec<UnchangedImage>,
+    pub unchanged: Vec<Shared<UnchangedImage>>,
 }
 
 /// Splits images for targets that are anywhere from `base` to the end of the chain. `files` are those that plugins add.
@@ -81,13 +82,14 @@ pub fn split(
         .filter(|((image, _), is)| **is && !image.request.is_companion())
     {
         owners.entry((&image.destination.repository, &image.request.origin)).or_insert(split.unchanged.len());
-        split.unchanged.push(UnchangedImage {
+        let unchanged = UnchangedImage {
             origin: image.request.origin.clone(),
             kind: image.request.kind.clone(),
             records: records.iter().map(own_id).collect(),
             about: Vec::new(),
             offered_by: Vec::new(),
-        });
+        };
+        split.unchanged.push(unchanged.into());
     }
     let mut is_described = vec![false; all.len()];
     for (position, image) in all.iter().enumerate() {

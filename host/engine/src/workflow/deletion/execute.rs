@@ -420,7 +420,7 @@ impl Deletion<'_> {
         let wanted: Vec<Wanted> = wanted.collect();
         let gone = recorded(&found.chain, &wanted, |repository| self.destination.place(repository));
         if !gone.is_empty() {
-            store.commit(&without(&found.chain, &gone), Some(&found)).await?;
+            store.commit(&without(&found.chain, &gone), Some(&found.revision)).await?;
         }
         Ok(())
     }
@@ -444,7 +444,7 @@ impl Deletion<'_> {
             return Ok(stored.clone());
         }
         let records = &self.destination.records;
-        records.commit(chain, Some(stored)).await?;
+        records.commit(chain, Some(&stored.revision)).await?;
         let now = records.load(chain.uid).await?.filter(|now| now.chain == *chain);
         let conflict = || crate::metadata::MetadataError::Conflict { place: records.name() };
         Ok(now.ok_or_else(conflict)?)

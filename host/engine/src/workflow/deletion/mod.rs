@@ -126,7 +126,7 @@ pub async fn note(run: &Run, list: &DeleteImageList, workspace: &Workspace) -> R
     let Some(found) = store.load(uid).await? else { return Ok(0) };
     let gone = recorded(&found.chain, &wanted, place);
     if !gone.is_empty() && !run.dry_run {
-        store.commit(&without(&found.chain, &gone), Some(&found)).await?;
+        store.commit(&without(&found.chain, &gone), Some(&found.revision)).await?;
     }
     Ok(gone.len())
 }

@@ -245,12 +245,12 @@ async fn somebody_else_changed_the_record() {
         async fn commit(
             &self,
             chain: &Chain,
-            found: Option<&Stored>,
+            found: Option<&Digest>,
         ) -> Result<(), crate::metadata::MetadataError> {
             let now = self.0.load(chain.uid).await?;
             let mut theirs = now.as_ref().map_or_else(|| Chain::new(chain.uid), |n| n.chain.clone());
             theirs.imagesets[0].created.push('x');
-            self.0.commit(&theirs, now.as_ref()).await?;
+            self.0.commit(&theirs, now.as_ref().map(|now| &now.revision)).await?;
             self.0.commit(chain, found).await
         }
     }

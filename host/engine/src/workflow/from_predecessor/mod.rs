@@ -539,7 +539,7 @@ impl Publishing<'_> {
         let mut after =
             advance(before, index, Some(&offer.identity()), &destination.names, Extras::default());
         brought.keep(&mut after, index.sequence, &index.images, destination);
-        destination.records.commit(&after, found).await?;
+        destination.records.commit(&after, found.map(|found| &found.revision)).await?;
         self.workspace.note_published(self.uid, &destination.target.to_string(), index.sequence)?;
         destination.keep_mapping(self.workspace, &after, || Cow::Borrowed(&index.images))?;
         let revision = after.digest();
