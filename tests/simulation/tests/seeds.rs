@@ -21,6 +21,10 @@ const FOUND: &[(u64, &str)] = &[
         "a chunk was made anew, and the journal still said what was finished in the old one: zeros were sealed",
     ),
     (
+        230285,
+        "an earlier plan's journal was set aside, and the power took that its chunks had lost their names",
+    ),
+    (
         253312,
         "a journal was gone on with of which a sync had failed, and the power took the note that chunks got their names",
     ),

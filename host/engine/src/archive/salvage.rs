@@ -385,11 +385,11 @@ fn set_aside(dir: &Path, own: Option<u64>) -> Result<(), ArchiveError> {
             remove(&path)?;
             continue;
         }
+        if record.is_some_and(|r| r.sealing) {
+            half_sealed(dir, sequence)?;
+        }
         fsx::create_dir(&to).map_err(|e| failed(&to, e))?;
         rename(&path, &to.join(journal_name(sequence)))?;
-        if record.is_some_and(|r| r.sealing) {
-            half_sealed(dir, sequence, &to)?;
-        }
     }
     for (sequence, chunk, path) in partials_in(dir)?.into_iter().filter(|(of, ..)| is_other(*of)) {
         let last =
@@ -403,11 +403,14 @@ fn set_aside(dir: &Path, own: Option<u64>) -> Result<(), ArchiveError> {
     fsx::fsync_dir(dir).map_err(|e| failed(dir, e))
 }
 
-/// Moves chunks that have their names already, of an imageset whose chunk 0 has not: it is none yet.
-fn half_sealed(dir: &Path, sequence: u64, to: &Path) -> Result<(), ArchiveError> {
+/// Takes their names from the chunks of an imageset whose chunk 0 has got none: it is none yet. That is durable before the
+/// journal goes, which alone tells them from an imageset that somebody else made.
+fn half_sealed(dir: &Path, sequence: u64) -> Result<(), ArchiveError> {
     let set = find_imagesets(dir)?.into_iter().find(|set| set.sequence == sequence);
     let Some(set) = set.filter(|set| !set.chunks.contains_key(&0)) else { return Ok(()) };
-    set.chunks.iter().try_for_each(|(number, path)| rename(path, &to.join(partial_name(sequence, *number))))
+    let unnamed = |number: u32| dir.join(partial_name(sequence, number));
+    set.chunks.iter().try_for_each(|(number, path)| rename(path, &unnamed(*number)))?;
+    fsx::fsync_dir(dir).map_err(|e| failed(dir, e))
 }
 
 fn journals_in(dir: &Path) -> Result<Vec<(u64, PathBuf)>, ArchiveError> {

@@ -69,6 +69,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "Journal::replace(&journal_path, record, |_| true)",
     },
     Mutant {
+        name: "an earlier plan's journal is set aside while its chunks may still have their names",
+        file: "archive/salvage.rs",
+        from: "rename(path, &unnamed(*number)))?;\n    fsx::fsync_dir(dir).map_err(|e| failed(dir, e))",
+        to: "rename(path, &unnamed(*number)))",
+    },
+    Mutant {
         name: "what an earlier plan has left is not hashed",
         file: "archive/salvage.rs",
         from: "if hasher.finish() == to.digest { Copied::Whole }",
