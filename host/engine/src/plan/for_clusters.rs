@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use oc_mirror_model::config::{self, ApiVersion, Configuration};
+use oc_mirror_model::config;
 use oc_mirror_model::digest::Digest;
 use oc_mirror_model::imageset::ImageEntry;
 use oc_mirror_model::metadata::Chain;
@@ -39,7 +39,7 @@ pub fn keep(
     files: &Files,
 ) {
     if sequence >= chain.sequence() {
-        chain.for_clusters.configuration = version_of(configuration);
+        chain.for_clusters.configuration = std::str::from_utf8(configuration).ok().and_then(config::version);
     }
     let later = chain.imagesets.iter().filter(|imageset| imageset.sequence > sequence);
     let later: BTreeSet<&Destination> = later.flat_map(|i| &i.images).map(|i| &i.destination).collect();
@@ -95,17 +95,10 @@ fn signed_by(path: &str) -> Option<(Digest, u32)> {
     Some((digest.replacen('=', ":", 1).parse().ok()?, number.parse().ok()?))
 }
 
-/// Returns the version that a configuration is written in; nothing if it cannot be read, as after a change of its format.
-fn version_of(configuration: &[u8]) -> Option<ApiVersion> {
-    match config::parse(std::str::from_utf8(configuration).ok()?).ok()?.configuration {
-        Configuration::Mirror(configuration) => Some(configuration.api),
-        Configuration::Delete(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use oc_mirror_model::config::ApiVersion;
     use oc_mirror_model::manifest::Descriptor;
     use oc_mirror_model::media_type;
     use oc_mirror_model::metadata::{ForClusters, ImagesetRecord};
@@ -264,8 +257,13 @@ mod tests {
         add(&mut chain, &[], V2, &[]);
         keep(&mut chain, 1, &[], prefixed, V1, &Files::new());
         assert_eq!(chain.for_clusters.configuration, Some(ApiVersion::V2Alpha1));
-        add(&mut chain, &[], b"not: one", &[]);
-        assert_eq!(chain.for_clusters, ForClusters::default());
+        let delete =
+            b"kind: DeleteImageSetConfiguration\napiVersion: mirror.openshift.io/v2alpha1\ndelete: {}\n";
+        let newer = b"kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v3\nmirror: {}\n";
+        for other in [&b"not: one"[..], delete, newer, b"{", b"\xff"] {
+            add(&mut chain, &[], other, &[]);
+            assert_eq!(chain.for_clusters, ForClusters::default());
+        }
     }
 
     #[test]

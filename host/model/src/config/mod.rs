@@ -81,6 +81,16 @@ pub fn parse(text: &str) -> Result<Parsed, ConfigError> {
     Ok(Parsed { configuration, warnings })
 }
 
+/// Returns the version that a configuration of what to mirror is written in; nothing if a text is none. What it says is not
+/// looked at, which is most of the work.
+pub fn version(text: &str) -> Option<ApiVersion> {
+    let document = tree::read(text).ok()?;
+    let mut problems = Problems::default();
+    let (kind, api) = identity::identify(&document, &mut problems);
+    let is_known = problems.finish().is_ok() && !matches!(kind, DocumentKind::Delete);
+    is_known.then_some(api)
+}
+
 /// Reads a configuration, with where its values stand and what was forgiven.
 fn read_all(text: &str) -> Result<(Configuration, Places, Vec<Problem>), ConfigError> {
     let mut problems = Problems::default();
