@@ -29,8 +29,8 @@ pub struct Content {
     pub blob_bytes: u64,
     /// All bytes to carry.
     pub bytes: u64,
-    /// What every target at the base has already.
-    pub required: Vec<RequiredBlob>,
+    /// The bytes that every target at the base has already.
+    pub saved_bytes: u64,
 }
 
 impl Content {
@@ -38,34 +38,18 @@ impl Content {
     pub fn has_nothing_new(&self) -> bool {
         self.manifests + self.blobs == 0
     }
-
-    /// Returns what some of the images need that is not carried.
-    pub fn required_by(&self, images: &[ImageEntry]) -> Vec<RequiredBlob> {
-        let needed: HashSet<&Digest> =
-            images.iter().flat_map(|i| i.manifests.iter().chain(&i.blobs)).map(|d| &d.digest).collect();
-        self.required.iter().filter(|r| needed.contains(&r.descriptor.digest)).cloned().collect()
-    }
-
-    /// Returns the bytes that need not be carried.
-    pub fn saved_bytes(&self) -> u64 {
-        self.required.iter().map(|r| r.descriptor.size).sum()
-    }
 }
 
 /// How many repositories are named that have what is required. A target's record knows all of them, and whoever mounts tries no
 /// more.
 const MOST_NAMED: usize = 3;
 
-/// Splits what `images` need, for targets that are at `base` of `chain`.
+/// Sums up what `images` need, for targets that are at `base` of `chain`.
 pub fn content(images: &[ImageEntry], chain: &Chain, base: u64) -> Content {
     let mut content = Content::default();
     for (_, Descriptor { media_type, digest, size, .. }) in each_once(images) {
         match chain.was_carried_by(digest, base) {
-            Some(record) => content.required.push(RequiredBlob {
-                descriptor: Descriptor::new(media_type, digest.clone(), *size),
-                sequence: record.sequence,
-                repositories: record.repositories.iter().take(MOST_NAMED).cloned().collect(),
-            }),
+            Some(_) => content.saved_bytes += size,
             None if media_type::is_manifest(media_type) => {
                 content.manifests += 1;
                 content.bytes += size;
@@ -77,8 +61,22 @@ pub fn content(images: &[ImageEntry], chain: &Chain, base: u64) -> Content {
             }
         }
     }
-    content.required.sort_by(|a, b| a.descriptor.digest.cmp(&b.descriptor.digest));
     content
+}
+
+/// Returns what images need that targets at `base` of `chain` have, in the order of its digests.
+pub fn required(images: &[ImageEntry], chain: &Chain, base: u64) -> Vec<RequiredBlob> {
+    let there = each_once(images).filter_map(|(_, Descriptor { media_type, digest, size, .. })| {
+        let record = chain.was_carried_by(digest, base)?;
+        Some(RequiredBlob {
+            descriptor: Descriptor::new(media_type, digest.clone(), *size),
+            sequence: record.sequence,
+            repositories: record.repositories.iter().take(MOST_NAMED).cloned().collect(),
+        })
+    });
+    let mut required: Vec<RequiredBlob> = there.collect();
+    required.sort_by(|a, b| a.descriptor.digest.cmp(&b.descriptor.digest));
+    required
 }
 
 /// Returns what is to be carried to targets that are at `base` of `chain`: manifests and blobs, each once, in the order of their
@@ -430,14 +428,15 @@ mod tests {
         let chain = Chain::new(Uuid::nil());
         let first = vec![image("a", &["base", "a"])];
         let full = content(&first, &chain, 0);
-        assert_eq!((full.manifests, full.blobs, full.required.len()), (1, 2, 0));
+        assert_eq!((full.manifests, full.blobs, full.saved_bytes), (1, 2, 0));
         let chain = advanced(&chain, &index(1, 0, first.clone()));
 
         let second = vec![image("a", &["base", "a"]), image("b", &["base", "b"])];
         let delta = content(&second, &chain, 1);
         assert_eq!(carried_blobs(&second, &chain, 1), [blob("b").digest]);
-        let base =
-            delta.required.iter().find(|r| r.descriptor.digest == blob("base").digest).expect("required");
+        let needed = required(&second, &chain, 1);
+        assert_eq!(delta.saved_bytes, needed.iter().map(|r| r.descriptor.size).sum::<u64>());
+        let base = needed.iter().find(|r| r.descriptor.digest == blob("base").digest).expect("required");
         assert_eq!(base.repositories, ["a".parse().expect("a repository")]);
         let none = BTreeMap::new();
         assert!(is_unchanged(&first, &none, chain.last()) && !is_unchanged(&second, &none, chain.last()));

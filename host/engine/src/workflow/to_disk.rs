@@ -34,7 +34,9 @@ use crate::bucket::Bucket;
 use crate::content::{ContentError, ContentErrorKind, ContentWrite};
 use crate::fsx;
 use crate::metadata::{MetadataError, Stored};
-use crate::plan::imageset::{Content, Extras, advance, advance_over, carried, content, is_unchanged};
+use crate::plan::imageset::{
+    Content, Extras, advance, advance_over, carried, content, is_unchanged, required,
+};
 use crate::plan::layout::{self, LayoutError, complete, order};
 use crate::plan::names::Names;
 use crate::plan::unchanged::{Split, split};
@@ -529,7 +531,7 @@ impl Making<'_> {
         self.run.events.event(Event::Phase { name: "laying out the imageset", items: None, bytes: None });
         let split = self.split(prepared);
         let files = files(self.wishes, prepared, &split.images, pinned, self.scratch)?;
-        let index = Arc::new(self.plan(content, split, report, account, &files)?);
+        let index = Arc::new(self.plan(split, report, account, &files)?);
         self.run.settle(Some(&index))?;
         self.check_room(&index, content)?;
         for file in &files {
@@ -563,7 +565,6 @@ impl Making<'_> {
     /// Decides where everything is going to lie.
     fn plan(
         &self,
-        content: &Content,
         split: Split,
         report: &RunReport,
         account: Vec<PolicyAudit>,
@@ -572,7 +573,7 @@ impl Making<'_> {
         let is_new = |digest: &Digest| self.chain.was_carried_by(digest, self.base).is_none();
         // Of what is new, images that are as they were have none.
         let entries = order(files.iter().map(File::entry).collect(), &split.images, is_new);
-        self.lay_out(Index { entries, ..self.draft(split, content, report, account)? })
+        self.lay_out(Index { entries, ..self.draft(split, report, account)? })
     }
 
     /// Brings manifests and configurations that are at hand, and then blobs, each once.
@@ -670,7 +671,7 @@ impl Making<'_> {
             let files = files(self.wishes, &prepared, &split.images, pinned, self.scratch)?;
             // What policies say of content is not known yet; of a plan it is taken to be nothing.
             let account = expected(&self.wishes.policies, &report.policies, prepared.subjects.len());
-            let index = self.plan(content, split, &report, account, &files)?;
+            let index = self.plan(split, &report, account, &files)?;
             self.run.settle(Some(&index))?;
             forecast.space = self.rooms(&index, content)?;
             if let Err(error) = space::refuse_small(&forecast.space) {
@@ -731,7 +732,6 @@ impl Making<'_> {
     fn draft(
         &self,
         split: Split,
-        content: &Content,
         report: &RunReport,
         account: Vec<PolicyAudit>,
     ) -> Result<Index, WorkflowError> {
@@ -755,7 +755,7 @@ impl Making<'_> {
             created_by: run.program.clone(),
             chunks: Vec::new(),
             entries: Vec::new(),
-            required: content.required_by(&split.images),
+            required: required(&split.images, chain, self.base),
             images: split.images,
             unchanged: split.unchanged,
             positions: split.positions,
@@ -829,7 +829,7 @@ fn imageset_report(
         index,
         chunks: paths.iter().map(|p| name(p)).collect(),
         bytes,
-        saved_bytes: content.saved_bytes(),
+        saved_bytes: content.saved_bytes,
         outcome: outcome.to_owned(),
     }
 }

@@ -53,29 +53,37 @@ pub fn split(
     }
     let before: Vec<Records<'_>> =
         past.iter().map(|record| Records::of(record, |repository| repository.clone())).collect();
-    let now: Vec<Vec<ImageRecord>> = all.iter().map(|image| records(image, Repository::clone)).collect();
-    let mut counts: HashMap<RecordId, usize> = HashMap::new();
-    for record in now.iter().flatten() {
-        *counts.entry(own_id(record)).or_default() += 1;
-    }
-    let is_recorded = |record: &ImageRecord| {
-        let id = own_id(record);
-        counts[&id] == 1 && before.iter().all(|records| records.get(&id) == Some(record))
+    // What a record would say now is some hundred bytes for each image, so only what it comes to is kept.
+    let said = |image| {
+        let records = records(image, Repository::clone);
+        let ids: Box<[RecordId]> = records.iter().map(own_id).collect();
+        let is_said = |before: &Records<'_>| {
+            ids.iter().zip(&records).all(|(id, record)| before.get(id) == Some(record))
+        };
+        let is_recorded = before.iter().all(is_said);
+        (ids, is_recorded)
     };
+    let now: Vec<(Box<[RecordId]>, bool)> = all.iter().map(said).collect();
+    drop(before);
+    let mut counts: HashMap<RecordId, usize> = HashMap::new();
+    for id in now.iter().flat_map(|(ids, _)| ids) {
+        *counts.entry(*id).or_default() += 1;
+    }
     let same_files = past.iter().all(|record| record.files == *files);
     let may_be_named =
         |image: &ImageEntry| image.request.kind != kind::CATALOG || (same_files && !has_template(image));
     let is_unchanged: Vec<bool> = all
         .iter()
         .zip(&now)
-        .map(|(image, records)| {
-            may_be_named(image) && is_there(image, chain, base) && records.iter().all(is_recorded)
+        .map(|(image, (ids, is_recorded))| {
+            let is_alone = || ids.iter().all(|id| counts[id] == 1);
+            may_be_named(image) && *is_recorded && is_alone() && is_there(image, chain, base)
         })
         .collect();
 
     let mut split = Split::default();
     let mut owners: HashMap<(&Repository, &str), usize> = HashMap::new();
-    for ((image, records), _) in all
+    for ((image, (ids, _)), _) in all
         .iter()
         .zip(&now)
         .zip(&is_unchanged)
@@ -85,7 +93,7 @@ pub fn split(
         let unchanged = UnchangedImage {
             origin: image.request.origin.clone(),
             kind: image.request.kind.clone(),
-            records: records.iter().map(own_id).collect(),
+            records: ids.to_vec(),
             about: Vec::new(),
             offered_by: Vec::new(),
         };
@@ -100,7 +108,7 @@ pub fn split(
             (false, _) => None,
         };
         match owner {
-            Some(owner) => split.unchanged[*owner].about.extend(now[position].iter().map(own_id)),
+            Some(owner) => split.unchanged[*owner].about.extend_from_slice(&now[position].0),
             None => {
                 is_described[position] = true;
                 split.positions.push(position);
